@@ -1,0 +1,323 @@
+//! File work whose errors name the path, files that appear whole or not at all, and directories that clean up.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A file operation that failed: what was tried, on which path, and the system's reason.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`: {}", path.display(), reason(source))]
+pub struct Error {
+    /// A verb phrase: `read`, `create directory`.
+    pub action: &'static str,
+    /// The path as it was given.
+    pub path: PathBuf,
+    /// The system's reason.
+    pub source: io::Error,
+}
+
+impl Error {
+    /// An error of `action` on `path`.
+    pub fn new(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        Self {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// True when the disk or the quota is full.
+    pub fn is_full(&self) -> bool {
+        is_full(&self.source)
+    }
+
+    /// True when the path does not exist.
+    pub fn is_absent(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// True when `error` says that the disk or the quota is full.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// The system's reason without Rust's `(os error N)`.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let plain = match text.rfind(" (os error ") {
+        Some(end) => &text[..end],
+        None => &text,
+    };
+    let mut letters = plain.chars();
+    match letters.next() {
+        Some(first) if letters.clone().next().is_some_and(|c| !c.is_uppercase()) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => plain.to_owned(),
+    }
+}
+
+/// Adds action and path to an I/O error.
+pub trait Context<T> {
+    /// Turns an I/O error into one that names what was tried on which path.
+    fn context(self, action: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::new(action, path, source))
+    }
+}
+
+impl<T> Context<T> for rustix::io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|errno| Error::new(action, path, errno.into()))
+    }
+}
+
+/// Reads a whole file of at most `limit_bytes`; a longer one is an error, so that hostile input cannot fill memory.
+pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, Error> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    file.take(limit_bytes + 1)
+        .read_to_end(&mut bytes)
+        .context("read", path)?;
+    if bytes.len() as u64 > limit_bytes {
+        let text = format!("it is larger than {limit_bytes} bytes");
+        return Err(Error::new("read", path, io::Error::other(text)));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).context("open", path)
+}
+
+/// Makes a directory and its parents; an existing one is fine.
+pub fn create_dir_all(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).context("create directory", path)
+}
+
+/// The names in a directory, sorted bytewise.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).context("read directory", path)? {
+        names.push(PathBuf::from(
+            entry.context("read directory", path)?.file_name(),
+        ));
+    }
+    names.sort_by(|a, b| {
+        a.as_os_str()
+            .as_encoded_bytes()
+            .cmp(b.as_os_str().as_encoded_bytes())
+    });
+    Ok(names)
+}
+
+/// Writes a file so that it appears whole or not at all: a temporary neighbour, synced, renamed into place.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(directory)
+        .context("write to", directory)?;
+    file.write_all(bytes).context("write", path)?;
+    file.as_file().sync_all().context("sync", path)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .context("write", path)?;
+    sync_directory(directory)
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_directory(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .context("sync", path)
+}
+
+/// A lock that other processes respect, held until dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
+
+impl Lock {
+    /// Waits until nobody else holds `path` exclusively or shared. The file is made if need be and is never removed.
+    pub fn exclusive(path: &Path) -> Result<Self, Error> {
+        let file = Self::open(path)?;
+        file.lock().context("lock", path)?;
+        Ok(Self(file))
+    }
+
+    /// The lock, or `None` when someone else holds it.
+    pub fn try_exclusive(path: &Path) -> Result<Option<Self>, Error> {
+        let file = Self::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(source)) => Err(Error::new("lock", path, source)),
+        }
+    }
+
+    fn open(path: &Path) -> Result<File, Error> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .context("open lock file", path)
+    }
+}
+
+/// A directory for one piece of work, removed with all it holds when dropped.
+///
+/// While it lives, `NAME.lock` beside it is locked; a directory whose lock is free was left by a process that was
+/// killed, and [`Workspace::sweep`] removes it.
+#[derive(Debug)]
+pub struct Workspace {
+    path: PathBuf,
+    lock_path: PathBuf,
+    _lock: Lock,
+}
+
+impl Workspace {
+    /// Makes a new directory below `parent` (which is made if need be).
+    pub fn create(parent: &Path) -> Result<Self, Error> {
+        create_dir_all(parent)?;
+        let directory = tempfile::Builder::new()
+            .prefix("work-")
+            .tempdir_in(parent)
+            .context("create a directory in", parent)?;
+        let lock_path = directory.path().with_extension("lock");
+        // Locked before it is kept, so that a sweep never sees the directory without its lock.
+        let lock = Lock::exclusive(&lock_path)?;
+        Ok(Self {
+            path: directory.keep(),
+            lock_path,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes what killed processes left below `parent`. Best effort: what cannot be removed stays.
+    pub fn sweep(parent: &Path) {
+        for name in list(parent).unwrap_or_default() {
+            let path = parent.join(&name);
+            if name.extension().is_none_or(|extension| extension != "lock") {
+                continue;
+            }
+            if let Ok(Some(_lock)) = Lock::try_exclusive(&path) {
+                let gone = remove_tree(&path.with_extension("")).is_ok();
+                if gone {
+                    let _ = fs::remove_file(&path);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if remove_tree(&self.path).is_ok() {
+            let _ = fs::remove_file(&self.lock_path);
+        }
+    }
+}
+
+/// Removes a directory tree, also one with directories that forbid it (overlay leaves some with mode 000).
+/// An absent one is fine.
+pub fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) => {
+            open_up(path);
+            fs::remove_dir_all(path).context("remove", path)
+        }
+    }
+}
+
+/// Gives every directory below `path` its owner's permissions back.
+fn open_up(path: &Path) {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return;
+    };
+    if !metadata.is_dir() {
+        return;
+    }
+    let _ = fs::set_permissions(
+        path,
+        fs::Permissions::from_mode(metadata.permissions().mode() | 0o700),
+    );
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_where_and_why() {
+        let error = open(Path::new("/no/such/file")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot open `/no/such/file`: no such file or directory"
+        );
+        assert!(error.is_absent());
+    }
+
+    #[test]
+    fn a_workspace_takes_everything_with_it_even_closed_directories() {
+        let parent = tempfile::tempdir().unwrap();
+        let workspace = Workspace::create(parent.path()).unwrap();
+        let closed = workspace.path().join("work/work");
+        fs::create_dir_all(closed.join("deep")).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        drop(workspace);
+        assert_eq!(list(parent.path()).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn sweeping_removes_what_the_dead_left_and_spares_the_living() {
+        let parent = tempfile::tempdir().unwrap();
+        let living = Workspace::create(parent.path()).unwrap();
+        fs::create_dir(parent.path().join("work-dead")).unwrap();
+        fs::write(parent.path().join("work-dead.lock"), "").unwrap();
+        Workspace::sweep(parent.path());
+        assert!(living.path().exists());
+        assert!(!parent.path().join("work-dead").exists());
+        assert!(!parent.path().join("work-dead.lock").exists());
+    }
+
+    #[test]
+    fn a_limited_read_refuses_what_is_larger() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write_atomic(&path, b"12345").unwrap();
+        assert_eq!(read_limited(&path, 5).unwrap(), b"12345");
+        assert!(
+            read_limited(&path, 4)
+                .unwrap_err()
+                .to_string()
+                .contains("larger than 4 bytes")
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! One HTTP client for everything that is fetched: TLS roots, proxies and time limits decided once.
+//!
+//! Asynchronous work stays behind [`Http::run`]: callers above are synchronous. The certificates are given, never
+//! looked up, so a machine without any still reaches plain-HTTP registries, and the reason for a failing HTTPS
+//! request can be told.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::event::Observer;
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a connection may be silent in the middle of an answer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often waiting work looks whether the person asked to stop.
+const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+/// What a client needs to know of its host.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Trusted certificate authorities as a PEM bundle; may be empty.
+    pub certificates: Vec<u8>,
+    /// Proxy settings as the host gives them.
+    pub proxies: Proxies,
+}
+
+/// Proxy URLs by the scheme they serve, as in `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+#[derive(Clone, Default)]
+pub struct Proxies {
+    /// For `http` URLs.
+    pub http: Option<String>,
+    /// For `https` URLs.
+    pub https: Option<String>,
+    /// Hosts that are reached directly, comma-separated.
+    pub none: Option<String>,
+}
+
+impl std::fmt::Debug for Proxies {
+    /// Proxy URLs carry passwords: only says which are set.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxies")
+            .field("http", &self.http.is_some())
+            .field("https", &self.https.is_some())
+            .field("none", &self.none)
+            .finish()
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A proxy setting is not a URL.
+    #[error("the proxy setting `{variable}` is not a URL")]
+    Proxy {
+        /// The environment variable's usual name.
+        variable: &'static str,
+    },
+    /// The TLS library or the runtime refused to start.
+    #[error("cannot start the HTTP client: {reason}")]
+    Start {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// The person asked to stop while a request was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// An HTTP client with the threads it needs.
+#[derive(Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    has_certificates: bool,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Http {
+    /// Starts a client that identifies itself as overcoat, follows no redirect by itself, and decodes no content.
+    ///
+    /// # Errors
+    /// [`Error::Proxy`] for a proxy that is no URL; [`Error::Start`] when the system has no room for its threads.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let start = |error: &dyn std::fmt::Display| Error::Start {
+            reason: error.to_string(),
+        };
+        let mut roots = RootCertStore::empty();
+        let certificates =
+            CertificateDer::pem_slice_iter(&settings.certificates).filter_map(Result::ok);
+        let (usable, _unusable) = roots.add_parsable_certificates(certificates);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| start(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("overcoat/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(IDLE_TIMEOUT)
+            .no_proxy();
+        for proxy in proxies(&settings.proxies)? {
+            builder = builder.proxy(proxy);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| start(&error))?;
+        Ok(Self {
+            client: builder.build().map_err(|error| start(&error))?,
+            has_certificates: usable > 0,
+            runtime,
+        })
+    }
+
+    /// The client, for building requests within [`Http::run`].
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// False when no certificate authority is trusted: every HTTPS request will fail.
+    pub fn has_certificates(&self) -> bool {
+        self.has_certificates
+    }
+
+    /// Waits for `work`, or for the person to ask to stop. May be called from several threads at once.
+    pub fn run<T>(
+        &self,
+        observer: &dyn Observer,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Interrupted> {
+        let cancelled = async {
+            while !observer.is_cancelled() {
+                tokio::time::sleep(CANCEL_POLL).await;
+            }
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = cancelled => Err(Interrupted),
+                done = work => Ok(done),
+            }
+        })
+    }
+}
+
+fn proxies(settings: &Proxies) -> Result<Vec<reqwest::Proxy>, Error> {
+    let bypass = settings
+        .none
+        .as_deref()
+        .and_then(reqwest::NoProxy::from_string);
+    let mut proxies = Vec::new();
+    if let Some(url) = &settings.http {
+        let proxy = reqwest::Proxy::http(url).map_err(|_| Error::Proxy {
+            variable: "HTTP_PROXY",
+        })?;
+        proxies.push(proxy.no_proxy(bypass.clone()));
+    }
+    if let Some(url) = &settings.https {
+        let proxy = reqwest::Proxy::https(url).map_err(|_| Error::Proxy {
+            variable: "HTTPS_PROXY",
+        })?;
+        proxies.push(proxy.no_proxy(bypass));
+    }
+    Ok(proxies)
+}
+
+/// The innermost cause of a failed request, without its URL: URLs can carry secrets.
+pub fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut source: &dyn std::error::Error = &error;
+    while let Some(inner) = source.source() {
+        source = inner;
+    }
+    source.to_string()
+}

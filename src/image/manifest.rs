@@ -1,0 +1,102 @@
+//! Manifests and indexes, read by oci-spec and checked.
+
+use super::{Descriptor, Error, Platform, media_type};
+
+/// The largest manifest, index or configuration that is read; registries refuse larger ones at 4 MiB.
+pub const MAX_DOCUMENT_BYTES: u64 = 4 << 20;
+
+/// An image manifest: one configuration and the layers, base first.
+///
+/// # Spec
+/// OCI image-spec `manifest.md`; Docker's schema 2 has the same shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The image configuration.
+    pub config: Descriptor,
+    /// The layers, base first.
+    pub layers: Vec<Descriptor>,
+}
+
+impl Manifest {
+    /// Reads a manifest of either family.
+    ///
+    /// # Errors
+    /// [`Error::Json`] for what is no manifest, [`Error::Digest`] for a digest that is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let parsed: oci_spec::image::ImageManifest =
+            serde_json::from_slice(bytes).map_err(|error| Error::Json {
+                document: "manifest",
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            config: Descriptor::from_oci(parsed.config())?,
+            layers: parsed
+                .layers()
+                .iter()
+                .map(Descriptor::from_oci)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// An image index: manifests for several platforms, or the entries of a layout.
+///
+/// # Spec
+/// OCI image-spec `image-index.md`; Docker's manifest list has the same shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The entries, in the order written.
+    pub manifests: Vec<Descriptor>,
+}
+
+impl Index {
+    /// Reads an index of either family.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let parsed: oci_spec::image::ImageIndex =
+            serde_json::from_slice(bytes).map_err(|error| Error::Json {
+                document: "index",
+                reason: error.to_string(),
+            })?;
+        let manifests = parsed
+            .manifests()
+            .iter()
+            .map(Descriptor::from_oci)
+            .collect::<Result<_, _>>()?;
+        Ok(Self { manifests })
+    }
+
+    /// The entry to use for `wanted`: the first whose platform satisfies it; else, when no entry names a platform
+    /// and there is only one, that one.
+    ///
+    /// # Errors
+    /// [`Error::NoPlatform`] with what there is.
+    pub fn choose(&self, wanted: &Platform) -> Result<&Descriptor, Error> {
+        let images: Vec<&Descriptor> = self
+            .manifests
+            .iter()
+            .filter(|entry| media_type::is_manifest(&entry.media_type))
+            .collect();
+        let fits = |entry: &&&Descriptor| {
+            entry
+                .platform
+                .as_ref()
+                .is_some_and(|have| have.satisfies(wanted))
+        };
+        if let Some(entry) = images.iter().find(fits) {
+            return Ok(entry);
+        }
+        match images.as_slice() {
+            [only] if only.platform.is_none() => Ok(only),
+            _ => Err(Error::NoPlatform {
+                wanted: wanted.clone(),
+                available: images
+                    .iter()
+                    .filter_map(|entry| entry.platform.clone())
+                    .collect(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The OCI documents, as data; no I/O.
+//!
+//! The bytes are the identity: a document is kept as the exact bytes it came in, beside its parsed view
+//! ([`Raw`]). Only [`edit`] makes new bytes, and only for a new document.
+
+mod config;
+mod descriptor;
+pub mod edit;
+mod manifest;
+pub mod media_type;
+mod platform;
+
+pub use config::ImageConfiguration;
+pub use descriptor::Descriptor;
+pub use manifest::{Index, MAX_DOCUMENT_BYTES, Manifest};
+pub use platform::{ParseError as PlatformParseError, Platform};
+
+use crate::digest::{self, Digest};
+
+/// Why a document is not what it should be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// Not JSON, or not of the document's shape.
+    #[error("the {document} cannot be read: {reason}")]
+    Json {
+        /// Which document.
+        document: &'static str,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A digest that is none.
+    #[error("a descriptor is invalid: {0}")]
+    Digest(digest::ParseError),
+    /// The manifest and the configuration do not belong together.
+    #[error("the manifest lists {layers} layers but the configuration {diff_ids} diff ids")]
+    Layers {
+        /// Layers in the manifest.
+        layers: usize,
+        /// Diff ids in the configuration.
+        diff_ids: usize,
+    },
+    /// The configuration's bytes are not those that the manifest names.
+    #[error("the configuration has the digest `{found}` but the manifest names `{expected}`")]
+    Config {
+        /// The digest in the manifest.
+        expected: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+    /// The media type is none that holds an image.
+    #[error("`{media_type}` is not the media type of an image manifest")]
+    MediaType {
+        /// What was given.
+        media_type: String,
+    },
+    /// No image for the wanted platform.
+    #[error("there is no image for `{wanted}`{}", list(available))]
+    NoPlatform {
+        /// What was asked for.
+        wanted: Platform,
+        /// What there is.
+        available: Vec<Platform>,
+    },
+}
+
+fn list(platforms: &[Platform]) -> String {
+    if platforms.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = platforms
+        .iter()
+        .map(|platform| format!("`{platform}`"))
+        .collect();
+    format!(", only for {}", names.join(", "))
+}
+
+/// A document: its exact bytes, their descriptor, and what they say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raw<T> {
+    /// The bytes as they came or were made.
+    pub bytes: Vec<u8>,
+    /// Media type, digest and size of the bytes.
+    pub descriptor: Descriptor,
+    /// The parsed view; never written.
+    pub parsed: T,
+}
+
+/// One image: a manifest and its configuration, which agree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// The manifest.
+    pub manifest: Raw<Manifest>,
+    /// The configuration.
+    pub config: Raw<ImageConfiguration>,
+}
+
+impl Image {
+    /// Puts a manifest and its configuration together.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the configuration is not the one the manifest names, [`Error::Layers`] when the
+    /// numbers of layers differ.
+    pub fn new(manifest: Raw<Manifest>, config: Raw<ImageConfiguration>) -> Result<Self, Error> {
+        let expected = &manifest.parsed.config.digest;
+        let mut digester = digest::Digester::new(expected.algorithm());
+        digester.update(&config.bytes);
+        let found = digester.finish();
+        if *expected != found {
+            return Err(Error::Config {
+                expected: expected.clone(),
+                found,
+            });
+        }
+        let (layers, diff_ids) = (manifest.parsed.layers.len(), config.parsed.diff_ids().len());
+        if layers != diff_ids {
+            return Err(Error::Layers { layers, diff_ids });
+        }
+        Ok(Self { manifest, config })
+    }
+
+    /// Reads an image from the bytes of its two documents.
+    ///
+    /// # Errors
+    /// What either document's reader says, and as [`Image::new`].
+    pub fn parse(
+        manifest_media_type: &str,
+        manifest: Vec<u8>,
+        config: Vec<u8>,
+    ) -> Result<Self, Error> {
+        if !media_type::is_manifest(manifest_media_type) {
+            return Err(Error::MediaType {
+                media_type: manifest_media_type.to_owned(),
+            });
+        }
+        let parsed = Manifest::parse(&manifest)?;
+        let config = Raw {
+            descriptor: parsed.config.clone(),
+            parsed: ImageConfiguration::parse(&config)?,
+            bytes: config,
+        };
+        let manifest = Raw {
+            descriptor: Descriptor::of(manifest_media_type, &manifest),
+            parsed,
+            bytes: manifest,
+        };
+        Self::new(manifest, config)
+    }
+
+    /// The digest that names the image: that of the manifest's bytes.
+    pub fn digest(&self) -> &Digest {
+        &self.manifest.descriptor.digest
+    }
+
+    /// The layers with their diff ids, base first.
+    pub fn layers(&self) -> impl DoubleEndedIterator<Item = (&Descriptor, &digest::DiffId)> {
+        self.manifest
+            .parsed
+            .layers
+            .iter()
+            .zip(self.config.parsed.diff_ids())
+    }
+}

@@ -1,0 +1,9 @@
+//! overcoat turns a Python application and a builder image into an OCI image.
+pub mod digest;
+pub mod event;
+pub mod fs;
+pub mod http;
+pub mod image;
+pub mod layer;
+pub mod reference;
+pub mod store;

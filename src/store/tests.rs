@@ -1,0 +1,226 @@
+use std::fs as std_fs;
+
+use super::*;
+use crate::event::Silent;
+use crate::image::edit::{Changes, NewLayer, from_scratch};
+use crate::image::{Platform, media_type};
+use crate::layer::{Entry, EntryPath, Kind, LayerWriter};
+use crate::reference::Reference;
+
+fn store() -> (tempfile::TempDir, BlobStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(&directory.path().join("store")).unwrap();
+    (directory, store)
+}
+
+fn reference(text: &str) -> Reference {
+    text.parse().unwrap()
+}
+
+/// An image of one layer with one file.
+fn image_in(store: &BlobStore, content: &str) -> Image {
+    let mut writer = LayerWriter::new(store.begin_blob().unwrap(), 0, 1);
+    let path = EntryPath::parse(b"file").unwrap();
+    let mut entry = Entry::new(
+        path,
+        Kind::File {
+            size: content.len() as u64,
+        },
+        0o644,
+    );
+    entry.uid = rustix::process::getuid().as_raw();
+    entry.gid = rustix::process::getgid().as_raw();
+    writer.append(&entry, content.as_bytes()).unwrap();
+    let (blob, layer) = writer.finish().unwrap();
+    let (digest, size) = blob.finish().unwrap();
+    let layer = NewLayer {
+        descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size),
+        diff_id: layer.diff_id,
+        created_by: "test".to_owned(),
+    };
+    let changes = Changes {
+        created: "1980-01-01T00:00:00Z".to_owned(),
+        ..Changes::default()
+    };
+    let image = from_scratch(&Platform::host(), &[layer], &changes).unwrap();
+    store.put_documents(&image).unwrap();
+    image
+}
+
+fn blobs(store: &BlobStore) -> usize {
+    fs::list(&store.root().join("blobs/sha256")).unwrap().len()
+}
+
+#[test]
+fn a_blob_comes_back_and_a_damaged_one_does_not() {
+    let (_directory, store) = store();
+    let blob = Descriptor::of("text/plain", b"hello");
+    store.put(&blob, b"hello").unwrap();
+    store.put(&blob, b"hello").unwrap();
+    assert_eq!(store.read_document(&blob).unwrap(), b"hello");
+    std_fs::write(store.blob_path(&blob.digest), b"hallo").unwrap();
+    assert!(matches!(
+        store.read_document(&blob),
+        Err(Error::Mismatch(Mismatch::Digest { .. }))
+    ));
+    std_fs::write(store.blob_path(&blob.digest), b"hello!").unwrap();
+    assert!(!store.has(&blob));
+}
+
+#[test]
+fn other_bytes_than_promised_are_never_stored() {
+    let (_directory, store) = store();
+    let blob = Descriptor::of("text/plain", b"hello");
+    assert!(matches!(
+        store.put(&blob, b"hallo"),
+        Err(Error::Mismatch(_))
+    ));
+    assert!(matches!(
+        store.put(&blob, b"hello!"),
+        Err(Error::Mismatch(_))
+    ));
+    assert_eq!(blobs(&store), 0);
+}
+
+#[test]
+fn an_unfinished_blob_leaves_nothing_behind() {
+    let (directory, store) = store();
+    let mut writer = store.begin_blob().unwrap();
+    writer.write_all(b"half").unwrap();
+    drop(writer);
+    drop(store);
+    let store = directory.path().join("store");
+    assert_eq!(fs::list(&store.join("blobs/sha256")).unwrap().len(), 0);
+    assert_eq!(fs::list(&store.join("tmp")).unwrap().len(), 0);
+}
+
+#[test]
+fn sha512_blobs_are_kept_under_their_own_name() {
+    let (_directory, store) = store();
+    let mut digester = Digester::new(Algorithm::Sha512);
+    digester.update(b"hello");
+    let blob = Descriptor::new("text/plain", digester.finish(), 5);
+    store.put(&blob, b"hello").unwrap();
+    assert_eq!(store.read_document(&blob).unwrap(), b"hello");
+    assert!(matches!(
+        store.put(&Descriptor { size: 4, ..blob }, b"hall"),
+        Err(Error::Mismatch(_))
+    ));
+}
+
+#[test]
+fn names_move_and_references_find_them() {
+    let (_directory, store) = store();
+    let (first, second) = (image_in(&store, "1"), image_in(&store, "2"));
+    let platform = Platform::host();
+    store
+        .tag(&reference("app"), &first.manifest.descriptor, &platform)
+        .unwrap();
+    store
+        .tag(
+            &reference("quay.io/app:v1"),
+            &first.manifest.descriptor,
+            &platform,
+        )
+        .unwrap();
+    store
+        .tag(&reference("app"), &second.manifest.descriptor, &platform)
+        .unwrap();
+    let names: Vec<_> = store
+        .names()
+        .unwrap()
+        .into_iter()
+        .map(|named| named.name)
+        .collect();
+    assert_eq!(names, ["app:latest", "quay.io/app:v1"]);
+    let find = |text: &str| {
+        store
+            .resolve(&reference(text))
+            .unwrap()
+            .map(|named| named.manifest.digest)
+    };
+    assert_eq!(
+        find("docker.io/library/app:latest"),
+        Some(second.digest().clone())
+    );
+    assert_eq!(find(&format!("app:latest@{}", first.digest())), None);
+    assert_eq!(
+        find(&format!("quay.io/app@{}", first.digest())),
+        Some(first.digest().clone())
+    );
+    assert_eq!(find("app:other"), None);
+    let image = store
+        .image(&store.resolve(&reference("app")).unwrap().unwrap().manifest)
+        .unwrap();
+    assert_eq!(image, second);
+}
+
+#[test]
+fn garbage_is_what_no_name_reaches() {
+    let (_directory, store) = store();
+    let (kept, gone) = (image_in(&store, "kept"), image_in(&store, "gone"));
+    let platform = Platform::host();
+    store
+        .tag(&reference("kept"), &kept.manifest.descriptor, &platform)
+        .unwrap();
+    store
+        .tag(&reference("gone"), &gone.manifest.descriptor, &platform)
+        .unwrap();
+    unpack_layers(&store, &kept, "test", 2, &Silent).unwrap();
+    unpack_layers(&store, &gone, "test", 2, &Silent).unwrap();
+    store.untag("gone:latest").unwrap();
+    let other = BlobStore::open(store.root()).unwrap();
+    assert_eq!(
+        store.collect_garbage().unwrap(),
+        None,
+        "somebody else uses the store"
+    );
+    drop(other);
+    assert_eq!(store.collect_garbage().unwrap().unwrap().blobs, 3);
+    assert_eq!(store.image(&kept.manifest.descriptor).unwrap(), kept);
+    assert_eq!(
+        fs::list(&store.root().join("unpacked/test")).unwrap().len(),
+        1
+    );
+}
+
+#[test]
+fn a_layer_is_unpacked_once_and_a_damaged_one_never() {
+    let (_directory, store) = store();
+    let image = image_in(&store, "content");
+    let directories = unpack_layers(&store, &image, "test", 2, &Silent).unwrap();
+    assert_eq!(
+        std_fs::read_to_string(directories[0].join("file")).unwrap(),
+        "content"
+    );
+    let blob = store.blob_path(&image.manifest.parsed.layers[0].digest);
+    let mut bytes = std_fs::read(&blob).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std_fs::write(&blob, bytes).unwrap();
+    assert_eq!(
+        unpack_layers(&store, &image, "test", 2, &Silent).unwrap(),
+        directories
+    );
+    let error = unpack_layers(&store, &image, "other", 2, &Silent).unwrap_err();
+    assert!(
+        error.is_mismatch() || matches!(error, Error::Unpack { .. }),
+        "{error:?}"
+    );
+    assert_eq!(
+        fs::list(&store.root().join("unpacked/other"))
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+#[test]
+fn a_directory_with_other_things_in_it_is_not_taken_for_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    std_fs::write(directory.path().join("thesis.tex"), "").unwrap();
+    assert!(matches!(
+        BlobStore::open(directory.path()),
+        Err(Error::NotAStore { .. })
+    ));
+    assert_eq!(fs::list(directory.path()).unwrap().len(), 1);
+}

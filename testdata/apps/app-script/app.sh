@@ -1,0 +1,3 @@
+#!/bin/bash
+export STARTED_BY=app.sh
+exec python server.py
