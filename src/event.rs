@@ -117,6 +117,14 @@ pub struct Stage<'a> {
     name: &'static str,
 }
 
+impl std::fmt::Debug for Stage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Stage<'_> {
     /// Tells that the stage ended well.
     pub fn finish(self, detail: impl Into<String>) {
@@ -132,6 +140,14 @@ impl Stage<'_> {
 pub struct Transfer<'a> {
     observer: &'a dyn Observer,
     id: u64,
+}
+
+impl std::fmt::Debug for Transfer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transfer")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Transfer<'a> {

@@ -290,7 +290,7 @@ mod tests {
         let workspace = Workspace::create(parent.path()).unwrap();
         let closed = workspace.path().join("work/work");
         fs::create_dir_all(closed.join("deep")).unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         drop(workspace);
         assert_eq!(list(parent.path()).unwrap(), Vec::<PathBuf>::new());
     }

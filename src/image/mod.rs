@@ -74,6 +74,28 @@ fn list(platforms: &[Platform]) -> String {
     format!(", only for {}", names.join(", "))
 }
 
+/// Seconds since 1970 as documents write times: `1980-01-01T00:00:00Z`.
+///
+/// # Spec
+/// RFC 3339, section 5.6; the calendar is the proleptic Gregorian one.
+pub fn rfc3339(seconds: i64) -> String {
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Howard Hinnant's `civil_from_days`: years that begin in March, in cycles of 400.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!(
+        "{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
+}
+
 /// A document: its exact bytes, their descriptor, and what they say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raw<T> {
@@ -158,5 +180,27 @@ impl Image {
             .layers
             .iter()
             .zip(self.config.parsed.diff_ids())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_documents_write_them() {
+        let table = [
+            (0, "1970-01-01T00:00:00Z"),
+            (315_532_800, "1980-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_210_096, "2024-02-29T12:34:56Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ];
+        for (seconds, text) in table {
+            assert_eq!(rfc3339(seconds), text);
+        }
     }
 }

@@ -59,7 +59,7 @@ pub fn from_overlay_upper(
     observer: &dyn Observer,
 ) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
-    let mut links: BTreeMap<(u64, u64), EntryPath> = BTreeMap::new();
+    let mut inodes: BTreeMap<EntryPath, (u64, u64)> = BTreeMap::new();
     // The walk goes into a directory right after it, so the last opaque one is the only one to remember.
     let mut opaque: Option<EntryPath> = None;
     let walk = walkdir::WalkDir::new(upper)
@@ -105,20 +105,46 @@ pub fn from_overlay_upper(
                 opaque = Some(path.clone());
             }
         }
-        let entry = entry_of(file, path, &metadata, &mut links)?;
+        let entry = entry_of(file, path, &metadata)?;
+        // Whiteouts share one inode (T11), but they never come here. A file of several names is always written: one
+        // of the names may be as before while another is new.
+        let is_linked = metadata.nlink() > 1 && !metadata.is_dir();
         let unchanged = match &before {
-            Some((lower, lower_metadata)) if !is_opaque => {
+            Some((lower, lower_metadata)) if !is_opaque && !is_linked => {
                 is_same(&entry, file, lower, lower_metadata)?
             }
             _ => false,
         };
+        if is_linked {
+            inodes.insert(entry.path.clone(), (metadata.dev(), metadata.ino()));
+        }
         if !unchanged {
             let content = matches!(entry.kind, Kind::File { .. }).then(|| file.to_owned());
             changes.push(Change::Present { entry, content });
         }
     }
     changes.sort_by(|a, b| a.path().cmp(b.path()));
+    link_names(&mut changes, &inodes);
     Ok(changes)
+}
+
+/// Turns all but the first name of a file into links to the first, which comes earlier in the layer.
+fn link_names(changes: &mut [Change], inodes: &BTreeMap<EntryPath, (u64, u64)>) {
+    let mut first: BTreeMap<(u64, u64), EntryPath> = BTreeMap::new();
+    for change in changes {
+        let Change::Present { entry, .. } = change else {
+            continue;
+        };
+        let Some(inode) = inodes.get(&entry.path) else {
+            continue;
+        };
+        let target = first.entry(*inode).or_insert_with(|| entry.path.clone());
+        if *target != entry.path {
+            entry.kind = Kind::HardLink {
+                target: target.clone(),
+            };
+        }
+    }
 }
 
 /// The entry of a directory that stands above changes: as it is in `upper`, where overlay has it whenever something
@@ -129,19 +155,14 @@ pub fn from_overlay_upper(
 pub fn directory_entry(upper: &Path, path: &EntryPath) -> Result<Entry, Error> {
     let file = path.below(upper);
     let metadata = fs::symlink_metadata(&file).context("read", &file)?;
-    entry_of(&file, path.clone(), &metadata, &mut BTreeMap::new())
+    entry_of(&file, path.clone(), &metadata)
 }
 
-fn entry_of(
-    file: &Path,
-    path: EntryPath,
-    metadata: &Metadata,
-    links: &mut BTreeMap<(u64, u64), EntryPath>,
-) -> Result<Entry, Error> {
+fn entry_of(file: &Path, path: EntryPath, metadata: &Metadata) -> Result<Entry, Error> {
     let kind = metadata.file_type();
     let device = metadata.rdev();
     let (major, minor) = (rfs::major(device), rfs::minor(device));
-    let mut kind = if kind.is_dir() {
+    let kind = if kind.is_dir() {
         Kind::Directory
     } else if kind.is_symlink() {
         let target = fs::read_link(file).context("read link", file)?;
@@ -159,17 +180,6 @@ fn entry_of(
             size: metadata.len(),
         }
     };
-    // Whiteouts share one inode (T11), but they never come here.
-    if metadata.nlink() > 1 && kind != Kind::Directory {
-        let first = links
-            .entry((metadata.dev(), metadata.ino()))
-            .or_insert_with(|| path.clone());
-        if *first != path {
-            kind = Kind::HardLink {
-                target: first.clone(),
-            };
-        }
-    }
     Ok(Entry {
         path,
         kind,
@@ -260,19 +270,12 @@ fn is_same(
     lower: &Path,
     lower_metadata: &Metadata,
 ) -> Result<bool, Error> {
-    let before = entry_of(
-        lower,
-        entry.path.clone(),
-        lower_metadata,
-        &mut BTreeMap::new(),
-    )?;
+    let before = entry_of(lower, entry.path.clone(), lower_metadata)?;
     let alike = entry.kind == before.kind
         && (entry.mode, entry.uid, entry.gid) == (before.mode, before.uid, before.gid)
         && entry.xattrs == before.xattrs;
     match entry.kind {
         Kind::File { .. } if alike => same_content(file, lower),
-        // The first name may be unchanged while the second is new; a link is always written.
-        Kind::HardLink { .. } => Ok(false),
         _ => Ok(alike),
     }
 }

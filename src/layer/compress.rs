@@ -34,6 +34,14 @@ pub struct GzipWriter<W: Write> {
     workers: Option<Workers>,
 }
 
+impl<W: Write> std::fmt::Debug for GzipWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GzipWriter")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<W: Write> GzipWriter<W> {
     /// A writer that compresses with up to `threads` threads. They start with the first full block, so small inputs
     /// start none.
@@ -165,17 +173,20 @@ impl Block {
 
 type Reply = io::Result<Vec<u8>>;
 
+/// A block and where its compressed form is awaited.
+type Job = (Block, mpsc::SyncSender<Reply>);
+
 struct Workers {
-    jobs: Option<mpsc::Sender<(Block, mpsc::SyncSender<Reply>)>>,
+    jobs: Option<mpsc::Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
     pending: VecDeque<mpsc::Receiver<Reply>>,
 }
 
 impl Workers {
     fn start(count: usize) -> Self {
-        let (jobs, queue) = mpsc::channel::<(Block, mpsc::SyncSender<Reply>)>();
+        let (jobs, queue) = mpsc::channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
-        let work = |queue: Arc<Mutex<mpsc::Receiver<(Block, mpsc::SyncSender<Reply>)>>>| {
+        let work = |queue: Arc<Mutex<mpsc::Receiver<Job>>>| {
             loop {
                 let job = queue.lock().map(|queue| queue.recv());
                 let Ok(Ok((block, reply))) = job else { return };

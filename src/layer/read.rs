@@ -30,7 +30,7 @@ pub fn for_each(
         path: "the layer's tar".to_owned(),
         source,
     };
-    let mut archive = tar::Archive::new(tar);
+    let mut archive = tar::Archive::new(Completed::new(tar));
     let mut extensions = Extensions::default();
     for member in archive.entries().map_err(damaged)?.raw(true) {
         let mut member = member.map_err(damaged)?;
@@ -49,6 +49,42 @@ pub fn for_each(
         }
     }
     Ok(())
+}
+
+/// Supplies the end that some writers leave out (umoci 0.4 does): padding up to a whole block and the two blocks of
+/// zeros. Go's reader does without them too. What is cut off in the middle shows by its digest.
+struct Completed<'a> {
+    inner: &'a mut dyn Read,
+    seen: u64,
+    missing: Option<u64>,
+}
+
+impl<'a> Completed<'a> {
+    fn new(inner: &'a mut dyn Read) -> Self {
+        Self {
+            inner,
+            seen: 0,
+            missing: None,
+        }
+    }
+}
+
+impl Read for Completed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(missing) = &mut self.missing {
+            let count = buffer.len().min(usize::try_from(*missing).unwrap_or(0));
+            buffer[..count].fill(0);
+            *missing -= count as u64;
+            return Ok(count);
+        }
+        let count = self.inner.read(buffer)?;
+        self.seen += count as u64;
+        if count == 0 && !buffer.is_empty() {
+            self.missing = Some(self.seen.next_multiple_of(512) - self.seen + 1024);
+            return self.read(buffer);
+        }
+        Ok(count)
+    }
 }
 
 fn small(member: &mut impl Read) -> Result<Vec<u8>, Error> {
@@ -296,6 +332,16 @@ mod tests {
             (found[2].0.mtime, found[2].0.uid, found[2].1.as_slice()),
             (7, 0, &b"3"[..])
         );
+    }
+
+    #[test]
+    fn a_missing_end_is_supplied_but_nothing_more() {
+        let whole = [member(tar::EntryType::Regular, "a", b"12"), vec![0; 1024]].concat();
+        for length in [512 + 2, 1024, 1536] {
+            let found = entries(&whole[..length]).unwrap();
+            assert_eq!(found[0].1, b"12", "cut to {length} bytes");
+        }
+        assert!(entries(&member(tar::EntryType::Regular, "a", &[1; 4096])[..1024]).is_err());
     }
 
     #[test]

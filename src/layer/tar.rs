@@ -24,6 +24,14 @@ pub struct LayerWriter<W: Write> {
     newest_mtime: i64,
 }
 
+impl<W: Write> std::fmt::Debug for LayerWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayerWriter")
+            .field("newest_mtime", &self.newest_mtime)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<W: Write> LayerWriter<W> {
     /// Begins a layer. `newest_mtime` (seconds since 1970) is the latest time an entry may show.
     pub fn new(sink: W, newest_mtime: i64, threads: usize) -> Self {

@@ -67,7 +67,7 @@ pub enum Error {
         /// The layer's blob.
         digest: Digest,
         /// What went wrong.
-        source: crate::layer::Error,
+        source: Box<crate::layer::Error>,
     },
     /// The person asked to stop.
     #[error("interrupted")]
@@ -89,7 +89,8 @@ impl Error {
         match self {
             Self::Mismatch(_) => true,
             Self::Unpack { source, .. } => {
-                source.mismatch().is_some() || matches!(source, crate::layer::Error::DiffId { .. })
+                source.mismatch().is_some()
+                    || matches!(**source, crate::layer::Error::DiffId { .. })
             }
             _ => false,
         }

@@ -113,12 +113,26 @@ impl BlobStore {
         manifest: &Descriptor,
         platform: &Platform,
     ) -> Result<(), Error> {
-        let name = reference.without_digest().to_string();
+        self.tag_as(&reference.without_digest().to_string(), manifest, platform)
+    }
+
+    /// Gives an image a name that is used as it stands.
+    ///
+    /// # Errors
+    /// As [`Self::tag`].
+    pub fn tag_as(
+        &self,
+        name: &str,
+        manifest: &Descriptor,
+        platform: &Platform,
+    ) -> Result<(), Error> {
         let mut entry = Descriptor {
             platform: Some(platform.clone()),
             ..Descriptor::new(&manifest.media_type, manifest.digest.clone(), manifest.size)
         };
-        entry.annotations.insert(REF_NAME.to_owned(), name.clone());
+        entry
+            .annotations
+            .insert(REF_NAME.to_owned(), name.to_owned());
         self.change_index(|manifests| {
             manifests.retain(|value| value["annotations"][REF_NAME] != json!(name));
             manifests.push(entry.to_value());

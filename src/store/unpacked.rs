@@ -116,7 +116,7 @@ fn unpack_one(
 ) -> Result<(), Error> {
     let unpack = |source| Error::Unpack {
         digest: blob.digest.clone(),
-        source,
+        source: Box::new(source),
     };
     let compression = media_type::layer_compression(&blob.media_type).ok_or_else(|| {
         let text = format!("its media type `{}` is not a layer's", blob.media_type);
