@@ -1,4 +1,5 @@
 //! overcoat turns a Python application and a builder image into an OCI image.
+pub mod debian;
 pub mod digest;
 pub mod event;
 pub mod fs;
