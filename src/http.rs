@@ -78,6 +78,7 @@ pub struct Interrupted;
 #[derive(Debug)]
 pub struct Http {
     client: reqwest::Client,
+    upload_client: reqwest::Client,
     has_certificates: bool,
     runtime: tokio::runtime::Runtime,
 }
@@ -102,23 +103,28 @@ impl Http {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("overcoat/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(IDLE_TIMEOUT)
-            .no_proxy();
-        for proxy in proxies(&settings.proxies)? {
-            builder = builder.proxy(proxy);
-        }
+        let builder = || -> Result<reqwest::ClientBuilder, Error> {
+            let mut builder = reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .user_agent(concat!("overcoat/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .no_proxy();
+            for proxy in proxies(&settings.proxies)? {
+                builder = builder.proxy(proxy);
+            }
+            Ok(builder)
+        };
+        let client = builder()?.read_timeout(IDLE_TIMEOUT).build();
+        let upload_client = builder()?.build();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .map_err(|error| start(&error))?;
         Ok(Self {
-            client: builder.build().map_err(|error| start(&error))?,
+            client: client.map_err(|error| start(&error))?,
+            upload_client: upload_client.map_err(|error| start(&error))?,
             has_certificates: usable > 0,
             runtime,
         })
@@ -127,6 +133,12 @@ impl Http {
     /// The client, for building requests within [`Http::run`].
     pub fn client(&self) -> &reqwest::Client {
         &self.client
+    }
+
+    /// The client for requests with a long body. reqwest counts silence from the start of a request, so an upload of
+    /// more than a minute would be cut: this one has no such limit, and the body must watch its own progress.
+    pub fn upload_client(&self) -> &reqwest::Client {
+        &self.upload_client
     }
 
     /// False when no certificate authority is trusted: every HTTPS request will fail.

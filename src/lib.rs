@@ -7,4 +7,5 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod reference;
+pub mod registry;
 pub mod store;
