@@ -8,4 +8,6 @@ pub mod image;
 pub mod layer;
 pub mod reference;
 pub mod registry;
+pub mod sandbox;
+pub mod source;
 pub mod store;

@@ -1,0 +1,237 @@
+//! Running something that is not ours: a root file system, a process, and walls around it.
+//!
+//! overcoat re-executes itself, so that everything that changes a process for good happens in a fresh,
+//! single-threaded one, and no `unsafe` is needed:
+//!
+//! ```text
+//! overcoat build           an ordinary user: enters a user namespace first, where it is root   [namespaces]
+//!   └─ overcoat build      prepares layers and a spec (a JSON file)
+//!        └─ stage          new mount, pid, ipc, uts, cgroup namespaces                          [namespaces]
+//!             └─ init      pid 1: mounts, pivot_root, uploads, drops privileges, reaps          [init, mounts, identity]
+//!                  └─ the process
+//! ```
+//!
+//! Every stage asks the kernel to be killed when its parent dies, and the end of pid 1 ends everything below it; so
+//! nothing outlives overcoat. This module knows nothing of images, labels or scripts.
+
+mod identity;
+mod init;
+mod mounts;
+mod namespaces;
+mod run;
+
+pub use identity::{IdMap, SubordinateIds};
+pub use namespaces::{UserNamespace, enter_user_namespace};
+pub use run::{Exit, Input, Sandbox};
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Why something could not be run. What the process itself does wrong is an [`Exit`], not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed on this side of the walls.
+    #[error(transparent)]
+    File(#[from] crate::fs::Error),
+    /// A step of the set-up was refused by the kernel.
+    #[error("cannot {step}: {reason}")]
+    Setup {
+        /// What was tried, as a verb phrase.
+        step: String,
+        /// What the kernel said.
+        reason: String,
+        /// What may help, if that is known.
+        hint: Option<String>,
+    },
+    /// The image has no such user or group.
+    #[error("the image has no {kind} `{name}`")]
+    NoSuchUser {
+        /// `user` or `group`.
+        kind: String,
+        /// The name as written.
+        name: String,
+    },
+    /// The command is not in the image, or cannot be executed.
+    #[error("cannot execute `{command}` in the image: {reason}")]
+    Command {
+        /// The first word of the command.
+        command: String,
+        /// Why.
+        reason: String,
+    },
+    /// No user namespace can be made for this user.
+    #[error("cannot make a user namespace: {reason}")]
+    UserNamespace {
+        /// What was refused, and by whom.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The person asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Things a person can do now.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Setup { hint, .. } => hint.iter().cloned().collect(),
+            Self::UserNamespace { hint, .. } => vec![hint.clone()],
+            Self::NoSuchUser { .. } => {
+                vec!["use a user that `/etc/passwd` of the image lists, or a number".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// True when the disk is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_full())
+    }
+}
+
+/// What to run. Everything is explicit; nothing is inherited from this process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Process {
+    /// The command and its arguments; the command is looked up in the `PATH` of `environment` unless it has a slash.
+    pub arguments: Vec<String>,
+    /// The whole environment. `HOME` is added from the image's `/etc/passwd` when it is not set.
+    pub environment: Vec<(String, String)>,
+    /// The working directory, absolute within the root file system; made when it is not there.
+    pub working_directory: String,
+    /// `user`, `user:group`, numeric or by name as the root file system's `/etc/passwd` and `/etc/group` know them;
+    /// empty means root.
+    pub user: String,
+}
+
+/// A root file system made of directories stacked by overlay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rootfs {
+    /// The layers, topmost first.
+    pub lowers: Vec<PathBuf>,
+    /// Receives what the process changes.
+    pub upper: PathBuf,
+    /// Overlay's own; an empty directory on the same file system as `upper`.
+    pub work: PathBuf,
+    /// An empty directory to mount it on.
+    pub mountpoint: PathBuf,
+}
+
+/// Something to put into the root file system before the process starts, owned by its user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Upload {
+    /// Where, as bytes: absolute within the root file system. Parents are made as needed.
+    pub target: Vec<u8>,
+    /// What.
+    pub content: UploadContent,
+    /// Modification time, seconds since 1970.
+    pub mtime: i64,
+}
+
+/// What an [`Upload`] puts there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum UploadContent {
+    /// A directory, mode 0755.
+    Directory,
+    /// A copy of a file of this machine.
+    File {
+        /// Path on this machine, as bytes.
+        source: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// The target's bytes.
+        target: Vec<u8>,
+    },
+}
+
+/// A file of this machine shown read-only to the process and never part of what it changes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BindFile {
+    /// Path on this machine.
+    pub source: PathBuf,
+    /// Path within the root file system, absolute.
+    pub target: String,
+}
+
+/// All that the stages need to know, written for them as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Spec {
+    rootfs: Rootfs,
+    process: Process,
+    uploads: Vec<Upload>,
+    files: Vec<BindFile>,
+    on_signal: OnSignal,
+    /// Where pid 1 writes its [`Status`].
+    status: PathBuf,
+}
+
+/// What a stage does with a signal such as SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum OnSignal {
+    /// Passes it on to the process.
+    Forward,
+    /// Ends everything at once.
+    Kill,
+}
+
+/// What pid 1 has to say beside the exit status.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Status {
+    /// Why the process could not be started.
+    error: Option<StatusError>,
+    /// Paths that were made only to mount something on them.
+    stubs: Vec<Vec<u8>>,
+}
+
+/// The part of [`Error`] that travels from the stages.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum StatusError {
+    Setup {
+        step: String,
+        reason: String,
+        hint: Option<String>,
+    },
+    NoSuchUser {
+        kind: String,
+        name: String,
+    },
+    Command {
+        command: String,
+        reason: String,
+    },
+}
+
+impl From<StatusError> for Error {
+    fn from(error: StatusError) -> Self {
+        match error {
+            StatusError::Setup { step, reason, hint } => Self::Setup { step, reason, hint },
+            StatusError::NoSuchUser { kind, name } => Self::NoSuchUser { kind, name },
+            StatusError::Command { command, reason } => Self::Command { command, reason },
+        }
+    }
+}
+
+/// The first argument that makes this program a stage of the sandbox; see [`stage_main`].
+pub const STAGE_ARGUMENT: &str = "__overcoat-sandbox";
+
+/// Runs a stage of the sandbox, when `arguments` (without the program's name) ask for one: the exit status to end
+/// with, or `None` when this is an ordinary call. To be called first in `main`, before any thread exists.
+pub fn stage_main(arguments: &[std::ffi::OsString]) -> Option<u8> {
+    let (first, rest) = arguments.split_first()?;
+    if first != STAGE_ARGUMENT {
+        return None;
+    }
+    let (stage, rest) = rest.split_first()?;
+    Some(match stage.to_str() {
+        Some("user-namespace") => namespaces::user_namespace_stage(rest),
+        Some("map-ids") => namespaces::map_ids_stage(rest),
+        Some("stage") => namespaces::namespaces_stage(rest),
+        Some("init") => init::main(rest),
+        _ => 70,
+    })
+}

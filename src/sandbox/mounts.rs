@@ -1,0 +1,378 @@
+//! The root file system as the process sees it: overlay, `/proc`, `/dev`, a few files, and nothing of the host.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self as rfs, AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
+use rustix::io::Errno;
+use rustix::mount::{self as rmount, MountFlags, MountPropagationFlags, UnmountFlags};
+
+use super::{Rootfs, StatusError};
+
+/// Devices that programs expect, bound from the host: making them needs privileges that a user namespace lacks.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// What a container must not change (sysctls check for user 0, not for capabilities: T9 of `rust-crates.md`).
+const READ_ONLY_PROC: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+
+/// What a container must not read: runc's list.
+const MASKED_PROC: [&str; 9] = [
+    "acpi",
+    "asound",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "timer_list",
+    "timer_stats",
+    "sched_debug",
+    "scsi",
+];
+
+/// Makes a mount's or call's failure a sentence.
+pub(super) fn refused(step: impl Into<String>, errno: Errno) -> StatusError {
+    StatusError::Setup {
+        step: step.into(),
+        reason: crate::fs::reason(&errno.into()),
+        hint: None,
+    }
+}
+
+/// Mounts the root file system at its mountpoint, after making all mounts of this namespace private.
+pub(super) fn mount_rootfs(rootfs: &Rootfs) -> Result<(), StatusError> {
+    rmount::mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )
+    .map_err(|errno| refused("make mounts private", errno))?;
+    match mount_overlay(rootfs) {
+        // Before Linux 6.5, layers are given in one string.
+        Err(Errno::INVAL) => mount_overlay_by_string(rootfs),
+        other => other,
+    }
+    .map_err(|errno| StatusError::Setup {
+        step: format!("stack the layers with overlay in `{}`", rootfs.upper.display()),
+        reason: crate::fs::reason(&errno.into()),
+        hint: Some(
+            "overlay needs a store on a local file system (ext4, xfs, btrfs, tmpfs), not on another overlay or NFS: \
+             choose one with `--store DIR`"
+                .to_owned(),
+        ),
+    })
+}
+
+fn mount_overlay(rootfs: &Rootfs) -> rustix::io::Result<()> {
+    let overlay = rmount::fsopen("overlay", rmount::FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let overlay = overlay.as_fd();
+    for lower in &rootfs.lowers {
+        rmount::fsconfig_set_string(overlay, "lowerdir+", lower.as_path())?;
+    }
+    rmount::fsconfig_set_string(overlay, "upperdir", rootfs.upper.as_path())?;
+    rmount::fsconfig_set_string(overlay, "workdir", rootfs.work.as_path())?;
+    // Always: without it, overlay in a user namespace mounts and then fails (T10), and as root whiteouts and opaque
+    // marks would be spelled differently.
+    rmount::fsconfig_set_flag(overlay, "userxattr")?;
+    rmount::fsconfig_create(overlay)?;
+    let flags = rmount::MountAttrFlags::empty();
+    let mount = rmount::fsmount(overlay, rmount::FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
+    let place = rmount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rmount::move_mount(
+        mount.as_fd(),
+        "",
+        rfs::CWD,
+        rootfs.mountpoint.as_path(),
+        place,
+    )
+}
+
+fn mount_overlay_by_string(rootfs: &Rootfs) -> rustix::io::Result<()> {
+    // The string must fit into a page: names relative to the directory that holds the layers are short.
+    let parent = rootfs
+        .lowers
+        .first()
+        .and_then(|lower| lower.parent())
+        .unwrap_or(Path::new("/"));
+    rustix::process::chdir(parent)?;
+    let mut options = b"userxattr,lowerdir=".to_vec();
+    for (index, lower) in rootfs.lowers.iter().enumerate() {
+        if index > 0 {
+            options.push(b':');
+        }
+        let name = lower.strip_prefix(parent).unwrap_or(lower);
+        options.extend(escaped(name));
+    }
+    options.extend_from_slice(b",upperdir=");
+    options.extend(escaped(&rootfs.upper));
+    options.extend_from_slice(b",workdir=");
+    options.extend(escaped(&rootfs.work));
+    let options = CString::new(options).map_err(|_| Errno::INVAL)?;
+    rmount::mount(
+        "overlay",
+        rootfs.mountpoint.as_path(),
+        "overlay",
+        MountFlags::empty(),
+        options.as_c_str(),
+    )
+}
+
+/// Overlay's own escapes, for paths with the characters that separate its options.
+fn escaped(path: &Path) -> Vec<u8> {
+    let escape = |byte: &u8| match byte {
+        b':' | b',' | b'\\' => vec![b'\\', *byte],
+        byte => vec![*byte],
+    };
+    path.as_os_str()
+        .as_bytes()
+        .iter()
+        .flat_map(escape)
+        .collect()
+}
+
+/// The mounted root file system, before it becomes the root: every path is resolved inside it by the kernel.
+pub(super) struct Root {
+    directory: OwnedFd,
+    /// What was made only to have something to mount on.
+    pub(super) stubs: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Directory,
+    File,
+}
+
+impl Root {
+    pub(super) fn open(mountpoint: &Path) -> Result<Self, StatusError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rfs::open(mountpoint, flags, Mode::empty())
+            .map_err(|errno| refused("open the root", errno))?;
+        Ok(Self {
+            directory,
+            stubs: Vec::new(),
+        })
+    }
+
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// A directory within the root, made with its parents (mode 0755) where it is not there.
+    pub(super) fn directory_at(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
+        open_or_create(self.directory(), path, Want::Directory, &mut Vec::new())
+    }
+
+    /// `/proc` of the new pid namespace, with what is the host's masked or read-only.
+    pub(super) fn mount_proc(&mut self) -> Result<(), StatusError> {
+        let place = self.mount_point("proc", Want::Directory)?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        rmount::mount("proc", &place, "proc", flags, None).map_err(|errno| StatusError::Setup {
+            step: "mount /proc".to_owned(),
+            reason: crate::fs::reason(&errno.into()),
+            hint: Some(
+                "inside a container, the outer /proc must not be masked for this: run the container unconfined, or as \
+                 root outside a container"
+                    .to_owned(),
+            ),
+        })?;
+        for name in READ_ONLY_PROC {
+            let path = place.join(name);
+            if path.exists() {
+                bind_read_only(&path, &path)
+                    .map_err(|errno| refused(format!("protect /proc/{name}"), errno))?;
+            }
+        }
+        for name in MASKED_PROC {
+            let path = place.join(name);
+            let masked = match std::fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => {
+                    rmount::mount("tmpfs", &path, "tmpfs", MountFlags::RDONLY | flags, None)
+                }
+                Ok(_) => rmount::mount_bind("/dev/null", &path),
+                Err(_) => Ok(()),
+            };
+            masked.map_err(|errno| refused(format!("mask /proc/{name}"), errno))?;
+        }
+        Ok(())
+    }
+
+    /// A small `/dev` of its own.
+    pub(super) fn mount_dev(&mut self) -> Result<(), StatusError> {
+        let place = self.mount_point("dev", Want::Directory)?;
+        let failed = |what: &str, errno| refused(format!("set up /dev{what}"), errno);
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        rmount::mount("tmpfs", &place, "tmpfs", flags, c"mode=755,size=65536k")
+            .map_err(|errno| failed("", errno))?;
+        for name in DEVICES {
+            let (host, here) = (Path::new("/dev").join(name), place.join(name));
+            rfs::open(
+                &here,
+                OFlags::CREATE | OFlags::CLOEXEC,
+                Mode::from_raw_mode(0o666),
+            )
+            .and_then(|_| rmount::mount_bind(&host, &here))
+            .map_err(|errno| failed(&format!("/{name}"), errno))?;
+        }
+        let directory = |name: &str| {
+            let path = place.join(name);
+            rfs::mkdir(&path, Mode::from_raw_mode(0o755)).map(|()| path)
+        };
+        directory("pts")
+            .and_then(|pts| {
+                let options = c"newinstance,ptmxmode=0666,mode=0620";
+                rmount::mount(
+                    "devpts",
+                    &pts,
+                    "devpts",
+                    MountFlags::NOSUID | MountFlags::NOEXEC,
+                    options,
+                )
+            })
+            .map_err(|errno| failed("/pts", errno))?;
+        directory("shm")
+            .and_then(|shm| {
+                rmount::mount(
+                    "tmpfs",
+                    &shm,
+                    "tmpfs",
+                    flags | MountFlags::NODEV,
+                    c"mode=1777,size=65536k",
+                )
+            })
+            .map_err(|errno| failed("/shm", errno))?;
+        let links = [
+            ("ptmx", "pts/ptmx"),
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+        ];
+        for (name, target) in links {
+            rfs::symlink(target, place.join(name))
+                .map_err(|errno| failed(&format!("/{name}"), errno))?;
+        }
+        Ok(())
+    }
+
+    /// Shows a file of the host, read-only.
+    pub(super) fn bind_file(&mut self, source: &Path, target: &str) -> Result<(), StatusError> {
+        let place = self.mount_point(target, Want::File)?;
+        bind_read_only(source, &place)
+            .map_err(|errno| refused(format!("show the file `{target}`"), errno))
+    }
+
+    /// A path to mount on: resolved inside the root, made if need be, and remembered as a stub then.
+    fn mount_point(&mut self, target: &str, want: Want) -> Result<PathBuf, StatusError> {
+        let mut made = Vec::new();
+        let place = open_or_create(self.directory(), Path::new(target), want, &mut made);
+        let place =
+            place.map_err(|errno| refused(format!("make the mount point `{target}`"), errno))?;
+        self.stubs.append(&mut made);
+        real_path(&place)
+            .map_err(|errno| refused(format!("find the mount point `{target}`"), errno))
+    }
+}
+
+/// The path by which an open file is known to this mount namespace.
+fn real_path(file: &OwnedFd) -> rustix::io::Result<PathBuf> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = rfs::readlink(link, Vec::new())?;
+    Ok(PathBuf::from(OsStr::from_bytes(path.as_bytes())))
+}
+
+/// Opens `path` inside `root`, following links as if `root` were the root; what is not there is made, also behind
+/// a link that leads nowhere (`/etc/resolv.conf` often is one).
+fn open_or_create(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    want: Want,
+    made: &mut Vec<Vec<u8>>,
+) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mut path = path.strip_prefix("/").unwrap_or(path).to_owned();
+    if path.as_os_str().is_empty() {
+        path.push(".");
+    }
+    // As often as the kernel follows links.
+    for _ in 0..40 {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let flags = if want == Want::Directory {
+            flags | OFlags::DIRECTORY
+        } else {
+            flags
+        };
+        match rfs::openat2(root, &path, flags, Mode::empty(), resolve) {
+            Err(Errno::NOENT) => {}
+            other => return other,
+        }
+        let (parent_path, name) = (
+            path.parent().map(Path::to_owned),
+            path.file_name().map(OsStr::to_owned),
+        );
+        let (Some(parent_path), Some(name)) = (parent_path, name) else {
+            return Err(Errno::NOENT);
+        };
+        let parent = open_or_create(root, &parent_path, Want::Directory, made)?;
+        match rfs::readlinkat(&parent, &name, Vec::new()) {
+            Ok(target) => {
+                path = parent_path.join(OsStr::from_bytes(target.as_bytes()));
+                path = path.strip_prefix("/").map(Path::to_owned).unwrap_or(path);
+                continue;
+            }
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        match want {
+            Want::Directory => {
+                rfs::mkdirat(&parent, &name, Mode::from_raw_mode(0o755))?;
+            }
+            Want::File => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+                rfs::openat(&parent, &name, flags, Mode::from_raw_mode(0o644))?;
+            }
+        }
+        // umask does not apply to what the image shows.
+        let mode = if want == Want::Directory {
+            0o755
+        } else {
+            0o644
+        };
+        rfs::chmodat(&parent, &name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+        made.push(path.as_os_str().as_bytes().to_vec());
+    }
+    Err(Errno::LOOP)
+}
+
+/// Binds `source` on `target` and makes that mount read-only. The flags that the source's mount has must be kept:
+/// inside a user namespace they are locked.
+fn bind_read_only(source: &Path, target: &Path) -> rustix::io::Result<()> {
+    rmount::mount_bind_recursive(source, target)?;
+    let has = rfs::statvfs(target)?.f_flag;
+    let mut flags = MountFlags::BIND | MountFlags::RDONLY;
+    for (have, keep) in [
+        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+    ] {
+        if has.contains(have) {
+            flags |= keep;
+        }
+    }
+    rmount::mount_remount(target, flags, "")
+}
+
+/// Makes the mounted root the root of this process and lets go of the old one.
+///
+/// `pivot_root(".", ".")` puts the old root over the new one, where it is detached at once; no directory for it is
+/// needed inside the image (pivot_root(2), NOTES).
+pub(super) fn pivot(root: &Root) -> Result<(), StatusError> {
+    let pivot = || -> rustix::io::Result<()> {
+        rustix::process::fchdir(root.directory())?;
+        rustix::process::pivot_root(".", ".")?;
+        rmount::unmount(".", UnmountFlags::DETACH)?;
+        rustix::process::chdir("/")
+    };
+    pivot().map_err(|errno| refused("change the root directory", errno))
+}

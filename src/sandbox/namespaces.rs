@@ -1,0 +1,339 @@
+//! The stages before pid 1: the user namespace of an ordinary user, and the namespaces of a step.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::process::{self as rprocess, Pid, Signal};
+use rustix::thread as rthread;
+use rustix::thread::UnshareFlags;
+
+use super::identity::SubordinateIds;
+use super::{Error, OnSignal, STAGE_ARGUMENT, Spec};
+
+/// The ids that an image may use: what nearly every image stays below.
+const WANTED_IDS: u32 = 65_536;
+
+/// The running program, also when its file was replaced meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The exit status of a stage that failed before anything ran; the reason is on its stderr.
+const STAGE_FAILED: u8 = 125;
+
+/// The user namespace that an ordinary user can have: itself as root, its subordinate ids as everybody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserNamespace {
+    uid: u32,
+    gid: u32,
+    uids: SubordinateIds,
+    gids: SubordinateIds,
+}
+
+impl UserNamespace {
+    /// Finds the calling user's ranges in `/etc/subuid` and `/etc/subgid`.
+    ///
+    /// # Errors
+    /// [`Error::UserNamespace`] with the command that grants a range, when there is none or a small one.
+    pub fn for_this_user() -> Result<Self, Error> {
+        let (uid, gid) = (rprocess::getuid().as_raw(), rprocess::getgid().as_raw());
+        let name = user_name(uid);
+        let shown = name.clone().unwrap_or_else(|| uid.to_string());
+        let range = |file: &str| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let range = SubordinateIds::find(&text, name.as_deref(), uid);
+            range.filter(|range| range.count >= WANTED_IDS - 1).ok_or_else(|| Error::UserNamespace {
+                reason: format!("`{shown}` has fewer than {} subordinate ids in `{file}`", WANTED_IDS - 1),
+                hint: format!(
+                    "ask an administrator to run `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 \
+                     {shown}` with ids that nobody else has, or build as root"
+                ),
+            })
+        };
+        Ok(Self {
+            uid,
+            gid,
+            uids: range("/etc/subuid")?,
+            gids: range("/etc/subgid")?,
+        })
+    }
+}
+
+fn user_name(uid: u32) -> Option<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, listed) = (fields.next()?, fields.nth(1)?);
+        (listed.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+/// Starts `program` with `arguments` inside a new user namespace, in which it is root, with this process's streams.
+///
+/// # Errors
+/// [`Error::File`] when the program cannot be started. Refusals by the kernel show as the child's exit status 125
+/// and its message on stderr.
+pub fn enter_user_namespace(
+    program: &Path,
+    namespace: &UserNamespace,
+    arguments: &[OsString],
+) -> Result<Child, Error> {
+    let map =
+        |own: u32, range: SubordinateIds| format!("0 {own} 1 1 {} {}", range.start, range.count);
+    Command::new(program)
+        .args([STAGE_ARGUMENT, "user-namespace"])
+        .arg(map(namespace.uid, namespace.uids))
+        .arg(map(namespace.gid, namespace.gids))
+        .arg(program)
+        .args(arguments)
+        .spawn()
+        .map_err(|error| crate::fs::Error::new("execute", program, error).into())
+}
+
+/// `UID-MAP GID-MAP PROGRAM ARGUMENTS…`: makes the namespace and becomes the program.
+pub(super) fn user_namespace_stage(arguments: &[OsString]) -> u8 {
+    let [uids, gids, program, rest @ ..] = arguments else {
+        return STAGE_FAILED;
+    };
+    let Err(error) = become_root_inside(uids, gids) else {
+        die_with_parent();
+        let error = Command::new(program).args(rest).exec();
+        return fail(
+            &format!("cannot execute `{}`: {error}", program.display()),
+            "",
+        );
+    };
+    match error {
+        Error::UserNamespace { reason, hint } => {
+            fail(&format!("cannot make a user namespace: {reason}"), &hint)
+        }
+        other => fail(&other.to_string(), ""),
+    }
+}
+
+fn fail(what: &str, hint: &str) -> u8 {
+    let hint = if hint.is_empty() {
+        String::new()
+    } else {
+        format!("\nhint: {hint}")
+    };
+    let _ = writeln!(std::io::stderr(), "error: {what}{hint}");
+    STAGE_FAILED
+}
+
+fn become_root_inside(uids: &OsString, gids: &OsString) -> Result<(), Error> {
+    // newuidmap must run outside the new namespace, so its caller is started before the namespace is made.
+    let mut mapper = Command::new(THIS_PROGRAM)
+        .args([STAGE_ARGUMENT, "map-ids"])
+        .arg(std::process::id().to_string())
+        .args([uids, gids])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| refused("start the id mapper", &error.to_string()))?;
+    unshare(UnshareFlags::NEWUSER).map_err(user_namespace_refused)?;
+    if let Some(mut go) = mapper.stdin.take() {
+        let _ = go.write_all(b"go");
+    }
+    let output = mapper
+        .wait_with_output()
+        .map_err(|error| refused("wait for the id mapper", &error.to_string()))?;
+    if !output.status.success() {
+        let said = crate::event::printable(String::from_utf8_lossy(&output.stderr).trim());
+        return Err(mapping_refused(&said));
+    }
+    let root = |step: &str, result: rustix::io::Result<()>| {
+        result.map_err(|errno| refused(step, &errno.to_string()))
+    };
+    let (uid, gid) = (rprocess::Uid::ROOT, rprocess::Gid::ROOT);
+    root("become group 0", rthread::set_thread_res_gid(gid, gid, gid))?;
+    root("become user 0", rthread::set_thread_res_uid(uid, uid, uid))
+}
+
+fn refused(step: &str, reason: &str) -> Error {
+    Error::UserNamespace {
+        reason: format!("cannot {step}: {reason}"),
+        hint: "build as root, or use `--strategy direct`, which executes nothing".to_owned(),
+    }
+}
+
+fn user_namespace_refused(errno: Errno) -> Error {
+    let hint = match errno {
+        // `builders-compared.md` §2.4: the kernel's ENOSPC has nothing to do with disks.
+        Errno::NOSPC => {
+            "this is not a full disk: `user.max_user_namespaces` is 0 or used up; ask the administrator for \
+             `sysctl user.max_user_namespaces=15000`"
+        }
+        Errno::PERM => {
+            "this container's seccomp profile or the kernel (`kernel.unprivileged_userns_clone`) forbids it; allow \
+             user namespaces, or build as root"
+        }
+        _ => "build as root, or use `--strategy direct`, which executes nothing",
+    };
+    Error::UserNamespace {
+        reason: crate::fs::reason(&errno.into()),
+        hint: hint.to_owned(),
+    }
+}
+
+fn mapping_refused(said: &str) -> Error {
+    let hint = if said.contains("not found") || said.contains("No such file") {
+        "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora, RHEL), or build as root"
+    } else {
+        "`newuidmap` needs its setuid bit, a range for this user in /etc/subuid and /etc/subgid, and on Ubuntu 24.04 \
+         an AppArmor profile that allows user namespaces; or build as root"
+    };
+    Error::UserNamespace {
+        reason: format!("the ids could not be mapped: {said}"),
+        hint: hint.to_owned(),
+    }
+}
+
+/// `PID UID-MAP GID-MAP`: waits for the word and maps the ids of that process.
+pub(super) fn map_ids_stage(arguments: &[OsString]) -> u8 {
+    let [pid, uids, gids] = arguments else {
+        return STAGE_FAILED;
+    };
+    die_with_parent();
+    let mut go = [0; 2];
+    if std::io::stdin().read_exact(&mut go).is_err() {
+        return STAGE_FAILED;
+    }
+    for (program, map) in [("newuidmap", uids), ("newgidmap", gids)] {
+        let words = map.to_string_lossy().into_owned();
+        match Command::new(program)
+            .arg(pid)
+            .args(words.split(' '))
+            .status()
+        {
+            Ok(status) if status.success() => {}
+            Ok(_) => return STAGE_FAILED,
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "{program}: {error}");
+                return STAGE_FAILED;
+            }
+        }
+    }
+    0
+}
+
+/// `SPEC`: makes the namespaces of a step and starts pid 1 in them.
+pub(super) fn namespaces_stage(arguments: &[OsString]) -> u8 {
+    let [path] = arguments else {
+        return STAGE_FAILED;
+    };
+    die_with_parent();
+    match run_init(Path::new(path)) {
+        Ok(status) => status,
+        Err(error) => {
+            report(Path::new(path), error);
+            STAGE_FAILED
+        }
+    }
+}
+
+fn run_init(path: &Path) -> Result<u8, Error> {
+    let spec = read_spec(path)?;
+    let setup = |step: &str, error: &dyn std::fmt::Display| Error::Setup {
+        step: step.to_owned(),
+        reason: error.to_string(),
+        hint: None,
+    };
+    // Before the pid namespace: a process that has asked for one can no longer start threads.
+    let signals =
+        super::init::forwarded_signals().map_err(|error| setup("listen for signals", &error))?;
+    let (sender, target) = std::sync::mpsc::channel::<Pid>();
+    let on_signal = spec.on_signal;
+    std::thread::spawn(move || pass_on(signals, &target, on_signal));
+    let flags =
+        UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    unshare(flags).map_err(|errno| Error::Setup {
+        step: "make mount, pid, ipc and uts namespaces".to_owned(),
+        reason: crate::fs::reason(&errno.into()),
+        hint: Some(
+            "this needs CAP_SYS_ADMIN: run as an ordinary user with subordinate ids, or as root outside a container"
+                .to_owned(),
+        ),
+    })?;
+    let mut init = Command::new(THIS_PROGRAM)
+        .args([STAGE_ARGUMENT, "init"])
+        .arg(path)
+        .spawn()
+        .map_err(|error| setup("start pid 1", &error))?;
+    let pid = i32::try_from(init.id()).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = sender.send(pid);
+    }
+    let status = init
+        .wait()
+        .map_err(|error| setup("wait for pid 1", &error))?;
+    Ok(super::run::exit_status(status))
+}
+
+fn pass_on(
+    mut signals: signal_hook::iterator::Signals,
+    target: &std::sync::mpsc::Receiver<Pid>,
+    on_signal: OnSignal,
+) {
+    let Ok(target) = target.recv() else { return };
+    for number in signals.forever() {
+        let signal = match on_signal {
+            OnSignal::Forward => Signal::from_named_raw(number),
+            OnSignal::Kill => Some(Signal::KILL),
+        };
+        if let Some(signal) = signal {
+            let _ = rprocess::kill_process(target, signal);
+        }
+    }
+}
+
+pub(super) fn read_spec(path: &Path) -> Result<Spec, Error> {
+    let bytes = crate::fs::read_limited(path, 1 << 30)?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Setup {
+        step: "read the specification of the step".to_owned(),
+        reason: error.to_string(),
+        hint: None,
+    })
+}
+
+/// Leaves an error where the parent looks for it.
+fn report(spec: &Path, error: Error) {
+    let error = match error {
+        Error::Setup { step, reason, hint } => super::StatusError::Setup { step, reason, hint },
+        other => super::StatusError::Setup {
+            step: "start the step".to_owned(),
+            reason: other.to_string(),
+            hint: None,
+        },
+    };
+    let status = super::Status {
+        error: Some(error),
+        stubs: Vec::new(),
+    };
+    let path: Option<PathBuf> = read_spec(spec).ok().map(|spec| spec.status);
+    if let (Some(path), Ok(text)) = (path, serde_json::to_vec(&status)) {
+        let _ = std::fs::write(path, text);
+    }
+}
+
+/// Asks the kernel to kill this process when its parent dies. The parent may be dead already: then init (or a
+/// subreaper) is the parent, which the check after the call notices.
+pub(super) fn die_with_parent() {
+    let before = rprocess::getppid();
+    let _ = rprocess::set_parent_process_death_signal(Some(Signal::KILL));
+    if rprocess::getppid() != before {
+        std::process::abort();
+    }
+}
+
+/// Moves this thread into new namespaces.
+pub(super) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    // rustix deprecates the safe function because CLONE_FILES could give threads different descriptor tables;
+    // no flag here does, and `unsafe` is denied in this crate.
+    debug_assert!(!flags.contains(UnshareFlags::FILES));
+    #[expect(deprecated, reason = "the safe form; CLONE_FILES is never passed")]
+    rthread::unshare(flags)
+}

@@ -1,0 +1,268 @@
+//! The parent's side: a spec is written, a stage started, its output and its end are watched.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::{BindFile, Error, OnSignal, Process, Rootfs, STAGE_ARGUMENT, Spec, Status, Upload};
+use crate::event::{Event, Observer, printable};
+use crate::fs::{Context, create_dir_all};
+
+/// How often a silent step is looked after.
+const POLL: Duration = Duration::from_millis(50);
+/// A line longer than this is cut; a step may print anything.
+const MAX_LINE_BYTES: u64 = 64 << 10;
+/// So many last lines are kept for the report of a failure.
+const TAIL_LINES: usize = 40;
+
+/// A sandbox: where the program and its scratch space are.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    /// This program, which is re-executed as the stages.
+    pub program: PathBuf,
+    /// A directory for this run alone, on a file system that overlay can use.
+    pub directory: PathBuf,
+    /// The layers, topmost first.
+    pub lowers: Vec<PathBuf>,
+}
+
+/// What a process gets beside its arguments.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// What to put into the root file system before.
+    pub uploads: Vec<Upload>,
+    /// Files to show.
+    pub files: Vec<BindFile>,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit status; 128 + N when signal N ended it.
+    pub status: u8,
+    /// The last lines it printed, when they were captured.
+    pub tail: Vec<String>,
+    /// Paths that exist only because something was mounted on them.
+    pub stubs: Vec<Vec<u8>>,
+}
+
+impl Sandbox {
+    /// Where the process's changes are: an overlay upper directory.
+    pub fn upper(&self) -> PathBuf {
+        self.directory.join("upper")
+    }
+
+    /// Runs a step: its output goes line by line to the observer, its input is empty.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] and its kin when it could not be started; [`Error::Interrupted`] when the person asked to
+    /// stop, after everything in the sandbox has ended.
+    pub fn run_step(
+        &self,
+        name: &str,
+        process: &Process,
+        input: Input,
+        observer: &dyn Observer,
+    ) -> Result<Exit, Error> {
+        let spec = self.spec(process, input, OnSignal::Kill)?;
+        let mut command = self.stage(&spec)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        // Ctrl-C on the terminal is for us to handle, not for the step to see.
+        command.process_group(0);
+        let mut child = command.spawn().context("execute", &self.program)?;
+        let (status, tail) = watch(&mut child, name, observer)?;
+        self.conclude(&spec, status, tail)
+    }
+
+    /// Runs a process with this process's own streams, as `docker run` does. `forward` hands over signals to pass on,
+    /// by number.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] and its kin when it could not be started.
+    pub fn run_attached(
+        &self,
+        process: &Process,
+        input: Input,
+        own_group: bool,
+        forward: &mpsc::Receiver<i32>,
+    ) -> Result<Exit, Error> {
+        let spec = self.spec(process, input, OnSignal::Forward)?;
+        let mut command = self.stage(&spec)?;
+        if own_group {
+            command.process_group(0);
+        }
+        let mut child = command.spawn().context("execute", &self.program)?;
+        let status = loop {
+            if let Some(status) = child.try_wait().context("wait for", &self.program)? {
+                break status;
+            }
+            if let Ok(number) = forward.recv_timeout(Duration::from_millis(20)) {
+                signal(&child, number);
+            }
+        };
+        self.conclude(&spec, status, Vec::new())
+    }
+
+    fn spec(&self, process: &Process, input: Input, on_signal: OnSignal) -> Result<Spec, Error> {
+        let directory = |name: &str| -> Result<PathBuf, Error> {
+            let path = self.directory.join(name);
+            create_dir_all(&path)?;
+            Ok(path)
+        };
+        let rootfs = Rootfs {
+            lowers: self.lowers.clone(),
+            upper: directory("upper")?,
+            work: directory("work")?,
+            mountpoint: directory("root")?,
+        };
+        // The upper directory is what the process sees as `/`.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&rootfs.upper, mode).context("set the mode of", &rootfs.upper)?;
+        Ok(Spec {
+            rootfs,
+            process: process.clone(),
+            uploads: input.uploads,
+            files: input.files,
+            on_signal,
+            status: self.directory.join("status.json"),
+        })
+    }
+
+    fn stage(&self, spec: &Spec) -> Result<Command, Error> {
+        let path = self.directory.join("spec.json");
+        let bytes = serde_json::to_vec(spec).unwrap_or_default();
+        // The environment may hold secrets.
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(
+            options.write(true).create(true).truncate(true),
+            0o600,
+        );
+        options
+            .open(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
+            .context("write", &path)?;
+        let mut command = Command::new(&self.program);
+        command.args([STAGE_ARGUMENT, "stage"]).arg(path);
+        Ok(command)
+    }
+
+    fn conclude(&self, spec: &Spec, status: ExitStatus, tail: Vec<String>) -> Result<Exit, Error> {
+        let said = crate::fs::read_limited(&spec.status, 64 << 20).ok();
+        let said: Option<Status> = said.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        match said {
+            Some(Status {
+                error: Some(error), ..
+            }) => Err(error.into()),
+            Some(Status { stubs, .. }) => Ok(Exit {
+                status: exit_status(status),
+                tail,
+                stubs,
+            }),
+            None => Err(Error::Setup {
+                step: "start the sandbox".to_owned(),
+                reason: format!("its first process ended early ({status})"),
+                hint: None,
+            }),
+        }
+    }
+}
+
+/// A shell's view of an exit status.
+pub(super) fn exit_status(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+fn signal(child: &Child, number: i32) {
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    if let (Some(pid), Some(signal)) = (pid, rustix::process::Signal::from_named_raw(number)) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+fn watch(
+    child: &mut Child,
+    name: &str,
+    observer: &dyn Observer,
+) -> Result<(ExitStatus, Vec<String>), Error> {
+    let (lines, received) = mpsc::sync_channel::<String>(1024);
+    let streams: [Option<Box<dyn Read + Send>>; 2] = [
+        child
+            .stdout
+            .take()
+            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        child
+            .stderr
+            .take()
+            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+    ];
+    let mut tail = std::collections::VecDeque::new();
+    std::thread::scope(|scope| {
+        // Dropped on the way out, so that a reader that waits for room never waits for ever.
+        let received = received;
+        for stream in streams.into_iter().flatten() {
+            let lines = lines.clone();
+            scope.spawn(move || read_lines(stream, &lines));
+        }
+        drop(lines);
+        loop {
+            if observer.is_cancelled() {
+                // The stage kills pid 1, and with it everything, before it ends itself.
+                signal(child, rustix::process::Signal::TERM.as_raw());
+                let _ = child.wait();
+                return Err(Error::Interrupted);
+            }
+            match received.recv_timeout(POLL) {
+                Ok(line) => {
+                    if tail.len() == TAIL_LINES {
+                        tail.pop_front();
+                    }
+                    tail.push_back(line.clone());
+                    let step = name.to_owned();
+                    observer.observe(Event::Output { step, line });
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                // Both streams have ended, so everybody who could write has.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let status = child
+                        .wait()
+                        .context("wait for", std::path::Path::new("the step"))?;
+                    return Ok((status, tail.into_iter().collect()));
+                }
+            }
+        }
+    })
+}
+
+fn read_lines(stream: Box<dyn Read + Send>, lines: &mpsc::SyncSender<String>) {
+    let mut reader = BufReader::new(stream);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        match reader
+            .by_ref()
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut bytes)
+        {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        // Progress bars rewrite their line with carriage returns; what was written last counts.
+        let line = text.trim_end_matches(['\n', '\r']);
+        let line = line.rsplit('\r').next().unwrap_or(line);
+        if lines.send(printable(line)).is_err() {
+            return;
+        }
+    }
+}
