@@ -1,5 +1,7 @@
 //! Manifests and indexes, read by oci-spec and checked.
 
+use std::collections::BTreeMap;
+
 use super::{Descriptor, Error, Platform, media_type};
 
 /// The largest manifest, index or configuration that is read; registries refuse larger ones at 4 MiB.
@@ -15,6 +17,8 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, base first.
     pub layers: Vec<Descriptor>,
+    /// Annotations, in the order of their keys.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -35,6 +39,12 @@ impl Manifest {
                 .iter()
                 .map(Descriptor::from_oci)
                 .collect::<Result<_, _>>()?,
+            annotations: parsed
+                .annotations()
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
         })
     }
 }

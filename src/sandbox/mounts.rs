@@ -74,7 +74,8 @@ fn mount_overlay(rootfs: &Rootfs) -> rustix::io::Result<()> {
     // marks would be spelled differently.
     rmount::fsconfig_set_flag(overlay, "userxattr")?;
     rmount::fsconfig_create(overlay)?;
-    let flags = rmount::MountAttrFlags::empty();
+    // A step that is root may make device nodes; with `nodev` it cannot use them to reach the host's disks.
+    let flags = rmount::MountAttrFlags::MOUNT_ATTR_NODEV;
     let mount = rmount::fsmount(overlay, rmount::FsMountFlags::FSMOUNT_CLOEXEC, flags)?;
     let place = rmount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rmount::move_mount(
@@ -111,7 +112,7 @@ fn mount_overlay_by_string(rootfs: &Rootfs) -> rustix::io::Result<()> {
         "overlay",
         rootfs.mountpoint.as_path(),
         "overlay",
-        MountFlags::empty(),
+        MountFlags::NODEV,
         options.as_c_str(),
     )
 }
@@ -200,7 +201,8 @@ impl Root {
     pub(super) fn mount_dev(&mut self) -> Result<(), StatusError> {
         let place = self.mount_point("dev", Want::Directory)?;
         let failed = |what: &str, errno| refused(format!("set up /dev{what}"), errno);
-        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        // The devices bound below are mounts of their own; nodes that somebody makes here are of no use.
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
         rmount::mount("tmpfs", &place, "tmpfs", flags, c"mode=755,size=65536k")
             .map_err(|errno| failed("", errno))?;
         for name in DEVICES {
@@ -230,15 +232,7 @@ impl Root {
             })
             .map_err(|errno| failed("/pts", errno))?;
         directory("shm")
-            .and_then(|shm| {
-                rmount::mount(
-                    "tmpfs",
-                    &shm,
-                    "tmpfs",
-                    flags | MountFlags::NODEV,
-                    c"mode=1777,size=65536k",
-                )
-            })
+            .and_then(|shm| rmount::mount("tmpfs", &shm, "tmpfs", flags, c"mode=1777,size=65536k"))
             .map_err(|errno| failed("/shm", errno))?;
         let links = [
             ("ptmx", "pts/ptmx"),

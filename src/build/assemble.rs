@@ -1,0 +1,258 @@
+//! Layers by running `assemble` in the sandbox.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::plan::{HOOKS, last_wins};
+use super::{Error, Tools, commit};
+use crate::builder_image::Script;
+use crate::event::{Observer, stage};
+use crate::image::Image;
+use crate::image::edit::NewLayer;
+use crate::layer::{EntryPath, change};
+use crate::sandbox::{BindFile, IdMap, Input, Process, Sandbox, Upload, UploadContent};
+use crate::source::{SourceKind, SourceTree};
+use crate::store::unpack_layers;
+
+/// Where a step finds the host's certificates; a mount, never in the image.
+const CERTIFICATES: &str = "/run/overcoat/ca-certificates.crt";
+
+/// By which names programs look for certificates.
+const CERTIFICATE_VARIABLES: [&str; 6] = [
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+];
+
+/// What this machine lends to a step.
+#[derive(Clone, Default)]
+pub struct Loan {
+    /// Variables for the step alone: proxies, package indexes. They give way to the image's and the person's.
+    pub environment: Vec<(String, String)>,
+    /// Certificate authorities as a PEM bundle; may be empty.
+    pub certificates: Vec<u8>,
+    /// The host's name resolution: files to show as `/etc/resolv.conf` and `/etc/hosts`, where they exist.
+    pub resolution: Vec<(PathBuf, &'static str)>,
+}
+
+impl std::fmt::Debug for Loan {
+    /// Proxy and index URLs may hold passwords: only the names are shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Loan")
+            .field("environment", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Loan {
+    /// Variables and files for a process in the sandbox; what must be written is written below `directory`.
+    ///
+    /// # Errors
+    /// [`crate::fs::Error`] when it cannot be.
+    pub fn lend(
+        &self,
+        directory: &Path,
+        process: &mut Process,
+    ) -> Result<Vec<BindFile>, crate::fs::Error> {
+        let mut files = Vec::new();
+        let mut variables = self.environment.clone();
+        if !self.certificates.is_empty() {
+            let source = directory.join("ca-certificates.crt");
+            crate::fs::write_atomic(&source, &self.certificates)?;
+            variables.extend(
+                CERTIFICATE_VARIABLES.map(|name| (name.to_owned(), CERTIFICATES.to_owned())),
+            );
+            files.push(BindFile {
+                source,
+                target: CERTIFICATES.to_owned(),
+            });
+        }
+        for (source, target) in &self.resolution {
+            // Copied: the host's file may be a link into a directory that the step cannot see, or be replaced.
+            let bytes = crate::fs::read_limited(source, 1 << 20)?;
+            let copy = directory.join(target.trim_start_matches('/').replace('/', "-"));
+            crate::fs::write_atomic(&copy, &bytes)?;
+            files.push(BindFile {
+                source: copy,
+                target: (*target).to_owned(),
+            });
+        }
+        variables.append(&mut process.environment);
+        process.environment = last_wins(variables);
+        Ok(files)
+    }
+}
+
+/// What a step is given.
+pub(super) struct Step<'a> {
+    pub process: &'a Process,
+    pub destination: &'a str,
+    pub hooks: &'a [Script],
+    pub application_directory: &'a EntryPath,
+    pub epoch: i64,
+}
+
+/// Runs `assemble` over the builder's layers and makes layers of what it changed.
+pub(super) fn layers(
+    step: &Step<'_>,
+    source: &SourceTree,
+    builder: &Image,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Vec<NewLayer>, Error> {
+    let store = tools.store;
+    let unpacking = stage(observer, "unpack builder image", builder.digest().short());
+    let owners = IdMap::of_this_process()?.key();
+    let lowers = stacked(unpack_layers(
+        store,
+        builder,
+        &owners,
+        tools.threads,
+        observer,
+    )?);
+    unpacking.finish(format!("{} layers", lowers.len()));
+
+    let directory = store.workspace()?.join("assemble");
+    crate::fs::create_dir_all(&directory)?;
+    let sandbox = Sandbox {
+        program: tools.program.clone(),
+        directory,
+        lowers,
+    };
+    let mut process = step.process.clone();
+    let files = tools.loan.lend(&sandbox.directory, &mut process)?;
+    make_repeatable(&mut process, step.epoch);
+    let input = Input {
+        uploads: uploads(step, source),
+        files,
+    };
+    let running = stage(observer, "assemble", process.arguments.join(" "));
+    let exit = sandbox.run_step("assemble", &process, input, observer)?;
+    if exit.status != 0 {
+        return Err(Error::Script {
+            script: "assemble",
+            status: exit.status,
+            tail: exit.tail,
+        });
+    }
+    running.finish("");
+
+    let writing = stage(observer, "write layers", "");
+    let mut changes = change::from_overlay_upper(&sandbox.upper(), &sandbox.lowers, observer)?;
+    changes.retain(|change| !is_scaffolding(change, &changes_below(&exit.stubs), step));
+    let layers = commit::layers(changes, &sandbox.upper(), step, tools, observer)?;
+    writing.finish(commit::describe(&layers));
+    // Now, not when the store is closed: a later step may need the room.
+    crate::fs::remove_tree(&sandbox.directory)?;
+    Ok(layers)
+}
+
+/// Layers as overlay wants them: topmost first, each once (it refuses one directory twice; the upper mention of
+/// two equal layers decides what is seen).
+pub fn stacked(base_first: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut lowers: Vec<PathBuf> = Vec::new();
+    for layer in base_first.into_iter().rev() {
+        if !lowers.contains(&layer) {
+            lowers.push(layer);
+        }
+    }
+    lowers
+}
+
+/// What makes Python and others write the same bytes again. Checked-hash `.pyc` files (which `SOURCE_DATE_EPOCH`
+/// asks for) do not depend on file times (T19); modules that are merely imported meanwhile leave none.
+fn make_repeatable(process: &mut Process, epoch: i64) {
+    let ours = [
+        ("SOURCE_DATE_EPOCH", epoch.to_string()),
+        ("PYTHONHASHSEED", "0".to_owned()),
+        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ("PIP_NO_CACHE_DIR", "1".to_owned()),
+        ("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned()),
+        ("PIP_ROOT_USER_ACTION", "ignore".to_owned()),
+        ("PIP_PROGRESS_BAR", "off".to_owned()),
+    ];
+    for (name, value) in ours {
+        if !process.environment.iter().any(|(known, _)| known == name) {
+            process.environment.push((name.to_owned(), value));
+        }
+    }
+}
+
+fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
+    let place = |path: String, content| Upload {
+        target: path.into_bytes(),
+        content,
+        mtime: step.epoch,
+    };
+    let destination = step.destination;
+    let mut uploads = vec![
+        place(format!("{destination}/src"), UploadContent::Directory),
+        place(format!("{destination}/scripts"), UploadContent::Directory),
+    ];
+    let hook = |path: &[u8]| {
+        let name = path.strip_prefix(HOOKS.as_bytes())?.strip_prefix(b"/")?;
+        step.hooks
+            .iter()
+            .find(|script| script.name().as_bytes() == name)
+    };
+    for entry in &source.entries {
+        let host = source
+            .root
+            .join(std::ffi::OsStr::from_bytes(&entry.path))
+            .into_os_string()
+            .as_bytes()
+            .to_vec();
+        if let Some(script) = hook(&entry.path) {
+            // Scripts move out of the source, and may always be executed.
+            let content = UploadContent::File {
+                source: host,
+                mode: 0o755,
+            };
+            uploads.push(place(format!("{destination}/scripts/{script}"), content));
+            continue;
+        }
+        let content = match &entry.kind {
+            SourceKind::Directory => UploadContent::Directory,
+            SourceKind::Symlink { target } => UploadContent::Symlink {
+                target: target.clone(),
+            },
+            SourceKind::File { is_executable, .. } => UploadContent::File {
+                source: host,
+                mode: if *is_executable { 0o755 } else { 0o644 },
+            },
+        };
+        uploads.push(Upload {
+            target: [destination.as_bytes(), b"/src/", &entry.path].concat(),
+            content,
+            mtime: step.epoch,
+        });
+    }
+    uploads
+}
+
+fn changes_below(stubs: &[Vec<u8>]) -> Vec<EntryPath> {
+    stubs
+        .iter()
+        .filter_map(|path| EntryPath::parse(path).ok())
+        .collect()
+}
+
+/// True for what is there because of us: mount points, and directories that received the source and are left empty.
+fn is_scaffolding(change: &change::Change, stubs: &[EntryPath], step: &Step<'_>) -> bool {
+    let path = change.path();
+    let is_kernel_s = [&b"dev"[..], b"proc", b"sys"]
+        .into_iter()
+        .filter_map(|name| EntryPath::parse(name).ok())
+        .any(|directory| path.is_within(&directory));
+    let received = ["src", "scripts"].map(|name| format!("{}/{name}", step.destination));
+    let is_received = received
+        .iter()
+        .any(|name| name.trim_start_matches('/').as_bytes() == path.as_bytes());
+    // Written back as the parent of something, if there is something.
+    let is_bare_directory = matches!(change, change::Change::Present { entry, .. } if entry.kind == crate::layer::Kind::Directory);
+    is_kernel_s || stubs.contains(path) || (is_received && is_bare_directory)
+}

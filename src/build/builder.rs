@@ -1,0 +1,219 @@
+//! Getting the builder image, from wherever it is named.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Error, Tools};
+use crate::builder_image::recipe;
+use crate::event::{Event, Observer, stage};
+use crate::image::{Image, Platform};
+use crate::output::{archive, oci_layout};
+use crate::reference::{self, Reference};
+use crate::registry::Layers;
+use crate::store::Named;
+
+/// Where an image is: the grammar of `--build-image`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// `[host/]repository[:tag][@digest]`: the store's, if it has it, else the registry's.
+    Reference(Reference),
+    /// `oci:DIR[:NAME]`: an OCI image layout.
+    OciLayout {
+        /// The layout's directory.
+        directory: PathBuf,
+        /// Which of its images; needed when there are several.
+        name: Option<String>,
+    },
+    /// `oci-archive:FILE`: a tar of an OCI image layout.
+    OciArchive(PathBuf),
+    /// `docker-archive:FILE`: what `docker save` writes.
+    DockerArchive(PathBuf),
+    /// `builder:NAME`: a recipe, shipped with overcoat or, when it has a slash, a directory of one's own.
+    Recipe(String),
+}
+
+impl FromStr for ImageSource {
+    type Err = reference::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = |reason: &str| {
+            Err(reference::ParseError {
+                text: text.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
+        match text.split_once(':') {
+            Some(("oci" | "oci-archive" | "docker-archive" | "builder", "")) => {
+                refuse("nothing follows the colon")
+            }
+            Some(("oci", rest)) => {
+                let (directory, name) = oci_layout::split_name(rest);
+                Ok(Self::OciLayout {
+                    directory: directory.into(),
+                    name: name.map(str::to_owned),
+                })
+            }
+            Some(("oci-archive", file)) => Ok(Self::OciArchive(file.into())),
+            Some(("docker-archive", file)) => Ok(Self::DockerArchive(file.into())),
+            Some(("builder", name)) => Ok(Self::Recipe(name.to_owned())),
+            _ => Ok(Self::Reference(text.parse()?)),
+        }
+    }
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reference(reference) => reference.fmt(f),
+            Self::OciLayout {
+                directory,
+                name: None,
+            } => write!(f, "oci:{}", directory.display()),
+            Self::OciLayout {
+                directory,
+                name: Some(name),
+            } => write!(f, "oci:{}:{name}", directory.display()),
+            Self::OciArchive(file) => write!(f, "oci-archive:{}", file.display()),
+            Self::DockerArchive(file) => write!(f, "docker-archive:{}", file.display()),
+            Self::Recipe(name) => write!(f, "builder:{name}"),
+        }
+    }
+}
+
+impl ImageSource {
+    /// The name that may go into an image. Paths of this machine must not: they would change the digest from one
+    /// machine to the next, and tell where it was built.
+    fn portable_name(&self, image: &Image) -> String {
+        match self {
+            Self::Reference(reference) => reference.to_string(),
+            Self::Recipe(name) if !name.contains('/') => self.to_string(),
+            Self::OciLayout {
+                name: Some(name), ..
+            } => name.clone(),
+            _ => image.digest().to_string(),
+        }
+    }
+}
+
+/// Brings an image with all its layers into the store; also its name as it may be recorded.
+///
+/// # Errors
+/// What the place says: [`Error::Registry`], [`Error::Output`] for layouts and archives, [`Error::Recipe`].
+pub fn obtain(
+    source: &ImageSource,
+    platform: &Platform,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(Image, String), Error> {
+    let store = tools.store;
+    let image = match source {
+        ImageSource::Reference(reference) => match in_store(reference, platform, tools)? {
+            Some(image) => image,
+            None => pull(reference, platform, tools, observer)?,
+        },
+        ImageSource::OciLayout { directory, name } => {
+            oci_layout::read(directory, name.as_deref(), platform, store)?
+        }
+        ImageSource::OciArchive(file) => archive::read_oci(file, platform, store, observer)?,
+        ImageSource::DockerArchive(file) => archive::read_docker(file, store, observer)?,
+        ImageSource::Recipe(name) => {
+            let recipe = recipe::find(name)?;
+            let supplies = recipe::Supplies {
+                store,
+                http: tools.http()?,
+                mirrors: &tools.mirrors,
+                now: tools.now,
+                threads: tools.threads,
+            };
+            recipe::materialise(
+                &recipe,
+                platform,
+                &supplies,
+                recipe::Refresh::IfAbsent,
+                observer,
+            )?
+        }
+    };
+    let have = image.config.parsed.platform();
+    if !have.satisfies(platform) {
+        return Err(Error::WrongPlatform {
+            image: source.to_string(),
+            have,
+            wanted: platform.clone(),
+        });
+    }
+    let name = source.portable_name(&image);
+    Ok((image, name))
+}
+
+/// The store's image of that name, when it is for the platform and complete.
+fn in_store(
+    reference: &Reference,
+    platform: &Platform,
+    tools: &Tools<'_>,
+) -> Result<Option<Image>, Error> {
+    let Some(Named { manifest, .. }) = tools.store.resolve(reference)? else {
+        return Ok(None);
+    };
+    let image = tools.store.image(&manifest)?;
+    let is_usable = image.config.parsed.platform().satisfies(platform)
+        && image
+            .manifest
+            .parsed
+            .layers
+            .iter()
+            .all(|layer| tools.store.has(layer));
+    Ok(is_usable.then_some(image))
+}
+
+/// Pulls an image and gives it its name in the store.
+///
+/// # Errors
+/// [`Error::Registry`].
+pub fn pull(
+    reference: &Reference,
+    platform: &Platform,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Image, Error> {
+    let stage = stage(observer, "pull", reference.to_string());
+    let image = tools
+        .registry()?
+        .pull(reference, platform, tools.store, Layers::All, observer)?;
+    tools.store.tag(
+        reference,
+        &image.manifest.descriptor,
+        &image.config.parsed.platform(),
+    )?;
+    if reference.digest().is_none() {
+        observer.observe(Event::Note {
+            text: format!("`{reference}` is {}", image.digest()),
+        });
+    }
+    stage.finish(image.digest().to_string());
+    Ok(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_print_as_they_parse() {
+        for text in [
+            "quay.io/org/builder:1",
+            "oci:/a/dir",
+            "oci:dir:name:tag",
+            "oci-archive:/a.tar",
+            "docker-archive:a.tar",
+            "builder:python-3.11",
+            "builder:./mine",
+        ] {
+            assert_eq!(text.parse::<ImageSource>().unwrap().to_string(), text);
+        }
+        for text in ["", "oci:", "builder:", "UPPER/case"] {
+            assert!(text.parse::<ImageSource>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The operation: source and builder image in, a named image out.
+//!
+//! [`prepare`] reads the source, obtains the builder image and decides; [`execute`] does what was decided. Between
+//! the two a caller may print the plan, or enter a user namespace first. [`build`] is both.
+
+pub mod assemble;
+mod builder;
+mod commit;
+mod direct;
+mod plan;
+mod report;
+mod request;
+
+pub use builder::{ImageSource, obtain, pull};
+pub use plan::{BuildPlan, PlanError, Steps};
+pub use report::{BuildReport, ReportedLayer};
+pub use request::{BuildRequest, DEFAULT_EPOCH, Push, Strategy, Tag};
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::builder_image::{BuilderImage, recipe};
+use crate::debian::mirror::Mirrors;
+use crate::event::{Observer, stage};
+use crate::http::{self, Http};
+use crate::image::{self, Image, Platform};
+use crate::layer;
+use crate::output;
+use crate::registry::{self, RegistryClient};
+use crate::sandbox;
+use crate::source::{self, SourceTree};
+use crate::store::{self, BlobStore};
+
+/// Why a build ended without an image.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The builder image is for something else.
+    #[error("the builder image `{image}` is for `{have}`, not for `{wanted}`")]
+    WrongPlatform {
+        /// The image.
+        image: String,
+        /// Its platform.
+        have: Platform,
+        /// What was asked for.
+        wanted: Platform,
+    },
+    /// A recipe.
+    #[error(transparent)]
+    Recipe(#[from] recipe::Error),
+    /// A script failed.
+    #[error("the `{script}` script failed with exit status {status}")]
+    Script {
+        /// Which.
+        script: &'static str,
+        /// Its exit status; 128 + N when signal N ended it.
+        status: u8,
+        /// The last lines it printed.
+        tail: Vec<String>,
+    },
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
+    /// A layer.
+    #[error(transparent)]
+    Layer(#[from] layer::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A document.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// A layout or archive.
+    #[error(transparent)]
+    Output(#[from] output::Error),
+    /// The HTTP client could not be started.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] crate::fs::Error),
+    /// The person asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<layer::entry::PathError> for Error {
+    fn from(error: layer::entry::PathError) -> Self {
+        Self::Layer(error.into())
+    }
+}
+
+/// What builds work with: this machine's store, network and program.
+pub struct Tools<'a> {
+    /// Where blobs are kept.
+    pub store: &'a BlobStore,
+    /// How to reach the network; a client is started when it is first needed.
+    pub network: http::Settings,
+    /// How to speak with registries.
+    pub registries: registry::Settings,
+    /// Where Debian packages come from.
+    pub mirrors: Mirrors,
+    /// This program, for the stages of the sandbox.
+    pub program: PathBuf,
+    /// What a step may use of this machine.
+    pub loan: assemble::Loan,
+    /// The time, to tell whether signed lists of packages have expired.
+    pub now: SystemTime,
+    /// How many threads to use for work that can be shared.
+    pub threads: usize,
+    client: OnceCell<Arc<Http>>,
+}
+
+impl std::fmt::Debug for Tools<'_> {
+    /// The loan and the network's settings may hold passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Tools<'a> {
+    /// Puts tools together.
+    pub fn new(store: &'a BlobStore, host: Host) -> Self {
+        Self {
+            store,
+            network: host.network,
+            registries: host.registries,
+            mirrors: host.mirrors,
+            program: host.program,
+            loan: host.loan,
+            now: host.now,
+            threads: host.threads,
+            client: OnceCell::new(),
+        }
+    }
+
+    /// The HTTP client.
+    ///
+    /// # Errors
+    /// [`http::Error`] when it cannot be started.
+    pub fn http(&self) -> Result<&Arc<Http>, http::Error> {
+        match self.client.get() {
+            Some(client) => Ok(client),
+            None => {
+                let client = Arc::new(Http::new(&self.network)?);
+                Ok(self.client.get_or_init(|| client))
+            }
+        }
+    }
+
+    /// A client for registries.
+    ///
+    /// # Errors
+    /// As [`Self::http`].
+    pub fn registry(&self) -> Result<RegistryClient, http::Error> {
+        Ok(RegistryClient::new(
+            Arc::clone(self.http()?),
+            self.registries.clone(),
+        ))
+    }
+}
+
+/// What there is to know of this machine; the command line finds it out.
+pub struct Host {
+    /// How to reach the network.
+    pub network: http::Settings,
+    /// How to speak with registries.
+    pub registries: registry::Settings,
+    /// Where Debian packages come from.
+    pub mirrors: Mirrors,
+    /// This program.
+    pub program: PathBuf,
+    /// What a step may use.
+    pub loan: assemble::Loan,
+    /// The time.
+    pub now: SystemTime,
+    /// How many threads to use.
+    pub threads: usize,
+}
+
+impl std::fmt::Debug for Host {
+    /// The loan and the network's settings may hold passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All that is known before anything is done.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The application.
+    pub source: SourceTree,
+    /// The builder image, in the store with all its layers.
+    pub builder: BuilderImage,
+    /// What will be done.
+    pub plan: BuildPlan,
+}
+
+/// Reads the source, obtains the builder image, and decides everything.
+///
+/// # Errors
+/// [`Error`], before anything was changed but the store's cache of builder images.
+pub fn prepare(
+    request: &BuildRequest,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Prepared, Error> {
+    let source = source::local::read(&request.source, observer)?;
+    let (image, name) = obtain(&request.builder, &request.platform, tools, observer)?;
+    let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
+    let plan = BuildPlan::new(request, &source, &builder)?;
+    Ok(Prepared {
+        source,
+        builder,
+        plan,
+    })
+}
+
+/// Does what was decided: layers, image, names, outputs, pushes.
+///
+/// # Errors
+/// [`Error`]. No name is given to an image that is not complete; outputs and pushes come after the names.
+pub fn execute(
+    request: &BuildRequest,
+    prepared: &Prepared,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<BuildReport, Error> {
+    let Prepared {
+        source,
+        builder,
+        plan,
+    } = prepared;
+    let layers = match &plan.steps {
+        Steps::Direct { uid, gid } => {
+            let placement = direct::Placement {
+                directory: &plan.application_directory,
+                uid: *uid,
+                gid: *gid,
+                epoch: request.epoch,
+            };
+            direct::layers(&placement, source, tools, observer)?
+        }
+        Steps::Assemble {
+            process,
+            destination,
+            hooks,
+        } => {
+            let step = assemble::Step {
+                process,
+                destination,
+                hooks,
+                application_directory: &plan.application_directory,
+                epoch: request.epoch,
+            };
+            assemble::layers(&step, source, builder.image(), tools, observer)?
+        }
+    };
+    let image = image::edit::append(builder.image(), &layers, &plan.changes)?;
+    tools.store.put_documents(&image)?;
+    for tag in &request.tags {
+        tools.store.tag(
+            &tag.reference,
+            &image.manifest.descriptor,
+            &image.config.parsed.platform(),
+        )?;
+    }
+    deliver(request, &image, builder, tools, observer)?;
+    Ok(BuildReport::new(&image, &layers, &request.tags))
+}
+
+/// Reads the source, obtains the builder, decides, makes the layers, edits the image, names and delivers it.
+///
+/// # Errors
+/// As [`prepare`] and [`execute`].
+pub fn build(
+    request: &BuildRequest,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<BuildReport, Error> {
+    let prepared = prepare(request, tools, observer)?;
+    execute(request, &prepared, tools, observer)
+}
+
+fn deliver(
+    request: &BuildRequest,
+    image: &Image,
+    builder: &BuilderImage,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let names: Vec<String> = request
+        .tags
+        .iter()
+        .map(|tag| tag.reference.to_string())
+        .collect();
+    for destination in &request.outputs {
+        let writing = stage(observer, "write", destination.to_string());
+        destination.write(image, &names, tools.store, observer)?;
+        writing.finish("");
+    }
+    if request.push == Push::Yes {
+        let registry = tools.registry()?;
+        let base = builder.name().parse().ok();
+        for tag in &request.tags {
+            let pushing = stage(observer, "push", tag.reference.to_string());
+            let mount_from: Vec<_> = base.iter().cloned().collect();
+            let report =
+                registry.push(image, &tag.reference, tools.store, &mount_from, observer)?;
+            pushing.finish(format!(
+                "{} blobs sent, {} bytes",
+                report.uploaded_blobs, report.bytes
+            ));
+        }
+    }
+    Ok(())
+}

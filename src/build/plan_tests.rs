@@ -1,0 +1,192 @@
+use serde_json::json;
+
+use super::*;
+use crate::build::{ImageSource, Tag};
+use crate::image::{Descriptor, Image, Platform, media_type};
+use crate::source::{SourceEntry, SourceKind};
+
+fn builder(config: serde_json::Value) -> BuilderImage {
+    let config = json!({
+        "os": "linux", "architecture": "amd64", "config": config,
+        "rootfs": { "type": "layers", "diff_ids": [] },
+    })
+    .to_string();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": [],
+        "config": Descriptor::of(media_type::OCI_CONFIG, config.as_bytes()).to_value(),
+    });
+    let image = Image::parse(
+        media_type::OCI_MANIFEST,
+        manifest.to_string().into_bytes(),
+        config.into_bytes(),
+    );
+    BuilderImage::from_image(image.unwrap(), "quay.io/builder:1").unwrap()
+}
+
+fn s2i_builder() -> BuilderImage {
+    builder(json!({
+        "User": "1001", "WorkingDir": "/opt/app-root/src", "Env": ["PATH=/bin", "A=builder"],
+        "Labels": { labels::SCRIPTS_URL: "image:///usr/libexec/s2i" },
+    }))
+}
+
+fn source(files: &[&str]) -> SourceTree {
+    let mut entries: Vec<_> = files
+        .iter()
+        .map(|path| SourceEntry {
+            path: path.as_bytes().to_vec(),
+            kind: SourceKind::File {
+                is_executable: false,
+                size: 10,
+            },
+        })
+        .collect();
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    SourceTree {
+        root: "/src/app".into(),
+        entries,
+        environment: vec![("A".into(), "file".into()), ("B".into(), "file".into())],
+    }
+}
+
+fn request(strategy: Strategy) -> BuildRequest {
+    BuildRequest {
+        source: "app".into(),
+        tags: vec!["app".parse::<Tag>().unwrap()],
+        builder: "quay.io/builder:1".parse::<ImageSource>().unwrap(),
+        strategy,
+        platform: Platform::host(),
+        environment: vec![("B".into(), "flag".into())],
+        labels: BTreeMap::from([("team".into(), "blue".into())]),
+        epoch: 0,
+        push: Push::No,
+        outputs: Vec::new(),
+    }
+}
+
+fn plan(
+    strategy: Strategy,
+    files: &[&str],
+    builder: &BuilderImage,
+) -> Result<BuildPlan, PlanError> {
+    BuildPlan::new(&request(strategy), &source(files), builder)
+}
+
+#[test]
+fn the_builders_scripts_are_used_and_the_applications_own_go_before_them() {
+    let plan_of = |files: &[&str]| {
+        let plan = plan(Strategy::Auto, files, &s2i_builder()).unwrap();
+        let Steps::Assemble { process, .. } = plan.steps else {
+            panic!("not assembled")
+        };
+        (
+            process.arguments[0].clone(),
+            plan.changes.command.unwrap()[0].clone(),
+        )
+    };
+    let stock = (
+        "/usr/libexec/s2i/assemble".to_owned(),
+        "/usr/libexec/s2i/run".to_owned(),
+    );
+    assert_eq!(plan_of(&["app.py"]), stock);
+    let own = (
+        "/tmp/scripts/assemble".to_owned(),
+        "/tmp/scripts/run".to_owned(),
+    );
+    assert_eq!(plan_of(&[".s2i/bin/assemble", ".s2i/bin/run"]), own);
+    assert_eq!(plan_of(&[".s2i/bin/assemble"]), (own.0, stock.1));
+}
+
+#[test]
+fn variables_of_the_builder_give_way_to_the_file_and_the_file_to_the_flag() {
+    let plan = plan(Strategy::Auto, &["app.py"], &s2i_builder()).unwrap();
+    let Steps::Assemble { process, .. } = &plan.steps else {
+        panic!("not assembled")
+    };
+    let variable = |name: &str| {
+        process
+            .environment
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, v)| v.as_str())
+    };
+    assert_eq!(
+        (variable("PATH"), variable("A"), variable("B")),
+        (Some("/bin"), Some("file"), Some("flag"))
+    );
+    assert_eq!(
+        plan.changes.environment,
+        [("A".into(), "file".into()), ("B".into(), "flag".into())]
+    );
+    assert_eq!(plan.changes.labels["team"], "blue");
+    assert_eq!(
+        plan.changes.labels[labels::BUILD_IMAGE],
+        "quay.io/builder:1"
+    );
+}
+
+#[test]
+fn an_image_without_scripts_needs_an_application_that_brings_both() {
+    let plain = builder(json!({ "WorkingDir": "/app" }));
+    let missing = |files: &[&str]| match plan(Strategy::Auto, files, &plain) {
+        Err(PlanError::Builder(builder_image::Error::NotABuilder { script, .. })) => Some(script),
+        other => other.map(|_| None).unwrap(),
+    };
+    assert_eq!(missing(&["app.py"]), Some(Script::Run));
+    assert_eq!(missing(&[".s2i/bin/run"]), Some(Script::Assemble));
+    assert_eq!(missing(&[".s2i/bin/run", ".s2i/bin/assemble"]), None);
+}
+
+#[test]
+fn direct_is_refused_where_something_must_be_executed() {
+    let refused = |files: &[&str]| match plan(Strategy::Direct, files, &s2i_builder()) {
+        Err(PlanError::NeedsExecution { reason }) => reason,
+        other => format!("{other:?}"),
+    };
+    for file in [
+        "requirements.txt",
+        "pyproject.toml",
+        ".s2i/bin/assemble",
+        ".s2i/bin/run",
+    ] {
+        assert!(refused(&[file]).contains(file), "{}", refused(&[file]));
+    }
+    let plan = plan(Strategy::Direct, &["app.py"], &s2i_builder()).unwrap();
+    assert!(matches!(plan.steps, Steps::Direct { uid: 1001, gid: 0 }));
+    assert!(!plan.needs_sandbox());
+}
+
+#[test]
+fn the_application_directory_is_where_builders_keep_it() {
+    let directory = |config: serde_json::Value| {
+        let plan = plan(
+            Strategy::Auto,
+            &[".s2i/bin/run", ".s2i/bin/assemble"],
+            &builder(config),
+        )
+        .unwrap();
+        plan.application_directory.to_string()
+    };
+    assert_eq!(
+        directory(json!({ "WorkingDir": "/opt/app-root/src" })),
+        "/opt/app-root/src"
+    );
+    assert_eq!(
+        directory(json!({ "WorkingDir": "/", "Env": ["APP_ROOT=/app_root"] })),
+        "/app_root/src"
+    );
+    assert_eq!(directory(json!({ "Env": ["HOME=/home/app"] })), "/home/app");
+    assert_eq!(directory(json!({})), "/tmp");
+}
+
+#[test]
+fn a_plan_tells_no_values_of_variables() {
+    let mut request = request(Strategy::Auto);
+    request.environment.push(("TOKEN".into(), "hunter2".into()));
+    let plan = BuildPlan::new(&request, &source(&["app.py"]), &s2i_builder()).unwrap();
+    let text = plan.to_string();
+    assert!(
+        text.contains("TOKEN") && !text.contains("hunter2"),
+        "{text}"
+    );
+}

@@ -1,0 +1,141 @@
+//! What was asked for, already validated.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::builder::ImageSource;
+use crate::image::Platform;
+use crate::output::Destination;
+use crate::reference::{self, Reference};
+
+/// The latest modification time that an image shows when `SOURCE_DATE_EPOCH` does not say otherwise:
+/// 1980-01-01T00:00:00Z, the first day that a zip file can hold.
+pub const DEFAULT_EPOCH: i64 = 315_532_800;
+
+/// A build, as asked for.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The application's directory.
+    pub source: PathBuf,
+    /// The names for the result; at least one.
+    pub tags: Vec<Tag>,
+    /// The builder image.
+    pub builder: ImageSource,
+    /// How to make the layers.
+    pub strategy: Strategy,
+    /// What the image is for.
+    pub platform: Platform,
+    /// `-e`: for the scripts and for the image, in order.
+    pub environment: Vec<(String, String)>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// The latest time that a file or document may show, in seconds since 1970.
+    pub epoch: i64,
+    /// Whether to push every name.
+    pub push: Push,
+    /// Where else to write the image.
+    pub outputs: Vec<Destination>,
+}
+
+/// Whether the result is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Push {
+    /// To the registry of every name.
+    Yes,
+    /// Nowhere.
+    No,
+}
+
+/// A name for the result: what it means, and how the person wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// As typed; the result line repeats it.
+    pub typed: String,
+    /// What it means.
+    pub reference: Reference,
+}
+
+impl FromStr for Tag {
+    type Err = reference::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let reference: Reference = text.parse()?;
+        if reference.digest().is_some() {
+            return Err(reference::ParseError {
+                text: text.to_owned(),
+                reason: "a name to give must not have a digest; the digest is the result"
+                    .to_owned(),
+            });
+        }
+        Ok(Self {
+            typed: text.to_owned(),
+            reference,
+        })
+    }
+}
+
+impl Tag {
+    /// A name made of a directory's name, for builds without `-t`; `None` when nothing of it can be used.
+    pub fn from_directory_name(name: &str) -> Option<Self> {
+        let word = |c: char| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        };
+        let name: String = name.to_ascii_lowercase().chars().map(word).collect();
+        name.split('-')
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("-")
+            .parse()
+            .ok()
+    }
+}
+
+/// How layers are made (`--strategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// What fits the builder and the application.
+    Auto,
+    /// Written without executing anything.
+    Direct,
+    /// By the `assemble` script in the sandbox.
+    Assemble,
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Direct => "direct",
+            Self::Assemble => "assemble",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directory_names_become_names() {
+        let table = [
+            ("flask-hello", Some("flask-hello")),
+            ("My App_2", Some("my-app-2")),
+            ("__", None),
+            ("", None),
+            ("héllo", Some("h-llo")),
+        ];
+        for (directory, expected) in table {
+            let tag = Tag::from_directory_name(directory).map(|tag| tag.typed);
+            assert_eq!(tag.as_deref(), expected, "{directory}");
+        }
+    }
+}

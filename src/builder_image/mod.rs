@@ -1,0 +1,141 @@
+//! What makes an image a builder: labels, scripts, a user; and recipes for builders of our own.
+//!
+//! This module knows conventions. It does not fetch images and runs no scripts.
+
+pub mod labels;
+pub mod recipe;
+mod scripts;
+
+pub use scripts::{Script, ScriptsDirectory};
+
+use crate::image::Image;
+
+/// An image that can build applications.
+#[derive(Clone, Debug)]
+pub struct BuilderImage {
+    image: Image,
+    name: String,
+    scripts: Option<ScriptsDirectory>,
+    destination: String,
+    assemble_user: String,
+}
+
+/// Why an image cannot be used as a builder.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// Its scripts are somewhere this version cannot get them.
+    #[error(
+        "the builder image `{image}` keeps its scripts at `{url}`, and only `image://` URLs can be used"
+    )]
+    ScriptsUrl {
+        /// The image.
+        image: String,
+        /// The URL in its label.
+        url: String,
+    },
+    /// Neither the image nor the application has a required script.
+    #[error(
+        "`{image}` is not a builder image: it has no label `{}`, and the application brings no `.s2i/bin/{script}`",
+        labels::SCRIPTS_URL
+    )]
+    NotABuilder {
+        /// The image.
+        image: String,
+        /// The script that nobody has.
+        script: Script,
+    },
+}
+
+impl BuilderImage {
+    /// Reads the conventions off an image's configuration. `name` is what the person called it.
+    ///
+    /// # Errors
+    /// [`Error::ScriptsUrl`] for a scripts URL of another scheme than `image://`. An image without scripts is fine
+    /// here: the application may bring them.
+    ///
+    /// # Spec
+    /// `s2i-compat.md` §2.8, §2.10: the lookup order of labels and variables.
+    pub fn from_image(image: Image, name: &str) -> Result<Self, Error> {
+        let config = &image.config.parsed;
+        let all = config.labels();
+        let label = |name: &str| all.get(name).filter(|value| !value.is_empty()).cloned();
+        let working_directory = config.working_directory();
+        let from_url = |url: String, declared_by| {
+            ScriptsDirectory::from_url(&url, working_directory, declared_by).map_err(|url| {
+                Error::ScriptsUrl {
+                    image: name.to_owned(),
+                    url,
+                }
+            })
+        };
+        let scripts = if let Some(url) = label(labels::SCRIPTS_URL) {
+            Some(from_url(url, labels::SCRIPTS_URL)?)
+        } else if let Some(url) = label(labels::SCRIPTS_URL_DEPRECATED) {
+            Some(from_url(url, labels::SCRIPTS_URL_DEPRECATED)?)
+        } else if let Some(url) = config.environment_variable(labels::SCRIPTS_URL_VARIABLE) {
+            Some(from_url(url, labels::SCRIPTS_URL_VARIABLE)?)
+        } else {
+            // Some builder images set no label; their scripts still find each other by this variable.
+            let path = config.environment_variable(labels::SCRIPTS_PATH_VARIABLE);
+            path.filter(|path| path.starts_with('/'))
+                .map(|path| ScriptsDirectory {
+                    path: path.trim_end_matches('/').to_owned(),
+                    declared_by: labels::SCRIPTS_PATH_VARIABLE,
+                })
+        };
+        let destination = label(labels::DESTINATION)
+            .or_else(|| label(labels::DESTINATION_DEPRECATED))
+            .or_else(|| config.environment_variable(labels::DESTINATION_VARIABLE))
+            .filter(|path| path.starts_with('/'))
+            .unwrap_or_else(|| labels::DEFAULT_DESTINATION.to_owned());
+        let assemble_user =
+            label(labels::ASSEMBLE_USER).unwrap_or_else(|| config.user().to_owned());
+        Ok(Self {
+            name: name.to_owned(),
+            scripts,
+            destination: destination.trim_end_matches('/').to_owned(),
+            assemble_user,
+            image,
+        })
+    }
+
+    /// The image.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// What the person called it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its scripts are, if it has any.
+    pub fn scripts(&self) -> Option<&ScriptsDirectory> {
+        self.scripts.as_ref()
+    }
+
+    /// The directory that receives `src`, `scripts` and `artifacts`; absolute, without a trailing slash.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// The user that runs `assemble`, as an image configuration writes users.
+    pub fn assemble_user(&self) -> &str {
+        &self.assemble_user
+    }
+
+    /// The directory that belongs to the application: the working directory, or where builders with `/` as working
+    /// directory keep it. `None` when nothing says.
+    pub fn application_directory(&self) -> Option<String> {
+        let config = &self.image.config.parsed;
+        let directory = match config.working_directory() {
+            "/" => config
+                .environment_variable("APP_ROOT")
+                .map(|root| format!("{}/src", root.trim_end_matches('/')))
+                .or_else(|| config.environment_variable("HOME")),
+            directory => Some(directory.to_owned()),
+        };
+        directory
+            .filter(|directory| directory.starts_with('/') && directory.trim_matches('/') != "")
+    }
+}

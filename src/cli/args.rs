@@ -1,0 +1,68 @@
+//! Flags that several commands share, and how their values are read.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::ui::{Detail, Progress};
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Shared {
+    /// Keep images, layers and caches in DIR [default: $XDG_DATA_HOME/overcoat]
+    #[arg(long, value_name = "DIR", env = super::env::STORE, global = true)]
+    pub store: Option<PathBuf>,
+
+    /// Speak plain HTTP with this registry; loopback hosts need no flag
+    ///
+    /// HOST as it stands in references, with its port: `registry.local:5000`. May be given several times.
+    #[arg(long, value_name = "HOST", global = true)]
+    pub insecure_registry: Vec<String>,
+
+    /// How to show progress, on stderr
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        default_value = "auto",
+        global = true
+    )]
+    pub progress: Progress,
+
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+impl Shared {
+    /// How much to say; `quiet` is the `-q` of commands that have one.
+    pub fn detail(&self, quiet: bool) -> Detail {
+        match (quiet, self.verbose) {
+            (true, _) => Detail::Quiet,
+            (false, true) => Detail::Verbose,
+            (false, false) => Detail::Normal,
+        }
+    }
+}
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Reads `NAME=VALUE`.
+///
+/// # Errors
+/// A sentence for clap when there is no `=` or no name.
+pub fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("the name before `=` is empty".to_owned()),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("expected NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,201 @@
+//! `overcoat build`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use super::args::{self, Shared};
+use super::diagnostic::Diagnostic;
+use super::exit::Code;
+use super::{env, observer, open_store, print, run as run_command};
+use crate::build::{self, BuildRequest, ImageSource, Push, Tag, Tools};
+use crate::image::Platform;
+use crate::output::Destination;
+use crate::ui::Muted;
+
+/// The builder that is used when none is named.
+pub(super) const DEFAULT_BUILDER: &str = "builder:python-3.11";
+
+/// Build an image from an application's source
+///
+/// Prints one line `NAME@sha256:…` for every name. The image stays in the store; `--push` and `-o` also send it
+/// elsewhere.
+#[derive(ClapArgs, Debug)]
+pub(super) struct Args {
+    /// The directory that holds the application
+    #[arg(default_value = ".")]
+    source: PathBuf,
+
+    /// A name for the image, `[HOST[:PORT]/]NAME[:TAG]`; may be given several times [default: the directory's name]
+    #[arg(short, long = "tag", value_name = "NAME")]
+    tags: Vec<String>,
+
+    /// The builder image
+    ///
+    /// A registry reference, `oci:DIR[:NAME]`, `oci-archive:FILE`, `docker-archive:FILE`, or `builder:RECIPE` for one
+    /// that overcoat makes itself (`overcoat builder list`).
+    #[arg(long, value_name = "IMG", default_value = DEFAULT_BUILDER)]
+    build_image: String,
+
+    /// Push every name to its registry
+    #[arg(long)]
+    push: bool,
+
+    /// Also write the image to `oci:DIR[:NAME]`, `oci-archive:FILE` or `docker-archive:FILE`; may be repeated
+    #[arg(short, long = "output", value_name = "TYPE:PATH")]
+    outputs: Vec<Destination>,
+
+    /// Set a variable for the scripts and in the image; may be repeated
+    #[arg(short, long = "env", value_name = "K=V", value_parser = args::variable)]
+    environment: Vec<(String, String)>,
+
+    /// Set a label of the image; may be repeated
+    #[arg(long = "label", value_name = "K=V", value_parser = args::variable)]
+    labels: Vec<(String, String)>,
+
+    /// How to make the layers
+    #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
+    strategy: Strategy,
+
+    /// The platform to build for, `OS/ARCHITECTURE` [default: this machine's]
+    #[arg(long, value_name = "P")]
+    platform: Option<Platform>,
+
+    /// Write the image's digest to FILE
+    #[arg(long, value_name = "FILE")]
+    digest_file: Option<PathBuf>,
+
+    /// Say what would be done, and do nothing but fetch the builder image's description
+    #[arg(long)]
+    plan: bool,
+
+    /// Say nothing but the result and what goes wrong
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Strategy {
+    /// What fits the builder and the application.
+    Auto,
+    /// Write the layers without executing anything; for applications that install no packages.
+    Direct,
+    /// Run the `assemble` script in the sandbox.
+    Assemble,
+}
+
+impl From<Strategy> for build::Strategy {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::Auto => Self::Auto,
+            Strategy::Direct => Self::Direct,
+            Strategy::Assemble => Self::Assemble,
+        }
+    }
+}
+
+/// Runs the command; the exit status.
+pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
+    let request = request(args)?;
+    let store = open_store(shared)?;
+    let tools = Tools::new(&store, env::host(shared)?);
+    let is_privileged = rustix::process::geteuid().is_root();
+    let observer = observer(shared, args.quiet)?;
+    // An ordinary user's scripts run in a user namespace, where this command is run once more: what is said in this
+    // first pass would be said twice.
+    let first_pass = Muted(observer.as_ref());
+    let is_first_pass = !is_privileged && !args.plan;
+    let watcher: &dyn crate::event::Observer = if is_first_pass {
+        &first_pass
+    } else {
+        observer.as_ref()
+    };
+    let attempt = |error: build::Error| attempting(error, args);
+    let prepared = build::prepare(&request, &tools, watcher).map_err(attempt)?;
+    if args.plan {
+        print(prepared.plan.to_string().trim_end())?;
+        return Ok(Code::Success as u8);
+    }
+    if is_first_pass && prepared.plan.needs_sandbox() {
+        let program = tools.program.clone();
+        // The namespace's store is this one; it is closed here so that the other process can use it alone.
+        drop(tools);
+        drop(prepared);
+        drop(store);
+        return run_command::again_as_root(
+            &program,
+            &std::env::args_os().skip(1).collect::<Vec<OsString>>(),
+        );
+    }
+    let report = build::execute(&request, &prepared, &tools, observer.as_ref()).map_err(attempt)?;
+    if let Some(file) = &args.digest_file {
+        crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
+    }
+    print(&report.references.join("\n"))?;
+    Ok(Code::Success as u8)
+}
+
+/// What was attempted when the builder image could not be had; other errors say it themselves.
+fn attempting(error: build::Error, args: &Args) -> Diagnostic {
+    let is_about_builder = match &error {
+        build::Error::Registry(error) => error.is_not_found(),
+        build::Error::Output(error) => error.is_absent(),
+        _ => false,
+    };
+    let diagnostic = Diagnostic::from(error);
+    if is_about_builder && !args.push {
+        let diagnostic = diagnostic.attempting(format!(
+            "cannot get the builder image `{}`",
+            args.build_image
+        ));
+        return Diagnostic {
+            code: Code::NoBuilder,
+            ..diagnostic
+        };
+    }
+    diagnostic
+}
+
+fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {
+    let mut tags = args
+        .tags
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<Vec<Tag>, _>>()?;
+    if tags.is_empty() {
+        tags.push(default_tag(args)?);
+    }
+    let builder: ImageSource = args.build_image.parse().map_err(|error| {
+        Diagnostic::from(error)
+            .attempting(format!("cannot use `--build-image {}`", args.build_image))
+    })?;
+    Ok(BuildRequest {
+        source: args.source.clone(),
+        tags,
+        builder,
+        strategy: args.strategy.into(),
+        platform: args.platform.clone().unwrap_or_else(Platform::host),
+        environment: args.environment.clone(),
+        labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+        epoch: env::epoch()?,
+        push: if args.push { Push::Yes } else { Push::No },
+        outputs: args.outputs.clone(),
+    })
+}
+
+fn default_tag(args: &Args) -> Result<Tag, Diagnostic> {
+    let absolute = std::fs::canonicalize(&args.source).unwrap_or_else(|_| args.source.clone());
+    let name = absolute
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Tag::from_directory_name(&name).ok_or_else(|| {
+        Diagnostic::new(
+            Code::InvalidReference,
+            format!("no image name can be made of the directory name `{name}`"),
+        )
+        .hint("give a name: `-t NAME`")
+    })
+}

@@ -1,0 +1,304 @@
+//! What a person reads when something failed: what happened, why, and what to do.
+
+use std::fmt;
+
+use super::exit::Code;
+use crate::build::{self, PlanError};
+use crate::builder_image::{self, recipe};
+use crate::event::printable;
+use crate::{image, layer, output, registry, sandbox, source, store};
+
+/// An error as a person reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The exit code.
+    pub code: Code,
+    /// What was attempted: the part after `error: `.
+    pub what: String,
+    /// The reasons, nearest first.
+    pub because: Vec<String>,
+    /// The last lines that a script printed.
+    pub output: Vec<String>,
+    /// Things a person can do now.
+    pub hints: Vec<String>,
+}
+
+impl Diagnostic {
+    /// An error of one line.
+    pub fn new(code: Code, what: impl fmt::Display) -> Self {
+        Self {
+            code,
+            what: what.to_string(),
+            because: Vec::new(),
+            output: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Adds advice.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Says what was attempted; what was known becomes the reason.
+    pub fn attempting(mut self, what: impl Into<String>) -> Self {
+        let reason = std::mem::replace(&mut self.what, what.into());
+        self.because.insert(0, reason);
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let safe = |text: &str| text.lines().map(printable).collect::<Vec<_>>().join("\n");
+        writeln!(f, "error: {}", safe(&self.what))?;
+        for reason in &self.because {
+            writeln!(f, "  because: {}", safe(reason))?;
+        }
+        if !self.output.is_empty() {
+            writeln!(f, "  its last lines:")?;
+            for line in &self.output {
+                writeln!(f, "  | {line}")?;
+            }
+        }
+        for hint in &self.hints {
+            writeln!(f, "hint: {}", safe(hint))?;
+        }
+        Ok(())
+    }
+}
+
+fn disk_full(what: impl fmt::Display) -> Diagnostic {
+    Diagnostic::new(Code::DiskFull, what)
+        .hint("free some space, or keep the store elsewhere: `--store DIR`; `overcoat rm IMAGE` removes an image")
+}
+
+fn interrupted() -> Diagnostic {
+    Diagnostic::new(Code::Interrupted, "interrupted; nothing was left half-done")
+}
+
+impl From<build::Error> for Diagnostic {
+    fn from(error: build::Error) -> Self {
+        use build::Error;
+        match error {
+            Error::Interrupted => interrupted(),
+            Error::Source(error) => error.into(),
+            Error::Plan(error) => error.into(),
+            Error::Recipe(error) => error.into(),
+            Error::Sandbox(error) => error.into(),
+            Error::Layer(error) => error.into(),
+            Error::Store(error) => error.into(),
+            Error::Image(error) => error.into(),
+            Error::Registry(error) => error.into(),
+            Error::Output(error) => error.into(),
+            Error::File(error) => error.into(),
+            Error::Http(error) => Self::new(Code::Registry, error),
+            Error::WrongPlatform { .. } => Self::new(Code::UnsuitableBuilder, &error)
+                .hint("name another builder image, or another `--platform`"),
+            Error::Script { ref tail, .. } => Self {
+                hints: script_hints(tail),
+                output: tail.clone(),
+                ..Self::new(Code::Script, &error)
+            },
+        }
+    }
+}
+
+/// Advice for what scripts most often fail of; pip says it, but between other lines.
+fn script_hints(tail: &[String]) -> Vec<String> {
+    let said = |text: &str| tail.iter().any(|line| line.contains(text));
+    let mut hints = Vec::new();
+    if said("No matching distribution found") || said("Could not find a version that satisfies") {
+        hints.push(
+            "a package or version in the requirements does not exist on the package index, or not for this Python; \
+             check its name and version, and `PIP_INDEX_URL` if a private index should have it"
+                .to_owned(),
+        );
+    }
+    if said("CERTIFICATE_VERIFY_FAILED") {
+        hints.push("the host's certificates do not cover the package index; set `SSL_CERT_FILE` to a bundle that does".into());
+    }
+    if said("NewConnectionError") || said("Temporary failure in name resolution") {
+        hints.push("the package index cannot be reached; behind a proxy, set `HTTPS_PROXY`".into());
+    }
+    if said("No space left on device") {
+        hints.push("the disk of the store is full; keep it elsewhere with `--store DIR`".into());
+    }
+    hints
+}
+
+impl From<source::Error> for Diagnostic {
+    fn from(error: source::Error) -> Self {
+        use source::Error;
+        let code = match &error {
+            Error::Absent { .. } | Error::NotADirectory { .. } => Code::NoSource,
+            Error::Requirements { .. } => Code::Requirements,
+            Error::Unreadable { .. } | Error::File(_) => Code::UnreadableSource,
+            Error::Interrupted => return interrupted(),
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<PlanError> for Diagnostic {
+    fn from(error: PlanError) -> Self {
+        let code = match &error {
+            PlanError::Builder(builder_image::Error::NotABuilder { .. }) => Code::NotABuilder,
+            _ => Code::UnsuitableBuilder,
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<recipe::Error> for Diagnostic {
+    fn from(error: recipe::Error) -> Self {
+        if error.is_interrupted() {
+            return interrupted();
+        }
+        if error.is_full() {
+            return disk_full(&error);
+        }
+        let code = if error.is_unknown() {
+            Code::NoBuilder
+        } else {
+            Code::Recipe
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<sandbox::Error> for Diagnostic {
+    fn from(error: sandbox::Error) -> Self {
+        use sandbox::Error;
+        let code = match &error {
+            Error::Interrupted => return interrupted(),
+            Error::File(error) if error.is_full() => return disk_full(error),
+            Error::NoSuchUser { .. } | Error::Command { .. } => Code::Process,
+            _ => Code::Sandbox,
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<layer::Error> for Diagnostic {
+    fn from(error: layer::Error) -> Self {
+        if error.is_full() {
+            return disk_full(&error);
+        }
+        match error {
+            layer::Error::Interrupted => interrupted(),
+            layer::Error::DiffId { .. } => Self::new(Code::DigestMismatch, error),
+            layer::Error::Hostile(_) | layer::Error::Path(_) => {
+                Self::new(Code::DamagedImage, error)
+            }
+            _ => Self::new(Code::File, error),
+        }
+    }
+}
+
+impl From<store::Error> for Diagnostic {
+    fn from(error: store::Error) -> Self {
+        if error.is_full() {
+            return disk_full(&error);
+        }
+        if error.is_mismatch() {
+            return Self::new(Code::DigestMismatch, &error).hint(
+                "the bytes were changed or cut; fetch the image again, and if they are in the store, `overcoat rm` it first",
+            );
+        }
+        match &error {
+            store::Error::Interrupted => interrupted(),
+            store::Error::NotAStore { .. } => Self::new(Code::Store, &error)
+                .hint("choose an empty or new directory with `--store DIR`"),
+            store::Error::Absent { .. } => {
+                Self::new(Code::Store, &error).hint("pull or build the image again")
+            }
+            store::Error::File(_) => Self::new(Code::File, &error),
+            _ => Self::new(Code::DamagedImage, &error),
+        }
+    }
+}
+
+impl From<image::Error> for Diagnostic {
+    fn from(error: image::Error) -> Self {
+        match error {
+            image::Error::NoPlatform { .. } => Self::new(Code::UnsuitableBuilder, error)
+                .hint("choose one that there is with `--platform`"),
+            error => Self::new(Code::DamagedImage, error),
+        }
+    }
+}
+
+impl From<registry::Error> for Diagnostic {
+    fn from(error: registry::Error) -> Self {
+        use registry::Error;
+        let code = match error {
+            Error::Interrupted => return interrupted(),
+            Error::Store(error) => return error.into(),
+            Error::Digest { .. } | Error::Size { .. } => Code::DigestMismatch,
+            Error::Document { .. } | Error::Schema1 { .. } => Code::DamagedImage,
+            Error::NotFound { .. } => Code::NoSuchImage,
+            Error::Unauthorised { .. } | Error::Denied { .. } | Error::Credentials { .. } => {
+                Code::Unauthorised
+            }
+            _ => Code::Registry,
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<output::Error> for Diagnostic {
+    fn from(error: output::Error) -> Self {
+        if error.is_full() {
+            return disk_full(&error);
+        }
+        let code = match &error {
+            output::Error::Interrupted => return interrupted(),
+            output::Error::Store(_) => {
+                let output::Error::Store(error) = error else {
+                    unreachable!("matched above")
+                };
+                return error.into();
+            }
+            output::Error::NoSuchImage { .. } => Code::NoSuchImage,
+            output::Error::Format { .. } | output::Error::Image { .. } => Code::DamagedImage,
+            output::Error::File(_) | output::Error::Layer { .. } => Code::Output,
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<crate::fs::Error> for Diagnostic {
+    fn from(error: crate::fs::Error) -> Self {
+        match error.is_full() {
+            true => disk_full(&error),
+            false => Self::new(Code::File, &error),
+        }
+    }
+}
+
+impl From<crate::reference::ParseError> for Diagnostic {
+    fn from(error: crate::reference::ParseError) -> Self {
+        Self::new(Code::InvalidReference, error)
+            .hint("a name is written `[HOST[:PORT]/]NAME[:TAG]`, for instance `registry.example.com/team/app:1.0`")
+    }
+}

@@ -1,0 +1,304 @@
+//! Everything that is read from the environment of this machine: variables, files in well-known places, the clock.
+//! Nothing below the command line reads any of it.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::args::Shared;
+use super::diagnostic::Diagnostic;
+use super::exit::Code;
+use crate::build::assemble::Loan;
+use crate::build::{DEFAULT_EPOCH, Host};
+use crate::debian::mirror::Mirrors;
+use crate::http::{Proxies, Settings};
+use crate::registry;
+
+/// The variable that names the store; `--store` has it as its default.
+pub const STORE: &str = "OVERCOAT_STORE";
+
+/// Where distributions keep the bundle of trusted certificates.
+const CERTIFICATE_BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+
+/// pip settings that make sense in another file system: URLs and numbers, no paths.
+const PIP_SETTINGS: [&str; 6] = [
+    "index-url",
+    "extra-index-url",
+    "trusted-host",
+    "default-timeout",
+    "timeout",
+    "retries",
+];
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable in either case; the lower-case one wins, as in curl.
+fn either_case(name: &str) -> Option<String> {
+    variable(&name.to_ascii_lowercase()).or_else(|| variable(name))
+}
+
+/// The store's directory: `--store`, `OVERCOAT_STORE`, `$XDG_DATA_HOME/overcoat`, `~/.local/share/overcoat`.
+///
+/// # Errors
+/// When there is no home directory to fall back to.
+pub fn store(shared: &Shared) -> Result<PathBuf, Diagnostic> {
+    if let Some(store) = &shared.store {
+        return std::path::absolute(store)
+            .map_err(|error| crate::fs::Error::new("find", store.clone(), error).into());
+    }
+    let data = variable("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".local/share"));
+    data.or_else(home)
+        .map(|data| data.join("overcoat"))
+        .ok_or_else(|| {
+            Diagnostic::new(
+                Code::Usage,
+                "there is no place for the store: neither XDG_DATA_HOME nor HOME is set",
+            )
+            .hint(format!("name a directory: `--store DIR` or {STORE}=DIR"))
+        })
+}
+
+/// The latest time that an image shows: `SOURCE_DATE_EPOCH`, else 1980-01-01.
+///
+/// # Errors
+/// When the variable is no number.
+pub fn epoch() -> Result<i64, Diagnostic> {
+    match variable("SOURCE_DATE_EPOCH") {
+        None => Ok(DEFAULT_EPOCH),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| *seconds >= 0)
+            .ok_or_else(|| {
+                Diagnostic::new(
+                    Code::Usage,
+                    format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds since 1970"),
+                )
+                .hint("unset it, or set it to `git log -1 --format=%ct`")
+            }),
+    }
+}
+
+/// What there is to know of this machine.
+///
+/// # Errors
+/// When this program cannot be found, which the sandbox re-executes.
+pub fn host(shared: &Shared) -> Result<Host, Diagnostic> {
+    let certificates = certificates();
+    let proxies = Proxies {
+        http: either_case("HTTP_PROXY").or_else(|| either_case("ALL_PROXY")),
+        https: either_case("HTTPS_PROXY").or_else(|| either_case("ALL_PROXY")),
+        none: either_case("NO_PROXY"),
+    };
+    let mut environment = proxy_variables();
+    environment.extend(pip_variables());
+    let resolution = [
+        ("/etc/resolv.conf", "/etc/resolv.conf"),
+        ("/etc/hosts", "/etc/hosts"),
+    ];
+    let program = std::env::current_exe().map_err(|error| {
+        Diagnostic::new(Code::Internal, format!("cannot find this program: {error}"))
+    })?;
+    Ok(Host {
+        network: Settings {
+            certificates: certificates.clone(),
+            proxies,
+        },
+        registries: registry::Settings {
+            insecure_hosts: shared.insecure_registry.clone(),
+            auth_files: auth_files(),
+            ..registry::Settings::default()
+        },
+        mirrors: mirrors(),
+        program,
+        loan: Loan {
+            environment,
+            certificates,
+            resolution: resolution
+                .into_iter()
+                .map(|(source, target)| (PathBuf::from(source), target))
+                .filter(|(source, _)| source.is_file())
+                .collect(),
+        },
+        now: SystemTime::now(),
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    })
+}
+
+/// The bundle that `SSL_CERT_FILE` names (also when that is none: then nothing is trusted, as OpenSSL has it), else
+/// the distribution's. Empty when there is none.
+fn certificates() -> Vec<u8> {
+    const LIMIT: u64 = 64 << 20;
+    if let Some(path) = variable("SSL_CERT_FILE") {
+        return crate::fs::read_limited(Path::new(&path), LIMIT).unwrap_or_default();
+    }
+    let read = |path: &&str| crate::fs::read_limited(Path::new(path), LIMIT).ok();
+    CERTIFICATE_BUNDLES
+        .iter()
+        .find_map(read)
+        .unwrap_or_default()
+}
+
+/// Proxy variables for a step, in both cases: programs differ in which they read.
+fn proxy_variables() -> Vec<(String, String)> {
+    let names = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "ALL_PROXY",
+        "FTP_PROXY",
+    ];
+    let both = |name: &str| {
+        let value = either_case(name)?;
+        Some([
+            (name.to_owned(), value.clone()),
+            (name.to_ascii_lowercase(), value),
+        ])
+    };
+    names.into_iter().filter_map(both).flatten().collect()
+}
+
+/// The host's package index for a step: pip's configuration files, then its variables.
+fn pip_variables() -> Vec<(String, String)> {
+    let home = variable("HOME").map(PathBuf::from);
+    let config = variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(home.as_ref()?.join(".config")));
+    let files = [
+        Some(PathBuf::from("/etc/xdg/pip/pip.conf")),
+        Some(PathBuf::from("/etc/pip.conf")),
+        home.map(|home| home.join(".pip/pip.conf")),
+        config.map(|config| config.join("pip/pip.conf")),
+        variable("PIP_CONFIG_FILE").map(PathBuf::from),
+    ];
+    let mut found = std::collections::BTreeMap::new();
+    for file in files.into_iter().flatten() {
+        if let Ok(bytes) = crate::fs::read_limited(&file, 1 << 20) {
+            found.extend(pip_settings(&String::from_utf8_lossy(&bytes)));
+        }
+    }
+    for setting in PIP_SETTINGS {
+        let name = pip_variable(setting);
+        if let Some(value) = variable(&name) {
+            found.insert(name, value);
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn pip_variable(setting: &str) -> String {
+    // pip calls the option `--timeout` and accepts `default-timeout` in configuration.
+    let setting = if setting == "timeout" {
+        "default-timeout"
+    } else {
+        setting
+    };
+    format!("PIP_{}", setting.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Reads the settings of a `pip.conf` that a step may use, as the variables that mean the same.
+fn pip_settings(text: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    let mut settings: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        let trimmed = line.trim();
+        let is_continuation = line.starts_with([' ', '\t']) && !trimmed.is_empty();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = trimmed
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            section = name.to_owned();
+        } else if is_continuation && let Some((_, value)) = settings.last_mut() {
+            value.push(' ');
+            value.push_str(trimmed);
+        } else if let Some((key, value)) = trimmed.split_once(['=', ':']) {
+            let key = key.trim().replace('_', "-").to_ascii_lowercase();
+            let name = if section == "global" || section == "install" {
+                pip_variable(&key)
+            } else {
+                String::new()
+            };
+            let is_known = PIP_SETTINGS.contains(&key.as_str());
+            settings.push((
+                if is_known { name } else { String::new() },
+                value.trim().to_owned(),
+            ));
+        }
+    }
+    settings.retain(|(name, value)| !name.is_empty() && !value.is_empty());
+    settings
+        .into_iter()
+        .map(|(name, value)| (name, value.trim().to_owned()))
+        .collect()
+}
+
+/// Where credentials for registries are kept, the first that has some wins.
+fn auth_files() -> Vec<PathBuf> {
+    let in_directory =
+        |name: &str, rest: &str| variable(name).map(|directory| Path::new(&directory).join(rest));
+    [
+        variable("REGISTRY_AUTH_FILE").map(PathBuf::from),
+        in_directory("XDG_RUNTIME_DIR", "containers/auth.json"),
+        in_directory("XDG_CONFIG_HOME", "containers/auth.json"),
+        in_directory("HOME", ".config/containers/auth.json"),
+        in_directory("DOCKER_CONFIG", "config.json"),
+        in_directory("HOME", ".docker/config.json"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The Debian mirrors that this host uses, if it is a Debian.
+fn mirrors() -> Mirrors {
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    let parts = Path::new("/etc/apt/sources.list.d");
+    let names = crate::fs::list(parts).unwrap_or_default();
+    files.extend(names.into_iter().map(|name| parts.join(name)));
+    let is_sources = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|kind| kind == "list" || kind == "sources")
+    };
+    let texts: Vec<String> = files
+        .iter()
+        .filter(|path| is_sources(path))
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    Mirrors::from_sources(&texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_that_mean_something_elsewhere_are_lent() {
+        let text = "# mine\n[global]\nindex-url = https://index.example/simple\nextra-index-url =\n    https://a.example\n    \
+                    https://b.example\nfind-links = /opt/wheels\ncert = /etc/ssl/x\ntimeout = 30\n[list]\nformat = json\n";
+        let expected = [
+            ("PIP_INDEX_URL", "https://index.example/simple"),
+            ("PIP_EXTRA_INDEX_URL", "https://a.example https://b.example"),
+            ("PIP_DEFAULT_TIMEOUT", "30"),
+        ];
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        assert_eq!(pip_settings(text), expected);
+    }
+}

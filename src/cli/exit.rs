@@ -1,0 +1,55 @@
+//! Exit codes, grouped by where the trouble is. They are an interface: scripts compare them.
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// All is done.
+    Success = 0,
+    /// The command line is wrong (clap's own code).
+    Usage = 2,
+    /// A name given to `-t`, `push`, `pull` … is no image reference.
+    InvalidReference = 3,
+    /// The image that was named is not in the store.
+    NoSuchImage = 4,
+    /// The source is not there, or not a directory.
+    NoSource = 10,
+    /// `requirements.txt` cannot be read.
+    Requirements = 11,
+    /// Another part of the source cannot be read.
+    UnreadableSource = 12,
+    /// The builder image does not exist.
+    NoBuilder = 20,
+    /// The image is not a builder.
+    NotABuilder = 21,
+    /// The builder image is for another platform, or cannot do what was asked.
+    UnsuitableBuilder = 22,
+    /// A recipe's packages cannot be had or are not authentic.
+    Recipe = 23,
+    /// A registry or the network failed.
+    Registry = 30,
+    /// A registry wants other credentials.
+    Unauthorised = 31,
+    /// Bytes are not what their digest says.
+    DigestMismatch = 32,
+    /// A layer or document is damaged or unsafe.
+    DamagedImage = 33,
+    /// The sandbox cannot be set up on this machine.
+    Sandbox = 40,
+    /// The image has no such user or command.
+    Process = 41,
+    /// A script of the build failed; its own status is in the message.
+    Script = 50,
+    /// An output cannot be written.
+    Output = 60,
+    /// The disk or the quota is full.
+    DiskFull = 61,
+    /// The store is damaged or is something else.
+    Store = 62,
+    /// A file operation failed for another reason.
+    File = 63,
+    /// A mistake in overcoat itself.
+    Internal = 70,
+    /// Ctrl-C or SIGTERM.
+    Interrupted = 130,
+}

@@ -1,0 +1,72 @@
+//! `overcoat inspect`.
+
+use std::io::Write;
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use super::args::Shared;
+use super::diagnostic::Diagnostic;
+use super::exit::Code;
+use super::{find, open_store, print};
+use crate::image::Image;
+
+/// Show what an image of the store is made of, as JSON
+#[derive(ClapArgs, Debug)]
+pub(super) struct Args {
+    /// An image of the store
+    image: String,
+
+    /// The manifest's bytes, exactly
+    #[arg(long)]
+    raw: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
+    let store = open_store(shared)?;
+    let named = find(&store, &args.image)?;
+    let image = store.image(&named.manifest)?;
+    if args.raw {
+        // No line end: the bytes are what the digest names.
+        let mut out = std::io::stdout().lock();
+        return match out
+            .write_all(&image.manifest.bytes)
+            .and_then(|()| out.flush())
+        {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Diagnostic::new(
+                Code::Output,
+                format!("cannot write to stdout: {error}"),
+            )),
+            _ => Ok(()),
+        };
+    }
+    print(&serde_json::to_string_pretty(&describe(&named.name, &image)).unwrap_or_default())
+}
+
+/// What people look for in an image.
+pub(super) fn describe(name: &str, image: &Image) -> Value {
+    let config = &image.config.parsed;
+    let layers: Vec<Value> = image
+        .layers()
+        .map(|(layer, diff_id)| {
+            json!({
+                "digest": layer.digest,
+                "diff_id": diff_id,
+                "media_type": layer.media_type,
+                "size_bytes": layer.size,
+            })
+        })
+        .collect();
+    json!({
+        "name": name,
+        "digest": image.digest(),
+        "media_type": image.manifest.descriptor.media_type,
+        "platform": config.platform().to_string(),
+        "created": config.value().get("created"),
+        "layers": layers,
+        "config": config.value().get("config"),
+        "history": config.value().get("history"),
+        "annotations": image.manifest.parsed.annotations,
+    })
+}

@@ -1,0 +1,152 @@
+//! People: the command line. One file for each command; arguments, environment, messages and exit codes beside them.
+
+pub mod args;
+mod build;
+mod builder;
+mod completion;
+pub mod diagnostic;
+pub mod env;
+pub mod exit;
+mod images;
+mod inspect;
+mod pull;
+mod push;
+mod rm;
+mod run;
+mod signals;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use args::Shared;
+use diagnostic::Diagnostic;
+use exit::Code;
+
+use crate::event::Observer;
+use crate::reference::Reference;
+use crate::store::{BlobStore, Named};
+use crate::ui;
+
+/// Turn a Python application and a builder image into an OCI image
+///
+/// No Docker daemon, no root, no Dockerfile. `overcoat build` puts the application in the current directory onto the
+/// default builder image; `overcoat run` tries it; `overcoat push` sends it to a registry.
+#[derive(Parser, Debug)]
+#[command(name = "overcoat", version, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    shared: Shared,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  overcoat build -t hello                      build . on the default builder
+  overcoat build src -t registry.example.com/team/hello:1.0 --push
+  overcoat run hello                           start it here, with the host's network
+  overcoat build --plan                        say what would be done
+
+Results go to stdout, everything for people to stderr. Exit codes: docs/exit-codes.md";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Build(build::Args),
+    Builder(builder::Args),
+    Run(run::Args),
+    Pull(pull::Args),
+    Push(push::Args),
+    Images(images::Args),
+    Inspect(inspect::Args),
+    Rm(rm::Args),
+    Completion(completion::Args),
+}
+
+/// Runs the command line; the exit status.
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8);
+        }
+    };
+    match dispatch(cli) {
+        Ok(status) => status,
+        Err(diagnostic) => {
+            let _ = write!(io::stderr().lock(), "{diagnostic}");
+            diagnostic.code as u8
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
+    let shared = cli.shared;
+    let done = |()| Code::Success as u8;
+    match cli.command {
+        Command::Build(args) => build::run(&args, &shared),
+        Command::Builder(args) => builder::run(&args, &shared).map(done),
+        Command::Run(args) => run::run(&args, &shared),
+        Command::Pull(args) => pull::run(&args, &shared).map(done),
+        Command::Push(args) => push::run(&args, &shared).map(done),
+        Command::Images(args) => images::run(&args, &shared).map(done),
+        Command::Inspect(args) => inspect::run(&args, &shared).map(done),
+        Command::Rm(args) => rm::run(&args, &shared),
+        Command::Completion(args) => completion::run(&args, &mut Cli::command()).map(done),
+    }
+}
+
+/// Prints a result. A reader that has gone (`| head`) is no error.
+fn print(text: &str) -> Result<(), Diagnostic> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Diagnostic::new(
+            Code::Output,
+            format!("cannot write to stdout: {error}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn open_store(shared: &Shared) -> Result<BlobStore, Diagnostic> {
+    Ok(BlobStore::open(&env::store(shared)?)?)
+}
+
+/// The observer that was asked for, stopping at Ctrl-C.
+fn observer(shared: &Shared, quiet: bool) -> Result<Box<dyn Observer>, Diagnostic> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signals::interrupt(&interrupted)?;
+    Ok(ui::observer(
+        shared.progress,
+        shared.detail(quiet),
+        interrupted,
+    ))
+}
+
+/// Finds an image that a person named in the store.
+fn find(store: &BlobStore, text: &str) -> Result<Named, Diagnostic> {
+    let reference: Reference = text.parse()?;
+    let found = store.resolve(&reference)?;
+    found.ok_or_else(|| {
+        let diagnostic = Diagnostic::new(
+            Code::NoSuchImage,
+            format!("the store has no image `{reference}`"),
+        );
+        let names: Vec<String> = store
+            .names()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|named| named.name)
+            .collect();
+        match names.is_empty() {
+            true => diagnostic
+                .hint("it is empty; `overcoat build` or `overcoat pull` puts images into it"),
+            false => diagnostic.hint(format!("it has {}", names.join(", "))),
+        }
+    })
+}

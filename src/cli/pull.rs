@@ -1,0 +1,36 @@
+//! `overcoat pull`.
+
+use clap::Args as ClapArgs;
+
+use super::args::Shared;
+use super::diagnostic::Diagnostic;
+use super::{env, observer, open_store, print};
+use crate::build::{self, Tools};
+use crate::image::Platform;
+use crate::reference::Reference;
+
+/// Pull an image from a registry into the store
+#[derive(ClapArgs, Debug)]
+pub(super) struct Args {
+    /// `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
+    reference: String,
+
+    /// The platform to pull, `OS/ARCHITECTURE` [default: this machine's]
+    #[arg(long, value_name = "P")]
+    platform: Option<Platform>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
+    let reference: Reference = args.reference.parse()?;
+    let store = open_store(shared)?;
+    let tools = Tools::new(&store, env::host(shared)?);
+    let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    let observer = observer(shared, false)?;
+    let image = build::pull(&reference, &platform, &tools, observer.as_ref())?;
+    print(&format!(
+        "{}@{}",
+        reference.without_digest(),
+        image.digest()
+    ))
+}

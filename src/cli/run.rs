@@ -1,0 +1,137 @@
+//! `overcoat run`, and entering a user namespace for commands that need one.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use clap::Args as ClapArgs;
+
+use super::args::{self, Shared};
+use super::diagnostic::Diagnostic;
+use super::exit::Code;
+use super::{env, find, observer, open_store, signals};
+use crate::build::Host;
+use crate::build::assemble::stacked;
+use crate::image::Image;
+use crate::sandbox::{IdMap, Input, Process, Sandbox, UserNamespace, enter_user_namespace};
+use crate::store::{BlobStore, unpack_layers};
+
+/// Run an image's command, or another, in the sandbox
+///
+/// The host's network is used, signals are passed on, and the exit status is the command's. What the command writes
+/// is gone when it ends.
+#[derive(ClapArgs, Debug)]
+pub(super) struct Args {
+    /// An image of the store, as `overcoat images` lists it
+    image: String,
+
+    /// Set a variable; may be repeated
+    #[arg(short, long = "env", value_name = "K=V", value_parser = args::variable)]
+    environment: Vec<(String, String)>,
+
+    /// What to run instead of the image's own command
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Runs the command; the exit status.
+pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
+    let host = env::host(shared)?;
+    if !rustix::process::geteuid().is_root() {
+        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+        return again_as_root(&host.program, &arguments);
+    }
+    let store = open_store(shared)?;
+    let image = store.image(&find(&store, &args.image)?.manifest)?;
+    // Before anything is unpacked: Ctrl-C during that must not be lost.
+    let unpacking = observer(shared, !shared.verbose)?;
+    let owners = IdMap::of_this_process()?.key();
+    let lowers = unpack_layers(&store, &image, &owners, host.threads, unpacking.as_ref())?;
+    start(args, &image, stacked(lowers), &store, host)
+}
+
+fn start(
+    args: &Args,
+    image: &Image,
+    lowers: Vec<std::path::PathBuf>,
+    store: &BlobStore,
+    host: Host,
+) -> Result<u8, Diagnostic> {
+    let directory = store.workspace()?.join("run");
+    crate::fs::create_dir_all(&directory)?;
+    let sandbox = Sandbox {
+        program: host.program,
+        directory,
+        lowers,
+    };
+    let mut process = process(args, image);
+    // The application sees the host's name resolution; certificates and proxies are for builds.
+    let loan = crate::build::assemble::Loan {
+        resolution: host.loan.resolution,
+        ..Default::default()
+    };
+    let files = loan.lend(&sandbox.directory, &mut process)?;
+    let input = Input {
+        files,
+        ..Input::default()
+    };
+    // On a terminal, Ctrl-C reaches the process by itself, and only a foreground group may read what is typed.
+    let own_group = !std::io::stdin().is_terminal();
+    let exit = sandbox.run_attached(&process, input, own_group, &signals::forward()?)?;
+    Ok(exit.status)
+}
+
+fn process(args: &Args, image: &Image) -> Process {
+    let config = &image.config.parsed;
+    let split = |line: String| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let mut environment: Vec<_> = config.environment().into_iter().filter_map(split).collect();
+    environment.extend(args.environment.iter().cloned());
+    let command = if args.command.is_empty() {
+        config.command()
+    } else {
+        args.command.clone()
+    };
+    Process {
+        arguments: [config.entrypoint(), command].concat(),
+        environment,
+        working_directory: config.working_directory().to_owned(),
+        user: config.user().to_owned(),
+    }
+}
+
+/// Runs this program once more inside a user namespace, in which the calling user is root; its exit status.
+///
+/// # Errors
+/// When no namespace can be had.
+pub(super) fn again_as_root(program: &Path, arguments: &[OsString]) -> Result<u8, Diagnostic> {
+    let namespace = UserNamespace::for_this_user()?;
+    let forward = signals::forward()?;
+    let mut child = enter_user_namespace(program, &namespace, arguments)?;
+    let is_terminal = std::io::stdin().is_terminal();
+    loop {
+        let waited = child.try_wait();
+        let waited = waited
+            .map_err(|error| Diagnostic::new(Code::Internal, format!("cannot wait: {error}")))?;
+        if let Some(status) = waited {
+            use std::os::unix::process::ExitStatusExt;
+            let code = status
+                .code()
+                .or_else(|| status.signal().map(|signal| 128 + signal));
+            return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+        }
+        if let Ok(number) = forward.recv_timeout(std::time::Duration::from_millis(10)) {
+            let typed = is_terminal && number == signal_hook::consts::SIGINT;
+            let pid = i32::try_from(child.id())
+                .ok()
+                .and_then(rustix::process::Pid::from_raw);
+            let signal = rustix::process::Signal::from_named_raw(number);
+            // What was typed at the terminal reached the child already.
+            if let (false, Some(pid), Some(signal)) = (typed, pid, signal) {
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Installs what the tests need from Debian, makes the ordinary user that some of them act as, and runs them all.
+# Arguments go to the test runner: ./test.sh tiny
+set -eu
+cd "$(dirname "$0")"
+
+packages="busybox-static docker-registry openssl procps shellcheck skopeo uidmap umoci"
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "test.sh: the tests need root, for they mount file systems and act as other users: sudo ./test.sh" >&2
+    exit 1
+fi
+
+missing=
+for package in $packages; do
+    dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    echo "test.sh: installing$missing" >&2
+    apt-get update --quiet --quiet >&2
+    # shellcheck disable=SC2086 # the list is meant to be split
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $missing >&2
+fi
+
+# The ordinary user of the tests; useradd gives it ranges in /etc/subuid and /etc/subgid.
+getent passwd overcoat-test >/dev/null || useradd --create-home overcoat-test
+grep -q '^overcoat-test:' /etc/subuid || usermod --add-subuids 4200000-4265535 --add-subgids 4200000-4265535 overcoat-test
+
+# It must reach the program under test, which may be below a closed home directory.
+target=${CARGO_TARGET_DIR:-target}
+if ! setpriv --reuid=overcoat-test --regid=overcoat-test --clear-groups test -x "$PWD"; then
+    CARGO_TARGET_DIR=${TMPDIR:-/tmp}/overcoat-target
+    export CARGO_TARGET_DIR
+    echo "test.sh: \`$PWD\` is closed to ordinary users; building in $CARGO_TARGET_DIR" >&2
+    target=$CARGO_TARGET_DIR
+fi
+
+shellcheck s2i-scripts/python/* test.sh .ci/run
+
+# The builder image of a run is made in that run.
+rm -rf "$target/tmp/seed-store"
+
+if cargo nextest --version >/dev/null 2>&1; then
+    exec cargo nextest run --no-fail-fast "$@"
+fi
+exec cargo test --no-fail-fast "$@"

@@ -1,0 +1,18 @@
+//! The real binary, against real programs: docker-registry, skopeo, umoci, GNU tar, an ordinary user of this machine.
+//!
+//! * `tiny` – builds on a builder image of busybox and shell scripts, made here; no network.
+//! * `archives` – layouts and archives, ours read by others and theirs by us.
+//! * `registry` – push and pull against Debian's docker-registry.
+//! * `errors` – what people read when something is wrong, and what is left behind then.
+//! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
+//!
+//! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
+
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+mod archives;
+mod errors;
+mod flask;
+mod registry;
+mod support;
+mod tiny;

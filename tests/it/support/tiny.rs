@@ -1,0 +1,196 @@
+//! A builder image made of busybox and shell scripts: everything that S2I asks of one, nothing from the network.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use overcoat::image::edit::{Changes, NewLayer, from_scratch};
+use overcoat::image::{Descriptor, Platform, media_type};
+use overcoat::layer::{Entry, EntryPath, Kind, LayerWriter};
+use overcoat::store::BlobStore;
+
+const PROGRAMS: [&str; 24] = [
+    "cat", "chmod", "cp", "echo", "env", "find", "grep", "httpd", "id", "kill", "ln", "ls",
+    "mkdir", "mv", "nc", "rm", "sed", "sh", "sleep", "sort", "tar", "touch", "true", "wc",
+];
+
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\ndefault:x:1001:0::/opt/app-root/src:/bin/sh\n";
+
+/// Moves the source in place and installs a "dependency": a file outside the application's directory.
+pub const ASSEMBLE: &str = "#!/bin/sh\nset -eu\necho \"---> assembling as $(id -u):$(id -g)\"\n\
+    cp -R /tmp/src/. /opt/app-root/src/\nrm -rf /tmp/src/* /tmp/src/.s2i\n\
+    mkdir -p /opt/app-root/lib\necho dependency > /opt/app-root/lib/dependency\n";
+
+const RUN: &str = "#!/bin/sh\nexec cat /opt/app-root/src/app.py\n";
+
+/// What differs from the usual builder.
+#[derive(Clone)]
+pub struct Tiny {
+    pub assemble: &'static str,
+    pub labels: Vec<(&'static str, &'static str)>,
+    pub user: &'static str,
+}
+
+impl Default for Tiny {
+    fn default() -> Self {
+        Self {
+            assemble: ASSEMBLE,
+            labels: vec![("io.openshift.s2i.scripts-url", "image:///usr/libexec/s2i")],
+            user: "1001",
+        }
+    }
+}
+
+impl Tiny {
+    /// Writes the builder as a layout below `directory`; the text for `--build-image`.
+    pub fn write(&self, directory: &Path) -> String {
+        let layout = directory.join("builder");
+        let store = BlobStore::open(&layout).unwrap();
+        // Two layers, so that something lies under something.
+        let layers = [self.base(&store), self.scripts(&store)];
+        let changes = Changes {
+            environment: [
+                ("PATH", "/bin"),
+                ("HOME", "/opt/app-root/src"),
+                ("FROM_BUILDER", "yes"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+            labels: self
+                .labels
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+            command: Some(vec!["/usr/libexec/s2i/usage".to_owned()]),
+            user: Some(self.user.to_owned()),
+            working_directory: Some("/opt/app-root/src".to_owned()),
+            exposed_ports: vec!["8080/tcp".to_owned()],
+            created: "1980-01-01T00:00:00Z".to_owned(),
+            ..Changes::default()
+        };
+        let image = from_scratch(&Platform::host(), &layers, &changes).unwrap();
+        store.put_documents(&image).unwrap();
+        store
+            .tag(
+                &"tiny".parse().unwrap(),
+                &image.manifest.descriptor,
+                &Platform::host(),
+            )
+            .unwrap();
+        drop(store);
+        let readable = std::process::Command::new("chmod")
+            .args(["-R", "a+rX"])
+            .arg(directory)
+            .status()
+            .unwrap();
+        assert!(readable.success());
+        format!("oci:{}:tiny:latest", layout.display())
+    }
+
+    fn base(&self, store: &BlobStore) -> NewLayer {
+        let busybox = busybox();
+        let mut files: Vec<(&str, u32, &[u8])> = vec![
+            ("bin/busybox", 0o755, &busybox),
+            ("etc/group", 0o644, b"root:x:0:\n"),
+            ("etc/passwd", 0o644, PASSWD.as_bytes()),
+            ("usr/share/old/a", 0o644, b"a"),
+            ("usr/share/old/b", 0o644, b"b"),
+        ];
+        files.sort();
+        let directories = [
+            "bin",
+            "dev",
+            "etc",
+            "opt",
+            "proc",
+            "run",
+            "tmp",
+            "usr",
+            "usr/share",
+            "usr/share/old",
+        ];
+        let links: Vec<String> = PROGRAMS.iter().map(|name| format!("bin/{name}")).collect();
+        layer(store, "base", &directories, &files, &links)
+    }
+
+    fn scripts(&self, store: &BlobStore) -> NewLayer {
+        let files: [(&str, u32, &[u8]); 3] = [
+            ("usr/libexec/s2i/assemble", 0o755, self.assemble.as_bytes()),
+            ("usr/libexec/s2i/run", 0o755, RUN.as_bytes()),
+            ("usr/libexec/s2i/usage", 0o755, b"#!/bin/sh\necho usage\n"),
+        ];
+        let directories = [
+            "opt",
+            "opt/app-root",
+            "opt/app-root/src",
+            "usr",
+            "usr/libexec",
+            "usr/libexec/s2i",
+        ];
+        layer(store, "scripts", &directories, &files, &[])
+    }
+}
+
+fn busybox() -> Vec<u8> {
+    let path = ["/bin/busybox", "/usr/bin/busybox"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.exists());
+    let path = path.expect("busybox-static, which ./test.sh installs");
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .unwrap()
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
+}
+
+/// A layer of these members, parents first; `opt/app-root` and below belong to the application's user.
+fn layer(
+    store: &BlobStore,
+    name: &str,
+    directories: &[&str],
+    files: &[(&str, u32, &[u8])],
+    links: &[String],
+) -> NewLayer {
+    let mut writer = LayerWriter::new(store.begin_blob().unwrap(), i64::MAX, 1);
+    let entry = |path: &str, kind, mode| {
+        let mut entry = Entry::new(EntryPath::parse(path.as_bytes()).unwrap(), kind, mode);
+        entry.mtime = 1_600_000_000;
+        if path.starts_with("opt/app-root") {
+            entry.uid = 1001;
+        }
+        entry
+    };
+    for path in directories {
+        let mode = match *path {
+            "tmp" => 0o1777,
+            path if path.starts_with("opt/app-root") => 0o775,
+            _ => 0o755,
+        };
+        writer
+            .append(&entry(path, Kind::Directory, mode), std::io::empty())
+            .unwrap();
+    }
+    for (path, mode, content) in files {
+        let size = content.len() as u64;
+        writer
+            .append(&entry(path, Kind::File { size }, *mode), *content)
+            .unwrap();
+    }
+    for path in links {
+        let target = b"busybox".to_vec();
+        writer
+            .append(
+                &entry(path, Kind::Symlink { target }, 0o777),
+                std::io::empty(),
+            )
+            .unwrap();
+    }
+    let (blob, written) = writer.finish().unwrap();
+    let (digest, size) = blob.finish().unwrap();
+    NewLayer {
+        descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size),
+        diff_id: written.diff_id,
+        created_by: format!("tiny: {name}"),
+    }
+}
