@@ -49,17 +49,18 @@ pub fn is_full(error: &io::Error) -> bool {
 
 /// The system's reason without Rust's `(os error N)`.
 pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let plain = match text.rfind(" (os error ") {
-        Some(end) => &text[..end],
-        None => &text,
-    };
-    let mut letters = plain.chars();
+    plain(&error.to_string())
+}
+
+/// Takes Rust's `(os error N)` and a capital letter away from a system's reason, so that it fits into a sentence.
+pub fn plain(text: &str) -> String {
+    let text = text.split(" (os error ").next().unwrap_or(text);
+    let mut letters = text.chars();
     match letters.next() {
         Some(first) if letters.clone().next().is_some_and(|c| !c.is_uppercase()) => {
             first.to_lowercase().chain(letters).collect()
         }
-        _ => plain.to_owned(),
+        _ => text.to_owned(),
     }
 }
 

@@ -195,5 +195,5 @@ pub fn cause(error: reqwest::Error) -> String {
     while let Some(inner) = source.source() {
         source = inner;
     }
-    source.to_string()
+    crate::fs::plain(&source.to_string())
 }

@@ -10,7 +10,7 @@ digest:
 event:
 fs:
 reference: digest
-http: event
+http: event fs
 image: digest
 layer: digest event fs image
 store: digest event fs image layer reference

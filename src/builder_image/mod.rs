@@ -135,7 +135,8 @@ impl BuilderImage {
                 .or_else(|| config.environment_variable("HOME")),
             directory => Some(directory.to_owned()),
         };
-        directory
-            .filter(|directory| directory.starts_with('/') && directory.trim_matches('/') != "")
+        directory.filter(|directory| {
+            directory.starts_with('/') && !directory.trim_matches('/').is_empty()
+        })
     }
 }

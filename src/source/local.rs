@@ -212,7 +212,8 @@ mod tests {
             read(Path::new("/etc/passwd"), &Silent),
             Err(Error::NotADirectory { .. })
         ));
-        let requirements: [(&str, fn(&Path)); 4] = [
+        type Make = fn(&Path);
+        let requirements: [(&str, Make); 4] = [
             ("directory", |path| fs::create_dir(path).unwrap()),
             ("UTF-8", |path| fs::write(path, b"flask\xe9").unwrap()),
             ("NUL", |path| fs::write(path, b"flask\0").unwrap()),

@@ -400,15 +400,11 @@ impl Definition {
                 "`[debian]` needs at least one of `components` and one of `keys`".to_owned(),
             );
         }
-        for key in debian.keys.iter().filter(|key| !is_word(key)) {
+        if let Some(key) = debian.keys.iter().find(|key| !is_word(key)) {
             return Err(format!("`{key}` is no name of a key file"));
         }
-        for name in self
-            .filesystem
-            .merged_usr
-            .iter()
-            .filter(|name| !is_word(name))
-        {
+        let mut merged = self.filesystem.merged_usr.iter();
+        if let Some(name) = merged.find(|name| !is_word(name)) {
             return Err(format!(
                 "`{name}` in `merged_usr` is no name of a top directory"
             ));
@@ -428,10 +424,8 @@ impl Definition {
     fn check_names(&self) -> Result<(), String> {
         for alternative in &self.alternatives {
             let slaves = alternative.slaves.iter().map(|slave| &slave.name);
-            for name in slaves
-                .chain([&alternative.name])
-                .filter(|name| !is_word(name))
-            {
+            let mut names = slaves.chain([&alternative.name]);
+            if let Some(name) = names.find(|name| !is_word(name)) {
                 return Err(format!("`{name}` is no name of an alternative"));
             }
         }
