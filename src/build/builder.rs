@@ -11,7 +11,7 @@ use crate::image::{Image, Platform};
 use crate::output::{archive, oci_layout};
 use crate::reference::{self, Reference};
 use crate::registry::Layers;
-use crate::store::Named;
+use crate::store::{BlobStore, Named};
 
 /// Where an image is: the grammar of `--build-image`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +135,45 @@ pub fn obtain(
             )?
         }
     };
+    named(source, platform, image)
+}
+
+/// Finds out what a builder image says of itself, and leaves no trace of having asked: enough for a plan. What has to
+/// be read goes into `scratch`, a store to throw away; a recipe that was not made yet is described by itself.
+///
+/// # Errors
+/// As [`obtain`].
+pub(super) fn describe(
+    source: &ImageSource,
+    platform: &Platform,
+    tools: &Tools<'_>,
+    scratch: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<(Image, String), Error> {
+    let image = match source {
+        ImageSource::Reference(reference) => match in_store(reference, platform, tools)? {
+            Some(image) => image,
+            None => {
+                let registry = tools.registry()?;
+                registry.pull(reference, platform, scratch, Layers::None, observer)?
+            }
+        },
+        ImageSource::OciLayout { directory, name } => {
+            oci_layout::read(directory, name.as_deref(), platform, scratch)?
+        }
+        ImageSource::OciArchive(file) => archive::read_oci(file, platform, scratch, observer)?,
+        ImageSource::DockerArchive(file) => archive::read_docker(file, scratch, observer)?,
+        ImageSource::Recipe(name) => recipe::outline(&recipe::find(name)?, platform, tools.store)?,
+    };
+    named(source, platform, image)
+}
+
+/// Checks that an image is for the platform, and gives it the name that may be recorded.
+fn named(
+    source: &ImageSource,
+    platform: &Platform,
+    image: Image,
+) -> Result<(Image, String), Error> {
     let have = image.config.parsed.platform();
     if !have.satisfies(platform) {
         return Err(Error::WrongPlatform {

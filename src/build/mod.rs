@@ -230,6 +230,29 @@ pub fn prepare(
     })
 }
 
+/// Decides everything, and changes nothing: neither the store nor anything else. What must be read of a builder image
+/// goes into `scratch`.
+///
+/// # Errors
+/// [`Error`], as [`prepare`].
+pub fn plan(
+    request: &BuildRequest,
+    tools: &Tools<'_>,
+    scratch: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<BuildPlan, Error> {
+    let source = source::local::read(&request.source, observer)?;
+    let (image, name) = builder::describe(
+        &request.builder,
+        &request.platform,
+        tools,
+        scratch,
+        observer,
+    )?;
+    let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
+    Ok(BuildPlan::new(request, &source, &builder)?)
+}
+
 /// Does what was decided: layers, image, names, outputs, pushes.
 ///
 /// # Errors

@@ -290,6 +290,11 @@ fn summary(
         .entries
         .iter()
         .filter(|entry| matches!(entry.kind, crate::source::SourceKind::File { .. }));
+    // Only a recipe that was not made yet is without layers.
+    let identity = match builder.image().manifest.parsed.layers.is_empty() {
+        true => "to be made first".to_owned(),
+        false => builder.image().digest().to_string(),
+    };
     let mut lines = vec![
         (
             "source",
@@ -300,10 +305,7 @@ fn summary(
                 source.size_bytes()
             ),
         ),
-        (
-            "builder",
-            format!("{} ({})", builder.name(), builder.image().digest()),
-        ),
+        ("builder", format!("{} ({identity})", builder.name())),
         ("platform", request.platform.to_string()),
     ];
     match steps {

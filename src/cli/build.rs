@@ -11,8 +11,10 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, observer, open_store, print, run as run_command};
 use crate::build::{self, BuildRequest, ImageSource, Push, Tag, Tools};
+use crate::event::Observer;
 use crate::image::Platform;
 use crate::output::Destination;
+use crate::store::BlobStore;
 use crate::ui::Muted;
 
 /// The builder that is used when none is named.
@@ -67,7 +69,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     digest_file: Option<PathBuf>,
 
-    /// Say what would be done, and do nothing but fetch the builder image's description
+    /// Say what would be done, and do nothing
     #[arg(long)]
     plan: bool,
 
@@ -99,41 +101,52 @@ impl From<Strategy> for build::Strategy {
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let request = request(args)?;
+    if args.plan {
+        return plan(args, shared, &request);
+    }
     let store = open_store(shared)?;
     let tools = Tools::new(&store, env::host(shared)?);
-    let is_privileged = rustix::process::geteuid().is_root();
     let observer = observer(shared, args.quiet)?;
     // An ordinary user's scripts run in a user namespace, where this command is run once more: what is said in this
     // first pass would be said twice.
-    let first_pass = Muted(observer.as_ref());
-    let is_first_pass = !is_privileged && !args.plan;
-    let watcher: &dyn crate::event::Observer = if is_first_pass {
-        &first_pass
+    let is_first_pass = !rustix::process::geteuid().is_root();
+    let muted = Muted(observer.as_ref());
+    let watcher: &dyn Observer = if is_first_pass {
+        &muted
     } else {
         observer.as_ref()
     };
     let attempt = |error: build::Error| attempting(error, args);
     let prepared = build::prepare(&request, &tools, watcher).map_err(attempt)?;
-    if args.plan {
-        print(prepared.plan.to_string().trim_end())?;
-        return Ok(Code::Success as u8);
-    }
     if is_first_pass && prepared.plan.needs_sandbox() {
         let program = tools.program.clone();
-        // The namespace's store is this one; it is closed here so that the other process can use it alone.
-        drop(tools);
-        drop(prepared);
-        drop(store);
-        return run_command::again_as_root(
-            &program,
-            &std::env::args_os().skip(1).collect::<Vec<OsString>>(),
-        );
+        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+        return run_command::again_as_root(&program, &arguments);
     }
     let report = build::execute(&request, &prepared, &tools, observer.as_ref()).map_err(attempt)?;
     if let Some(file) = &args.digest_file {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
     }
     print(&report.references.join("\n"))?;
+    Ok(Code::Success as u8)
+}
+
+/// Prints what would be done. Not even an empty store is made.
+fn plan(args: &Args, shared: &Shared, request: &BuildRequest) -> Result<u8, Diagnostic> {
+    let scratch = tempfile::tempdir().map_err(|error| {
+        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+    })?;
+    let scratch = BlobStore::open(scratch.path())?;
+    let root = env::store(shared)?;
+    let existing = match root.join("oci-layout").exists() {
+        true => Some(BlobStore::open(&root)?),
+        false => None,
+    };
+    let tools = Tools::new(existing.as_ref().unwrap_or(&scratch), env::host(shared)?);
+    let observer = observer(shared, true)?;
+    let plan = build::plan(request, &tools, &scratch, observer.as_ref());
+    let plan = plan.map_err(|error| attempting(error, args))?;
+    print(plan.to_string().trim_end())?;
     Ok(Code::Success as u8)
 }
 

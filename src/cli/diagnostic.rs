@@ -41,6 +41,18 @@ impl Diagnostic {
         self
     }
 
+    /// The same for programs: what `--progress json` ends with.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "event": "error",
+            "code": self.code as u8,
+            "what": self.what,
+            "because": self.because,
+            "output": self.output,
+            "hints": self.hints,
+        })
+    }
+
     /// Says what was attempted; what was known becomes the reason.
     pub fn attempting(mut self, what: impl Into<String>) -> Self {
         let reason = std::mem::replace(&mut self.what, what.into());

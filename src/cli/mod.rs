@@ -76,10 +76,15 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8);
         }
     };
+    let progress = cli.shared.progress;
     match dispatch(cli) {
         Ok(status) => status,
         Err(diagnostic) => {
-            let _ = write!(io::stderr().lock(), "{diagnostic}");
+            let mut stderr = io::stderr().lock();
+            let _ = match progress {
+                ui::Progress::Json => writeln!(stderr, "{}", diagnostic.to_json()),
+                _ => write!(stderr, "{diagnostic}"),
+            };
             diagnostic.code as u8
         }
     }

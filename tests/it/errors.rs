@@ -405,6 +405,33 @@ fn a_script_that_fails() {
 }
 
 #[test]
+fn programs_read_errors_as_json() {
+    let scene = Scene::with(&Tiny {
+        assemble: "#!/bin/sh\necho last words\nexit 3\n",
+        ..Tiny::default()
+    });
+    let done = scene.build(&Overcoat::new(), &["--progress", "json"]);
+    let lines = done
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["event"] == "output" && line["line"] == "last words"),
+        "{}",
+        done.stderr
+    );
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["code"]),
+        (&"error".into(), &50.into())
+    );
+    assert_eq!(last["output"], serde_json::json!(["last words"]));
+}
+
+#[test]
 fn scripts_and_users_that_cannot_be_run() {
     let hooks: [(&str, &str, &str); 2] = [
         (

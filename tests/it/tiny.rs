@@ -435,32 +435,41 @@ fn a_plan_is_printed_and_nothing_is_done() {
     let directory = shared();
     let builder = Tiny::default().write(directory.path());
     let source = application(directory.path(), &[("app.py", "1")]);
-    let overcoat = Overcoat::new();
-    let done = overcoat
-        .run(&[
-            "build",
-            &source,
-            "-t",
-            "app",
-            "--build-image",
-            &builder,
-            "--plan",
-            "-e",
-            "T=s3cret",
-        ])
-        .ok();
-    for text in [
-        "assemble: the builder image has S2I scripts",
-        "/usr/libexec/s2i/assemble as 1001",
-        "app:latest",
-    ] {
-        assert!(done.stdout.contains(text), "{text} in\n{}", done.stdout);
+    for overcoat in [Overcoat::new(), Overcoat::as_ordinary_user()] {
+        let plan = |image: &str| {
+            let arguments = [
+                "build",
+                &source,
+                "-t",
+                "app",
+                "--build-image",
+                image,
+                "--plan",
+                "-e",
+                "T=s3cret",
+            ];
+            let done = overcoat.run(&arguments).ok();
+            assert!(!done.stdout.contains("s3cret"));
+            assert_eq!(done.stderr, "");
+            done.stdout
+        };
+        let text = plan(&builder);
+        for expected in [
+            "assemble: the builder image has S2I scripts",
+            "/usr/libexec/s2i/assemble as 1001",
+            "app:latest",
+        ] {
+            assert!(text.contains(expected), "{expected} in\n{text}");
+        }
+        // A recipe is described without being made, and so without the network.
+        let text = plan("builder:python-3.13");
+        assert!(
+            text.contains("builder:python-3.13 (to be made first)"),
+            "{text}"
+        );
+        assert!(text.contains("application (/opt/app-root/src)"), "{text}");
+        assert!(!overcoat.store().exists(), "a store was made");
     }
-    assert!(!done.stdout.contains("s3cret"));
-    assert_eq!(
-        overcoat.run(&["images", "--format", "json"]).ok().stdout,
-        "[]\n"
-    );
 }
 
 #[test]

@@ -491,6 +491,19 @@ pub fn materialise(
     Ok(image)
 }
 
+/// What the image of a recipe says of itself, without making it: the store's image if it is there, else one that has
+/// the configuration and no layers.
+///
+/// # Errors
+/// [`Error::Platform`], [`Error::Name`]; [`Error::Store`] when the store's list of names is damaged.
+pub fn outline(recipe: &Recipe, platform: &Platform, store: &BlobStore) -> Result<Image, Error> {
+    let (platform, _) = debian_platform(recipe, platform)?;
+    match stored(recipe, &recipe.reference()?, &platform, store)? {
+        Some(image) => Ok(image),
+        None => assemble(recipe, &platform, &[], &recipe.digest),
+    }
+}
+
 /// The store's image of the recipe, if it is of this recipe and this platform, and complete.
 fn stored(
     recipe: &Recipe,
