@@ -146,6 +146,22 @@ impl fmt::Display for DiffId {
     }
 }
 
+/// The chain ids of layers given by their diff ids, base first: each names a layer together with all below it.
+///
+/// # Spec
+/// OCI image-spec `config.md`, *Layer ChainID*.
+pub fn chain_ids(diff_ids: &[DiffId]) -> Vec<Digest> {
+    let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for DiffId(diff_id) in diff_ids {
+        let id = match chain.last() {
+            None => diff_id.clone(),
+            Some(below) => Digest::of(format!("{below} {diff_id}").as_bytes()),
+        };
+        chain.push(id);
+    }
+    chain
+}
+
 /// Computes a digest from bytes given piece by piece.
 #[derive(Clone, Debug)]
 pub struct Digester(State);
@@ -345,6 +361,15 @@ mod tests {
                 .to_string()
                 .starts_with("sha512:ddaf35a193617abacc417349ae204131")
         );
+    }
+
+    #[test]
+    fn a_chain_id_names_a_layer_and_all_below_it() {
+        let (a, b) = (DiffId(Digest::of(b"a")), DiffId(Digest::of(b"b")));
+        let chain = chain_ids(&[a.clone(), b.clone()]);
+        assert_eq!(chain[0], a.0);
+        assert_eq!(chain[1], Digest::of(format!("{a} {b}").as_bytes()));
+        assert_ne!(chain_ids(&[b, a])[1], chain[1]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file operation that failed: what was tried, on which path, and the system's reason.
@@ -170,14 +170,24 @@ impl Lock {
         }
     }
 
+    /// A directory can be locked as well as a file: then nothing is added to it.
     fn open(path: &Path) -> Result<File, Error> {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .context("open lock file", path)
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path),
+            other => other,
+        }
+        .context("open to lock", path)
     }
+}
+
+/// Makes a directory, and its parents, that nobody else may enter: what is in it may be set-user-id, or a device.
+pub fn create_private_dir(path: &Path) -> Result<(), Error> {
+    create_dir_all(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).context("set the mode of", path)
 }
 
 /// A directory for one piece of work, removed with all it holds when dropped.
@@ -192,21 +202,41 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Makes a new directory below `parent` (which is made if need be).
+    /// Makes a new directory below `parent` (which is made if need be), for this user alone.
     pub fn create(parent: &Path) -> Result<Self, Error> {
-        create_dir_all(parent)?;
-        let directory = tempfile::Builder::new()
-            .prefix("work-")
-            .tempdir_in(parent)
-            .context("create a directory in", parent)?;
-        let lock_path = directory.path().with_extension("lock");
-        // Locked before it is kept, so that a sweep never sees the directory without its lock.
-        let lock = Lock::exclusive(&lock_path)?;
-        Ok(Self {
-            path: directory.keep(),
-            lock_path,
-            _lock: lock,
-        })
+        for _ in 0..1000 {
+            create_private_dir(parent)?;
+            let lock = tempfile::Builder::new()
+                .prefix("work-")
+                .suffix(".lock")
+                .tempfile_in(parent);
+            let lock = match lock {
+                // Somebody removed the empty parent.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                lock => lock.context("create a file in", parent)?,
+            };
+            let kept = lock.keep().map_err(|error| error.error);
+            let (file, lock_path) = kept.context("create a file in", parent)?;
+            file.lock().context("lock", &lock_path)?;
+            // A sweep may have been quicker, and have removed the file that is locked now.
+            let is_there = fs::metadata(&lock_path).is_ok_and(|named| {
+                file.metadata()
+                    .is_ok_and(|held| (named.dev(), named.ino()) == (held.dev(), held.ino()))
+            });
+            if !is_there {
+                continue;
+            }
+            // The lock is there before the directory, so a sweep never sees one without the other.
+            let path = lock_path.with_extension("");
+            create_private_dir(&path)?;
+            return Ok(Self {
+                path,
+                lock_path,
+                _lock: Lock(file),
+            });
+        }
+        let source = io::Error::other("others keep removing it");
+        Err(Error::new("create a directory in", parent, source))
     }
 
     /// Where it is.

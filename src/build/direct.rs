@@ -4,7 +4,7 @@ use super::{Error, Tools};
 use crate::event::{Observer, stage};
 use crate::image::edit::NewLayer;
 use crate::image::{Descriptor, media_type};
-use crate::layer::{Entry, EntryPath, Kind, LayerWriter};
+use crate::layer::{Entry, EntryPath, Kind, LayerWriter, whiteout};
 use crate::source::{SourceKind, SourceTree};
 
 /// Who owns the files, and where they go.
@@ -39,6 +39,10 @@ pub(super) fn layers(
             return Err(Error::Interrupted);
         }
         let path = placement.directory.join(&file.path)?;
+        if whiteout::is_reserved(&path) {
+            let text = format!("`{path}` has a name that layers reserve for deletions");
+            return Err(crate::layer::Error::Hostile(text).into());
+        }
         // Group 0 may do what the owner may, as S2I images have it: the application may run as any user of group 0.
         match &file.kind {
             SourceKind::Directory => {

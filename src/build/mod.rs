@@ -1,7 +1,7 @@
 //! The operation: source and builder image in, a named image out.
 //!
 //! [`prepare`] reads the source, obtains the builder image and decides; [`execute`] does what was decided. Between
-//! the two a caller may print the plan, or enter a user namespace first. [`build`] is both.
+//! the two a caller may enter a user namespace. [`plan`] decides only.
 
 pub mod assemble;
 mod builder;
@@ -42,6 +42,14 @@ pub enum Error {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The builder image cannot be had.
+    #[error("cannot get the builder image `{image}`: {source}")]
+    Builder {
+        /// As the person named it.
+        image: String,
+        /// What the place said.
+        source: Box<Error>,
+    },
     /// The builder image is for something else.
     #[error("the builder image `{image}` is for `{have}`, not for `{wanted}`")]
     WrongPlatform {
@@ -220,7 +228,8 @@ pub fn prepare(
     observer: &dyn Observer,
 ) -> Result<Prepared, Error> {
     let source = source::local::read(&request.source, observer)?;
-    let (image, name) = obtain(&request.builder, &request.platform, tools, observer)?;
+    let obtained = obtain(&request.builder, &request.platform, tools, observer);
+    let (image, name) = obtained.map_err(|error| about_builder(request, error))?;
     let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
     let plan = BuildPlan::new(request, &source, &builder)?;
     Ok(Prepared {
@@ -228,6 +237,17 @@ pub fn prepare(
         builder,
         plan,
     })
+}
+
+/// Says of an error that it is about the builder image, unless it says so itself.
+fn about_builder(request: &BuildRequest, error: Error) -> Error {
+    match error {
+        Error::Interrupted | Error::WrongPlatform { .. } | Error::Recipe(_) => error,
+        error => Error::Builder {
+            image: request.builder.to_string(),
+            source: Box::new(error),
+        },
+    }
 }
 
 /// Decides everything, and changes nothing: neither the store nor anything else. What must be read of a builder image
@@ -242,13 +262,14 @@ pub fn plan(
     observer: &dyn Observer,
 ) -> Result<BuildPlan, Error> {
     let source = source::local::read(&request.source, observer)?;
-    let (image, name) = builder::describe(
+    let described = builder::describe(
         &request.builder,
         &request.platform,
         tools,
         scratch,
         observer,
-    )?;
+    );
+    let (image, name) = described.map_err(|error| about_builder(request, error))?;
     let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
     Ok(BuildPlan::new(request, &source, &builder)?)
 }
@@ -295,6 +316,13 @@ pub fn execute(
     };
     let image = image::edit::append(builder.image(), &layers, &plan.changes)?;
     tools.store.put_documents(&image)?;
+    // A name is a promise that everything below it is here.
+    for layer in &image.manifest.parsed.layers {
+        if !tools.store.has(layer) {
+            let digest = layer.digest.clone();
+            return Err(store::Error::Absent { digest }.into());
+        }
+    }
     for tag in &request.tags {
         tools.store.tag(
             &tag.reference,
@@ -304,19 +332,6 @@ pub fn execute(
     }
     deliver(request, &image, builder, tools, observer)?;
     Ok(BuildReport::new(&image, &layers, &request.tags))
-}
-
-/// Reads the source, obtains the builder, decides, makes the layers, edits the image, names and delivers it.
-///
-/// # Errors
-/// As [`prepare`] and [`execute`].
-pub fn build(
-    request: &BuildRequest,
-    tools: &Tools<'_>,
-    observer: &dyn Observer,
-) -> Result<BuildReport, Error> {
-    let prepared = prepare(request, tools, observer)?;
-    execute(request, &prepared, tools, observer)
 }
 
 fn deliver(

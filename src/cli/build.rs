@@ -102,7 +102,7 @@ impl From<Strategy> for build::Strategy {
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let request = request(args)?;
     if args.plan {
-        return plan(args, shared, &request);
+        return plan(shared, &request);
     }
     let store = open_store(shared)?;
     let tools = Tools::new(&store, env::host(shared)?);
@@ -116,14 +116,13 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     } else {
         observer.as_ref()
     };
-    let attempt = |error: build::Error| attempting(error, args);
-    let prepared = build::prepare(&request, &tools, watcher).map_err(attempt)?;
+    let prepared = build::prepare(&request, &tools, watcher)?;
     if is_first_pass && prepared.plan.needs_sandbox() {
         let program = tools.program.clone();
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
         return run_command::again_as_root(&program, &arguments);
     }
-    let report = build::execute(&request, &prepared, &tools, observer.as_ref()).map_err(attempt)?;
+    let report = build::execute(&request, &prepared, &tools, observer.as_ref())?;
     if let Some(file) = &args.digest_file {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
     }
@@ -132,7 +131,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
 }
 
 /// Prints what would be done. Not even an empty store is made.
-fn plan(args: &Args, shared: &Shared, request: &BuildRequest) -> Result<u8, Diagnostic> {
+fn plan(shared: &Shared, request: &BuildRequest) -> Result<u8, Diagnostic> {
     let scratch = tempfile::tempdir().map_err(|error| {
         crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
     })?;
@@ -144,31 +143,9 @@ fn plan(args: &Args, shared: &Shared, request: &BuildRequest) -> Result<u8, Diag
     };
     let tools = Tools::new(existing.as_ref().unwrap_or(&scratch), env::host(shared)?);
     let observer = observer(shared, true)?;
-    let plan = build::plan(request, &tools, &scratch, observer.as_ref());
-    let plan = plan.map_err(|error| attempting(error, args))?;
+    let plan = build::plan(request, &tools, &scratch, observer.as_ref())?;
     print(plan.to_string().trim_end())?;
     Ok(Code::Success as u8)
-}
-
-/// What was attempted when the builder image could not be had; other errors say it themselves.
-fn attempting(error: build::Error, args: &Args) -> Diagnostic {
-    let is_about_builder = match &error {
-        build::Error::Registry(error) => error.is_not_found(),
-        build::Error::Output(error) => error.is_absent(),
-        _ => false,
-    };
-    let diagnostic = Diagnostic::from(error);
-    if is_about_builder && !args.push {
-        let diagnostic = diagnostic.attempting(format!(
-            "cannot get the builder image `{}`",
-            args.build_image
-        ));
-        return Diagnostic {
-            code: Code::NoBuilder,
-            ..diagnostic
-        };
-    }
-    diagnostic
 }
 
 fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {

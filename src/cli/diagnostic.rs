@@ -106,6 +106,18 @@ impl From<build::Error> for Diagnostic {
             Error::Output(error) => error.into(),
             Error::File(error) => error.into(),
             Error::Http(error) => Self::new(Code::Registry, error),
+            Error::Builder { image, source } => {
+                let diagnostic = Self::from(*source);
+                let code = match diagnostic.code {
+                    Code::NoSuchImage | Code::Output => Code::NoBuilder,
+                    code => code,
+                };
+                let what = format!("cannot get the builder image `{image}`");
+                Self {
+                    code,
+                    ..diagnostic.attempting(what)
+                }
+            }
             Error::WrongPlatform { .. } => Self::new(Code::UnsuitableBuilder, &error)
                 .hint("name another builder image, or another `--platform`"),
             Error::Script { ref tail, .. } => Self {
@@ -194,7 +206,7 @@ impl From<sandbox::Error> for Diagnostic {
         use sandbox::Error;
         let code = match &error {
             Error::Interrupted => return interrupted(),
-            Error::File(error) if error.is_full() => return disk_full(error),
+            error if error.is_full() => return disk_full(error),
             Error::NoSuchUser { .. } | Error::Command { .. } => Code::Process,
             _ => Code::Sandbox,
         };
@@ -282,6 +294,7 @@ impl From<output::Error> for Diagnostic {
         }
         let code = match &error {
             output::Error::Interrupted => return interrupted(),
+            output::Error::Store(store::Error::NotAStore { .. }) => Code::Output,
             output::Error::Store(_) => {
                 let output::Error::Store(error) = error else {
                     unreachable!("matched above")

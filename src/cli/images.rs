@@ -21,7 +21,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let store = open_store(shared)?;
     let mut rows = Vec::new();
     for named in store.names()? {
-        let image = store.image(&named.manifest)?;
+        // Other tools write into layouts what is no image for one platform; it is not ours to fail over.
+        let Ok(image) = store.image(&named.manifest) else {
+            continue;
+        };
         let bytes: u64 = image
             .manifest
             .parsed
@@ -29,12 +32,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
             .iter()
             .map(|layer| layer.size)
             .sum();
-        rows.push((
-            named,
-            image.config.parsed.platform(),
-            image.manifest.parsed.layers.len(),
-            bytes,
-        ));
+        let layers = image.manifest.parsed.layers.len();
+        rows.push((named, image.config.parsed.platform(), layers, bytes));
     }
     if args.format == Format::Json {
         let list: Vec<_> = rows

@@ -135,6 +135,10 @@ fn observer(shared: &Shared, quiet: bool) -> Result<Box<dyn Observer>, Diagnosti
 
 /// Finds an image that a person named in the store.
 fn find(store: &BlobStore, text: &str) -> Result<Named, Diagnostic> {
+    // Other tools write names that are no references; they can be named as they stand.
+    if let Some(named) = store.names()?.into_iter().find(|named| named.name == text) {
+        return Ok(named);
+    }
     let reference: Reference = text.parse()?;
     let found = store.resolve(&reference)?;
     found.ok_or_else(|| {

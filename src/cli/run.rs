@@ -1,20 +1,22 @@
 //! `overcoat run`, and entering a user namespace for commands that need one.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args as ClapArgs;
 
 use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{env, find, observer, open_store, signals};
+use super::{env, find, open_store, signals};
 use crate::build::Host;
 use crate::build::assemble::stacked;
 use crate::image::Image;
 use crate::sandbox::{IdMap, Input, Process, Sandbox, UserNamespace, enter_user_namespace};
 use crate::store::{BlobStore, unpack_layers};
+use crate::ui;
 
 /// Run an image's command, or another, in the sandbox
 ///
@@ -43,10 +45,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     }
     let store = open_store(shared)?;
     let image = store.image(&find(&store, &args.image)?.manifest)?;
-    // Before anything is unpacked: Ctrl-C during that must not be lost.
-    let unpacking = observer(shared, !shared.verbose)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let interruption = signals::interrupt(&interrupted)?;
+    let detail = shared.detail(!shared.verbose);
+    let unpacking = ui::observer(shared.progress, detail, interrupted);
     let owners = IdMap::of_this_process()?.key();
     let lowers = unpack_layers(&store, &image, &owners, host.threads, unpacking.as_ref())?;
+    // From here on signals are for the process.
+    interruption.close();
     start(args, &image, stacked(lowers), &store, host)
 }
 
@@ -75,9 +81,7 @@ fn start(
         files,
         ..Input::default()
     };
-    // On a terminal, Ctrl-C reaches the process by itself, and only a foreground group may read what is typed.
-    let own_group = !std::io::stdin().is_terminal();
-    let exit = sandbox.run_attached(&process, input, own_group, &signals::forward()?)?;
+    let exit = sandbox.run_attached(&process, input, &signals::forward()?)?;
     Ok(exit.status)
 }
 
@@ -110,7 +114,6 @@ pub(super) fn again_as_root(program: &Path, arguments: &[OsString]) -> Result<u8
     let namespace = UserNamespace::for_this_user()?;
     let forward = signals::forward()?;
     let mut child = enter_user_namespace(program, &namespace, arguments)?;
-    let is_terminal = std::io::stdin().is_terminal();
     loop {
         let waited = child.try_wait();
         let waited = waited
@@ -123,13 +126,11 @@ pub(super) fn again_as_root(program: &Path, arguments: &[OsString]) -> Result<u8
             return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
         }
         if let Ok(number) = forward.recv_timeout(std::time::Duration::from_millis(10)) {
-            let typed = is_terminal && number == signal_hook::consts::SIGINT;
             let pid = i32::try_from(child.id())
                 .ok()
                 .and_then(rustix::process::Pid::from_raw);
             let signal = rustix::process::Signal::from_named_raw(number);
-            // What was typed at the terminal reached the child already.
-            if let (false, Some(pid), Some(signal)) = (typed, pid, signal) {
+            if let (Some(pid), Some(signal)) = (pid, signal) {
                 let _ = rustix::process::kill_process(pid, signal);
             }
         }

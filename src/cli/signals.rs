@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::iterator::{Handle, Signals};
 
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
@@ -19,12 +19,14 @@ fn listen(numbers: &[i32]) -> Result<Signals, Diagnostic> {
     })
 }
 
-/// Raises the flag at the first SIGINT, SIGTERM or SIGHUP; ends the program at the second.
+/// Raises the flag at the first SIGINT, SIGTERM or SIGHUP; ends the program at the second. Closing the handle ends
+/// both.
 ///
 /// # Errors
 /// When the system refuses to deliver signals to us.
-pub(super) fn interrupt(flag: &Arc<AtomicBool>) -> Result<(), Diagnostic> {
+pub(super) fn interrupt(flag: &Arc<AtomicBool>) -> Result<Handle, Diagnostic> {
     let mut signals = listen(&[SIGINT, SIGTERM, SIGHUP])?;
+    let handle = signals.handle();
     let flag = Arc::clone(flag);
     std::thread::spawn(move || {
         for _ in signals.forever() {
@@ -34,7 +36,7 @@ pub(super) fn interrupt(flag: &Arc<AtomicBool>) -> Result<(), Diagnostic> {
             }
         }
     });
-    Ok(())
+    Ok(handle)
 }
 
 /// Hands over every signal that a process in the sandbox should get, by number.
@@ -42,7 +44,7 @@ pub(super) fn interrupt(flag: &Arc<AtomicBool>) -> Result<(), Diagnostic> {
 /// # Errors
 /// As [`interrupt`].
 pub(super) fn forward() -> Result<mpsc::Receiver<i32>, Diagnostic> {
-    let mut signals = listen(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2])?;
+    let mut signals = listen(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH])?;
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         for number in signals.forever() {

@@ -117,11 +117,6 @@ impl ImageConfiguration {
         }
     }
 
-    /// The signal that stops the application, as written (`SIGINT`, `2`); empty when it is the default.
-    pub fn stop_signal(&self) -> &str {
-        self.string("StopSignal")
-    }
-
     /// The labels, sorted.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let labels = self

@@ -65,12 +65,3 @@ pub fn oci_layer(media_type: &str) -> &str {
         other => other,
     }
 }
-
-/// The Docker name of a layer's media type, for Docker archives; zstd has none.
-pub fn docker_layer(media_type: &str) -> &str {
-    match media_type {
-        OCI_LAYER => DOCKER_LAYER,
-        OCI_LAYER_GZIP => DOCKER_LAYER_GZIP,
-        other => other,
-    }
-}

@@ -27,7 +27,7 @@ use super::entry::{Entry, EntryPath, Kind};
 use super::read;
 use super::whiteout::{self, Whiteout};
 use super::{Error, decompress};
-use crate::digest::{DiffId, DigestWriter};
+use crate::digest::{DiffId, Digester};
 use crate::event::Observer;
 use crate::fs::Context;
 use crate::image::media_type::Compression;
@@ -39,6 +39,8 @@ pub struct Report {
     pub entries: u64,
     /// Devices that this user may not make, left out.
     pub skipped_devices: u64,
+    /// Directories that had to be made and that the layer does not describe: what lies below it does.
+    pub implied: Vec<EntryPath>,
 }
 
 /// Unpacks a compressed layer into `directory`, which must be empty, with owners, modes, times and extended
@@ -65,12 +67,12 @@ pub fn apply(
     let tar = decompress(compressed, compression).map_err(read)?;
     let mut tar = Teeing {
         inner: tar,
-        digest: DigestWriter::new(io::sink()),
+        digester: Digester::new(expected.0.algorithm()),
     };
     let report = unpack(&mut tar, directory, observer)?;
     // What follows the end-of-archive mark is part of the bytes that the digests name.
     io::copy(&mut tar, &mut io::sink()).map_err(read)?;
-    let (_, found, _) = tar.digest.finish();
+    let found = tar.digester.finish();
     if found != expected.0 {
         return Err(Error::DiffId {
             expected: expected.clone(),
@@ -82,13 +84,13 @@ pub fn apply(
 
 struct Teeing<R> {
     inner: R,
-    digest: DigestWriter<io::Sink>,
+    digester: Digester,
 }
 
 impl<R: Read> Read for Teeing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        io::Write::write_all(&mut self.digest, &buffer[..count])?;
+        self.digester.update(&buffer[..count]);
         Ok(count)
     }
 }
@@ -160,6 +162,7 @@ impl Unpacker {
                 }
                 own(directory.as_fd(), entry).map_err(failed)?;
                 self.directories.insert(entry.path.clone(), entry.clone());
+                self.report.implied.retain(|path| *path != entry.path);
                 return Ok(());
             }
             Kind::File { size } => return write_file(parent, entry, *size, content),
@@ -239,6 +242,11 @@ impl Unpacker {
     }
 
     fn make_opaque(&mut self, path: &EntryPath) -> Result<(), Error> {
+        if path.is_root() {
+            // Overlay knows no such thing; the layers below would shine through.
+            let text = "it deletes everything below it (`.wh..wh..opq` in the root), which is not supported";
+            return Err(Error::Hostile(text.to_owned()));
+        }
         let directory = self.ensure_directory(path)?;
         let failed = |errno: Errno| io_error("mark as opaque", path, errno);
         let directory = open_directory(directory.as_fd(), b".").map_err(failed)?;
@@ -345,6 +353,7 @@ impl Unpacker {
         let directory = open_directory(parent.as_fd(), name).map_err(failed)?;
         own(directory.as_fd(), &implied).map_err(failed)?;
         self.directories.insert(path.clone(), implied);
+        self.report.implied.push(path.clone());
         open_in_root(self.root.as_fd(), path).map_err(failed)
     }
 

@@ -84,7 +84,12 @@ fn files_directories_links_modes_and_times_arrive() {
         .symlink("sh", "bin/tool")
         .file("implied/parent/file", "x");
     let (_outside, root, result) = tar.apply();
-    assert_eq!(result.unwrap().entries, 6);
+    let report = result.unwrap();
+    let implied: Vec<_> = report.implied.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (report.entries, implied),
+        (6, vec!["/implied".to_owned(), "/implied/parent".to_owned()])
+    );
     let tool = fs::metadata(root.join("bin/tool")).unwrap();
     assert_eq!(
         (
@@ -207,6 +212,7 @@ fn nothing_outside_the_directory_is_reached() {
             .file("out/file", "x"),
         Tar::default().file("a/.wh...", ""),
         Tar::default().file("a/.wh.", ""),
+        Tar::default().file(".wh..wh..opq", ""),
         Tar::default()
             .directory("d/")
             .file("d/x", "")

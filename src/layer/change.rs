@@ -108,7 +108,7 @@ pub fn from_overlay_upper(
         let entry = entry_of(file, path, &metadata)?;
         // Whiteouts share one inode (T11), but they never come here. A file of several names is always written: one
         // of the names may be as before while another is new.
-        let is_linked = metadata.nlink() > 1 && !metadata.is_dir();
+        let is_linked = metadata.nlink() > 1 && metadata.is_file();
         let unchanged = match &before {
             Some((lower, lower_metadata)) if !is_opaque && !is_linked => {
                 is_same(&entry, file, lower, lower_metadata)?

@@ -145,7 +145,7 @@ fn encode(entry: &Entry, newest_mtime: i64) -> (Header, Vec<u8>) {
         0
     };
     let (entry_type, size) = entry_type(&entry.kind);
-    let mut header = plain_header(entry_type, number("size", size, MAX_USTAR_NUMBER));
+    let mut header = plain_header(entry_type, size);
     header.set_mode(entry.mode & 0o7777);
     header.set_uid(number("uid", entry.uid.into(), MAX_USTAR_ID));
     header.set_gid(number("gid", entry.gid.into(), MAX_USTAR_ID));

@@ -19,6 +19,8 @@ use crate::layer::{self, EntryPath, Kind};
 use crate::store::BlobStore;
 
 const OCI: &str = "OCI archive";
+/// Docker writes one for the image, one for each layer in its old format, and an index.
+const MAX_DOCUMENTS: usize = 256;
 const DOCKER: &str = "image archive of Docker's";
 
 /// Reads the image of an `oci-archive` into the store.
@@ -99,6 +101,14 @@ pub fn read_docker(
     let mut blobs: BTreeMap<Vec<u8>, (Descriptor, DiffId)> = BTreeMap::new();
     members(file, DOCKER, observer, |path, content| {
         if path.ends_with(b".json") {
+            if documents.len() == MAX_DOCUMENTS {
+                let reason = format!("it has more than {MAX_DOCUMENTS} JSON files");
+                return Err(Error::Format {
+                    format: DOCKER,
+                    path: file.display().to_string(),
+                    reason,
+                });
+            }
             documents.insert(path.to_vec(), small(file, content)?);
         } else if path != b"VERSION"
             && !path.ends_with(b"/VERSION")
@@ -395,15 +405,14 @@ impl Archive {
     fn member(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<(), Error> {
         debug_assert!(EntryPath::parse(name.as_bytes()).is_ok());
         let mut header = tar::Header::new_ustar();
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
         header.set_size(size);
-        header.set_cksum();
+        // `append_data` writes GNU's record for names that the header cannot hold (SHA-512).
         self.builder
-            .append(&header, content)
+            .append_data(&mut header, name, content)
             .context("write", &self.path)?;
         Ok(())
     }

@@ -99,6 +99,9 @@ impl Error {
     /// Things a person can do now.
     pub fn hints(&self) -> Vec<String> {
         match self {
+            Self::Store(store::Error::NotAStore { .. }) => {
+                vec!["write to a new directory or an existing OCI image layout".to_owned()]
+            }
             Self::NoSuchImage { .. } => vec!["name one of them: `oci:DIR:NAME`".to_owned()],
             Self::File(error) if error.is_absent() => vec!["check the path".to_owned()],
             _ => Vec::new(),

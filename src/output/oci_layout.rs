@@ -43,15 +43,8 @@ pub fn write(
         target.tag_as(name, &image.manifest.descriptor, &platform)?;
     }
     drop(target);
-    // What a store has beside a layout; others may be using it as one.
-    for scaffold in ["tmp", "use.lock", "index.lock"] {
-        let path = directory.join(scaffold);
-        let _ = if path.is_dir() {
-            std::fs::remove_dir(path)
-        } else {
-            std::fs::remove_file(path)
-        };
-    }
+    // What a store has beside a layout. Not empty, it is somebody else's.
+    let _ = std::fs::remove_dir(directory.join("tmp"));
     Ok(())
 }
 

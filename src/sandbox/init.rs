@@ -5,7 +5,7 @@
 //! the user changes last. Pid 1 then has no more rights than the process, and its end is the end of both.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -23,6 +23,9 @@ use super::{Process, Spec, Status, StatusError, Upload, UploadContent};
 
 /// The exit status of pid 1 when the process was never started; the status file says why.
 pub(super) const NOT_STARTED: u8 = 125;
+
+/// Room for an error in the status file.
+const STATUS_BYTES: usize = 16 << 10;
 
 /// Docker's default set: what a process that is root inside may do.
 const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
@@ -46,6 +49,10 @@ pub(super) fn main(arguments: &[std::ffi::OsString]) -> u8 {
         return NOT_STARTED;
     };
     super::namespaces::die_with_parent();
+    // First of all: the kernel drops signals for a pid 1 that has no handler; those that come from now on are kept.
+    let Ok(signals) = forwarded_signals() else {
+        return NOT_STARTED;
+    };
     let Ok(spec) = super::namespaces::read_spec(Path::new(path)) else {
         return NOT_STARTED;
     };
@@ -59,13 +66,17 @@ pub(super) fn main(arguments: &[std::ffi::OsString]) -> u8 {
     else {
         return NOT_STARTED;
     };
+    // The room is taken now: the disk may be full when there is something to say. JSON may end in white space.
+    if status_file.write_all(&[b' '; STATUS_BYTES]).is_err() || status_file.rewind().is_err() {
+        return NOT_STARTED;
+    }
     let mut status = Status::default();
     let started = prepare(&spec, &mut status).and_then(|()| start(&spec.process));
     let child = started.map_err(|error| status.error = Some(error));
     let written = serde_json::to_writer(&mut status_file, &status);
     drop(status_file);
     match (child, written) {
-        (Ok(child), Ok(())) => reap(child),
+        (Ok(child), Ok(())) => reap(child, signals),
         _ => NOT_STARTED,
     }
 }
@@ -111,8 +122,8 @@ fn find_user(root: &Root, user: &str) -> Result<Identity, StatusError> {
     identity::resolve(user, &text("etc/passwd"), &text("etc/group"))
 }
 
-/// Puts one upload into the root file system. Names are resolved inside it; nothing that is there is followed or
-/// overwritten through a link.
+/// Puts one upload into the root file system. Names are resolved inside it; what is there is replaced, and a link that
+/// has the upload's own name is replaced too, not followed.
 fn place(root: &Root, upload: &Upload, identity: &Identity) -> Result<(), StatusError> {
     use std::os::unix::ffi::OsStrExt;
     let target = Path::new(std::ffi::OsStr::from_bytes(&upload.target));
@@ -133,6 +144,13 @@ fn place(root: &Root, upload: &Upload, identity: &Identity) -> Result<(), Status
         last_access: time,
         last_modification: time,
     };
+    if !matches!(upload.content, UploadContent::Directory) {
+        // A builder that is itself a built application may still hold an older one.
+        match rfs::unlinkat(&parent, name, rfs::AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
     match &upload.content {
         UploadContent::Directory => {
             match rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
@@ -237,6 +255,8 @@ fn drop_privileges(identity: &Identity) -> rustix::io::Result<()> {
     }
     // Changing the user clears it.
     super::namespaces::die_with_parent();
+    // Nobody inside may look at pid 1 through /proc, nor at the program that it is.
+    rprocess::set_dumpable_behavior(rprocess::DumpableBehavior::NotDumpable)?;
     Ok(())
 }
 
@@ -335,16 +355,14 @@ pub(super) fn forwarded_signals() -> io::Result<Signals> {
 }
 
 /// Waits for the process, reaping orphans meanwhile; pid 1's end is the end of whatever is left.
-fn reap(child: Pid) -> u8 {
-    if let Ok(mut signals) = forwarded_signals() {
-        std::thread::spawn(move || {
-            for number in signals.forever() {
-                if let Some(signal) = Signal::from_named_raw(number) {
-                    let _ = rprocess::kill_process(child, signal);
-                }
+fn reap(child: Pid, mut signals: Signals) -> u8 {
+    std::thread::spawn(move || {
+        for number in signals.forever() {
+            if let Some(signal) = Signal::from_named_raw(number) {
+                let _ = rprocess::kill_process(child, signal);
             }
-        });
-    }
+        }
+    });
     loop {
         match rprocess::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == child => {

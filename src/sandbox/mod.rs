@@ -6,7 +6,7 @@
 //! ```text
 //! overcoat build           an ordinary user: enters a user namespace first, where it is root   [namespaces]
 //!   └─ overcoat build      prepares layers and a spec (a JSON file)
-//!        └─ stage          new mount, pid, ipc, uts, cgroup namespaces                          [namespaces]
+//!        └─ stage          new mount, pid, ipc and uts namespaces                               [namespaces]
 //!             └─ init      pid 1: mounts, pivot_root, uploads, drops privileges, reaps          [init, mounts, identity]
 //!                  └─ the process
 //! ```
@@ -88,7 +88,13 @@ impl Error {
 
     /// True when the disk is full.
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::File(error) if error.is_full())
+        match self {
+            Self::File(error) => error.is_full(),
+            // What travels from the stages is the kernel's text for ENOSPC. Namespaces have the same errno with
+            // another meaning, but never come here (they are `UserNamespace`).
+            Self::Setup { reason, .. } => reason == "no space left on device",
+            _ => false,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as rfs, AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 use rustix::io::Errno;
-use rustix::mount::{self as rmount, MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{self as rmount, MountFlags, UnmountFlags};
 
 use super::{Rootfs, StatusError};
 
@@ -39,13 +39,8 @@ pub(super) fn refused(step: impl Into<String>, errno: Errno) -> StatusError {
     }
 }
 
-/// Mounts the root file system at its mountpoint, after making all mounts of this namespace private.
+/// Mounts the root file system at its mountpoint. The stage before has made all mounts private.
 pub(super) fn mount_rootfs(rootfs: &Rootfs) -> Result<(), StatusError> {
-    rmount::mount_change(
-        "/",
-        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-    )
-    .map_err(|errno| refused("make mounts private", errno))?;
     match mount_overlay(rootfs) {
         // Before Linux 6.5, layers are given in one string.
         Err(Errno::INVAL) => mount_overlay_by_string(rootfs),
@@ -259,9 +254,15 @@ impl Root {
     fn mount_point(&mut self, target: &str, want: Want) -> Result<PathBuf, StatusError> {
         let mut made = Vec::new();
         let place = open_or_create(self.directory(), Path::new(target), want, &mut made);
+        let top = real_path(&self.directory).map_err(|errno| refused("find the root", errno))?;
         let place =
             place.map_err(|errno| refused(format!("make the mount point `{target}`"), errno))?;
-        self.stubs.append(&mut made);
+        let below = |path: &PathBuf| {
+            path.strip_prefix(&top)
+                .ok()
+                .map(|path| path.as_os_str().as_bytes().to_vec())
+        };
+        self.stubs.extend(made.iter().filter_map(below));
         real_path(&place)
             .map_err(|errno| refused(format!("find the mount point `{target}`"), errno))
     }
@@ -275,12 +276,12 @@ fn real_path(file: &OwnedFd) -> rustix::io::Result<PathBuf> {
 }
 
 /// Opens `path` inside `root`, following links as if `root` were the root; what is not there is made, also behind
-/// a link that leads nowhere (`/etc/resolv.conf` often is one).
+/// a link that leads nowhere (`/etc/resolv.conf` often is one). `made` receives the real paths of what was made.
 fn open_or_create(
     root: BorrowedFd<'_>,
     path: &Path,
     want: Want,
-    made: &mut Vec<Vec<u8>>,
+    made: &mut Vec<PathBuf>,
 ) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let mut path = path.strip_prefix("/").unwrap_or(path).to_owned();
@@ -332,14 +333,20 @@ fn open_or_create(
             0o644
         };
         rfs::chmodat(&parent, &name, Mode::from_raw_mode(mode), AtFlags::empty())?;
-        made.push(path.as_os_str().as_bytes().to_vec());
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        made.push(real_path(&rfs::openat(
+            &parent,
+            &name,
+            flags,
+            Mode::empty(),
+        )?)?);
     }
     Err(Errno::LOOP)
 }
 
 /// Binds `source` on `target` and makes that mount read-only. The flags that the source's mount has must be kept:
 /// inside a user namespace they are locked.
-fn bind_read_only(source: &Path, target: &Path) -> rustix::io::Result<()> {
+pub(super) fn bind_read_only(source: &Path, target: &Path) -> rustix::io::Result<()> {
     rmount::mount_bind_recursive(source, target)?;
     let has = rfs::statvfs(target)?.f_flag;
     let mut flags = MountFlags::BIND | MountFlags::RDONLY;

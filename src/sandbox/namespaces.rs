@@ -14,6 +14,10 @@ use rustix::thread::UnshareFlags;
 use super::identity::SubordinateIds;
 use super::{Error, OnSignal, STAGE_ARGUMENT, Spec};
 
+/// The exit status of the user namespace's stage when there is no namespace: that of the whole program then
+/// (docs/exit-codes.md).
+const NO_NAMESPACE: u8 = 40;
+
 /// The ids that an image may use: what nearly every image stays below.
 const WANTED_IDS: u32 = 65_536;
 
@@ -97,6 +101,8 @@ pub(super) fn user_namespace_stage(arguments: &[OsString]) -> u8 {
     let [uids, gids, program, rest @ ..] = arguments else {
         return STAGE_FAILED;
     };
+    // Signals then come from the process that waits for this one, once each, and not from the terminal as well.
+    let _ = rprocess::setsid();
     let Err(error) = become_root_inside(uids, gids) else {
         die_with_parent();
         let error = Command::new(program).args(rest).exec();
@@ -120,7 +126,7 @@ fn fail(what: &str, hint: &str) -> u8 {
         format!("\nhint: {hint}")
     };
     let _ = writeln!(std::io::stderr(), "error: {what}{hint}");
-    STAGE_FAILED
+    NO_NAMESPACE
 }
 
 fn become_root_inside(uids: &OsString, gids: &OsString) -> Result<(), Error> {
@@ -180,7 +186,7 @@ fn user_namespace_refused(errno: Errno) -> Error {
 }
 
 fn mapping_refused(said: &str) -> Error {
-    let hint = if said.contains("not found") || said.contains("No such file") {
+    let hint = if said.contains("no such file") {
         "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora, RHEL), or build as root"
     } else {
         "`newuidmap` needs its setuid bit, a range for this user in /etc/subuid and /etc/subgid, and on Ubuntu 24.04 \
@@ -212,7 +218,8 @@ pub(super) fn map_ids_stage(arguments: &[OsString]) -> u8 {
             Ok(status) if status.success() => {}
             Ok(_) => return STAGE_FAILED,
             Err(error) => {
-                let _ = writeln!(std::io::stderr(), "{program}: {error}");
+                let reason = crate::fs::reason(&error);
+                let _ = writeln!(std::io::stderr(), "`{program}`: {reason}");
                 return STAGE_FAILED;
             }
         }
@@ -226,6 +233,7 @@ pub(super) fn namespaces_stage(arguments: &[OsString]) -> u8 {
         return STAGE_FAILED;
     };
     die_with_parent();
+    leave_the_caller();
     match run_init(Path::new(path)) {
         Ok(status) => status,
         Err(error) => {
@@ -233,6 +241,14 @@ pub(super) fn namespaces_stage(arguments: &[OsString]) -> u8 {
             STAGE_FAILED
         }
     }
+}
+
+/// Lets go of what this process has from its caller: the terminal, into which a step could otherwise type (TIOCSTI),
+/// and open files, through which it could reach the host (CVE-2024-21626). Standard streams stay.
+fn leave_the_caller() {
+    // Fails only for a process that leads its group, which a child just started does not.
+    let _ = rprocess::setsid();
+    close_fds::set_fds_cloexec(3, &[]);
 }
 
 fn run_init(path: &Path) -> Result<u8, Error> {
@@ -258,9 +274,11 @@ fn run_init(path: &Path) -> Result<u8, Error> {
                 .to_owned(),
         ),
     })?;
-    let mut init = Command::new(THIS_PROGRAM)
+    let program = read_only_program().map_err(|errno| setup("protect this program", &errno))?;
+    let mut init = Command::new(program)
         .args([STAGE_ARGUMENT, "init"])
         .arg(path)
+        .env_clear()
         .spawn()
         .map_err(|error| setup("start pid 1", &error))?;
     let pid = i32::try_from(init.id()).ok().and_then(Pid::from_raw);
@@ -271,6 +289,20 @@ fn run_init(path: &Path) -> Result<u8, Error> {
         .wait()
         .map_err(|error| setup("wait for pid 1", &error))?;
     Ok(super::run::exit_status(status))
+}
+
+/// This program's file, bound onto itself read-only in this mount namespace. Pid 1 is run from there: through
+/// `/proc/1/exe` a step that is root could otherwise change or replace the program on the host (CVE-2019-5736).
+fn read_only_program() -> rustix::io::Result<PathBuf> {
+    rustix::mount::mount_change(
+        "/",
+        rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC,
+    )?;
+    let path = rustix::fs::readlink(THIS_PROGRAM, Vec::new())?;
+    let path: OsString = std::os::unix::ffi::OsStringExt::from_vec(path.into_bytes());
+    let path = PathBuf::from(path);
+    super::mounts::bind_read_only(&path, &path)?;
+    Ok(path)
 }
 
 fn pass_on(

@@ -1,7 +1,7 @@
 //! The parent's side: a spec is written, a stage started, its output and its end are watched.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -73,8 +73,6 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // Ctrl-C on the terminal is for us to handle, not for the step to see.
-        command.process_group(0);
         let mut child = command.spawn().context("execute", &self.program)?;
         let (status, tail) = watch(&mut child, name, observer)?;
         self.conclude(&spec, status, tail)
@@ -89,14 +87,10 @@ impl Sandbox {
         &self,
         process: &Process,
         input: Input,
-        own_group: bool,
         forward: &mpsc::Receiver<i32>,
     ) -> Result<Exit, Error> {
         let spec = self.spec(process, input, OnSignal::Forward)?;
         let mut command = self.stage(&spec)?;
-        if own_group {
-            command.process_group(0);
-        }
         let mut child = command.spawn().context("execute", &self.program)?;
         let status = loop {
             if let Some(status) = child.try_wait().context("wait for", &self.program)? {
@@ -148,7 +142,11 @@ impl Sandbox {
             .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
             .context("write", &path)?;
         let mut command = Command::new(&self.program);
-        command.args([STAGE_ARGUMENT, "stage"]).arg(path);
+        // The step's environment is in the spec; what this process has stays with it.
+        command
+            .args([STAGE_ARGUMENT, "stage"])
+            .arg(path)
+            .env_clear();
         Ok(command)
     }
 
@@ -163,6 +161,12 @@ impl Sandbox {
                 status: exit_status(status),
                 tail,
                 stubs,
+            }),
+            // A signal that was passed on before pid 1 could take it has ended the stage.
+            None if status.signal().is_some() => Ok(Exit {
+                status: exit_status(status),
+                tail,
+                stubs: Vec::new(),
             }),
             None => Err(Error::Setup {
                 step: "start the sandbox".to_owned(),

@@ -125,7 +125,17 @@ fn check_requirements(tree: &SourceTree) -> Result<(), Error> {
     let path = tree.root.join(REQUIREMENTS);
     match &entry.kind {
         SourceKind::Directory => return refuse("it is a directory"),
-        SourceKind::Symlink { target } if !path.is_file() => {
+        SourceKind::Symlink { target } if path.is_file() => {
+            // Inside the image it would lead nowhere, and the packages would silently not be installed.
+            let real = fs::canonicalize(&path).context("find", &path)?;
+            if !real.starts_with(&tree.root) || target.starts_with(b"/") {
+                let target = String::from_utf8_lossy(target);
+                return refuse(&format!(
+                    "it is a link to `{target}`, which is not in the source"
+                ));
+            }
+        }
+        SourceKind::Symlink { target } => {
             let target = String::from_utf8_lossy(target);
             return refuse(&format!("it is a link to `{target}`, which is not a file"));
         }

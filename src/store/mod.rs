@@ -6,12 +6,12 @@
 //!   unpacked/OWNERS/DIFF-ID/                 layers as directories, for overlay to stack
 //!   cache/…                                  downloads that can be had again
 //!   tmp/work-…                               work in progress, removed when it ends or, later, when its process is gone
-//!   index.lock  use.lock                     who may change names; who may remove blobs
 //! ```
 //!
 //! A blob is absent, or complete and right: it is written to a temporary file, hashed on the way, synced, and renamed
 //! to its digest. Reading checks size and digest again. Several processes may work at once: adding needs no lock,
-//! `index.json` changes under `index.lock`, and removing blobs needs `use.lock` alone, which every open store shares.
+//! `index.json` changes under a lock on `blobs/`, and removing blobs needs the lock on the store's directory alone,
+//! which every open store shares. `tmp/` and `unpacked/` are for their owner only: layers may hold set-user-id files.
 
 mod gc;
 mod names;
@@ -54,7 +54,7 @@ pub enum Error {
         source: image::Error,
     },
     /// The directory is something else than a store.
-    #[error("`{}` is not an overcoat store: {reason}", path.display())]
+    #[error("`{}` is neither empty nor an OCI image layout: {reason}", path.display())]
     NotAStore {
         /// The directory.
         path: PathBuf,
@@ -120,31 +120,26 @@ impl BlobStore {
             names::check_layout(root, &layout)?;
         } else {
             fs::create_dir_all(root)?;
-            if fs::list(root)?
-                .iter()
-                .any(|name| name != Path::new("use.lock"))
-            {
-                // Another process may have just made it.
+            if fs::list(root)?.iter().any(|name| !is_ours(name)) {
                 names::check_layout(root, &layout)?;
             }
         }
-        let in_use = root.join("use.lock");
-        let in_use_file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&in_use)
-            .context("open lock file", &in_use)?;
-        in_use_file.lock_shared().context("lock", &in_use)?;
-        let store = Self {
-            root: root.to_owned(),
-            workspace: OnceLock::new(),
-            _in_use: in_use_file,
-        };
         fs::create_dir_all(&root.join("blobs/sha256"))?;
         names::create_layout(root)?;
+        for private in ["tmp", "unpacked"].map(|name| root.join(name)) {
+            if private.exists() {
+                fs::create_private_dir(&private)?;
+            }
+        }
+        // The directory itself is what is locked: others may use it as a layout and expect no other files.
+        let in_use = fs::open(root)?;
+        in_use.lock_shared().context("lock", root)?;
         Workspace::sweep(&root.join("tmp"));
-        Ok(store)
+        Ok(Self {
+            root: root.to_owned(),
+            workspace: OnceLock::new(),
+            _in_use: in_use,
+        })
     }
 
     /// The store's directory.
@@ -268,6 +263,20 @@ impl BlobStore {
         self.put(&image.config.descriptor, &image.config.bytes)?;
         self.put(&image.manifest.descriptor, &image.manifest.bytes)
     }
+}
+
+/// True for names that a store has; a store that is being made has some of them.
+fn is_ours(name: &Path) -> bool {
+    let known = [
+        "blobs",
+        "cache",
+        "index.json",
+        "oci-layout",
+        "tmp",
+        "unpacked",
+    ];
+    let name = name.to_string_lossy();
+    known.contains(&name.as_ref()) || name.starts_with(".tmp-")
 }
 
 /// Makes a read error of a blob: a mismatch if the verifying reader found one, else one that names the path.

@@ -52,7 +52,7 @@ pub(super) fn create_layout(root: &Path) -> Result<(), Error> {
     if layout.exists() {
         return Ok(());
     }
-    let _lock = Lock::exclusive(&root.join("index.lock"))?;
+    let _lock = Lock::exclusive(&root.join("blobs"))?;
     if !layout.exists() {
         let index =
             json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [] });
@@ -68,10 +68,8 @@ impl BlobStore {
     /// # Errors
     /// [`Error::NotAStore`] when `index.json` is damaged.
     pub fn names(&self) -> Result<Vec<Named>, Error> {
-        let bytes = fs::read_limited(&self.index_path(), MAX_DOCUMENT_BYTES)?;
-        let index = Index::parse(&bytes).map_err(|error| self.damaged(&error.to_string()))?;
-        let mut names: Vec<Named> = index
-            .manifests
+        let mut names: Vec<Named> = self
+            .entries()?
             .into_iter()
             .filter_map(|manifest| {
                 let name = manifest.annotations.get(REF_NAME)?.clone();
@@ -80,6 +78,13 @@ impl BlobStore {
             .collect();
         names.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(names)
+    }
+
+    /// Everything that the index lists, named or not.
+    pub(super) fn entries(&self) -> Result<Vec<Descriptor>, Error> {
+        let bytes = fs::read_limited(&self.index_path(), MAX_DOCUMENT_BYTES)?;
+        let index = Index::parse(&bytes).map_err(|error| self.damaged(&error.to_string()))?;
+        Ok(index.manifests)
     }
 
     /// What a reference means here: the image of that name, which must have the digest if one is given; or, by
@@ -151,7 +156,7 @@ impl BlobStore {
 
     /// Edits the list of `index.json` as JSON, so that what others wrote into it stays.
     fn change_index(&self, change: impl FnOnce(&mut Vec<Value>)) -> Result<(), Error> {
-        let _lock = Lock::exclusive(&self.root().join("index.lock"))?;
+        let _lock = Lock::exclusive(&self.root().join("blobs"))?;
         let path = self.index_path();
         let bytes = fs::read_limited(&path, MAX_DOCUMENT_BYTES)?;
         let mut index: Value =

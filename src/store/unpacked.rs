@@ -1,18 +1,20 @@
 //! Layers as directories, unpacked once and stacked by overlay.
 
+use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs as rfs;
 
 use super::{BlobStore, Error, read_error};
-use crate::digest::{DiffId, Mismatch};
+use crate::digest::{DiffId, Digest, Mismatch, chain_ids};
 use crate::event::{Event, Observer};
 use crate::fs::{self, Context};
 use crate::image::{Descriptor, Image, media_type};
-use crate::layer;
+use crate::layer::{self, EntryPath};
 
 /// Makes sure that every layer of `image` is unpacked, and gives their directories, base first.
 ///
@@ -29,31 +31,100 @@ pub fn unpack_layers(
     threads: usize,
     observer: &dyn Observer,
 ) -> Result<Vec<PathBuf>, Error> {
+    fs::create_private_dir(&store.root().join("unpacked"))?;
     let directory = store.root().join("unpacked").join(owners);
     fs::create_dir_all(&directory)?;
-    let place = |diff_id: &DiffId| directory.join(diff_id.0.hex());
+    let diff_ids = image.config.parsed.diff_ids();
+    let shelf = Shelf {
+        directory: &directory,
+        chain_ids: chain_ids(diff_ids),
+        diff_ids,
+    };
     let mut missing: Vec<(&Descriptor, &DiffId)> = Vec::new();
-    for (blob, diff_id) in image.layers() {
+    for (index, (blob, diff_id)) in image.layers().enumerate() {
         let is_listed = missing.iter().any(|(_, listed)| *listed == diff_id);
-        if !is_listed && !place(diff_id).exists() {
+        if !is_listed && shelf.find(index).is_none() {
             missing.push((blob, diff_id));
         }
     }
     if !missing.is_empty() {
         let scratch = tempfile::tempdir_in(store.workspace()?)
             .context("create a directory in", store.root())?;
-        unpack_missing(store, &missing, scratch.path(), threads, observer)?;
-        let handle = rfs::open(
-            &directory,
-            rfs::OFlags::RDONLY | rfs::OFlags::CLOEXEC,
-            rfs::Mode::empty(),
-        );
+        let implied = unpack_missing(store, &missing, scratch.path(), threads, observer)?;
+        let flags = rfs::OFlags::RDONLY | rfs::OFlags::CLOEXEC;
+        let handle = rfs::open(&directory, flags, rfs::Mode::empty());
         handle.and_then(rfs::syncfs).context("sync", &directory)?;
-        for (_, diff_id) in &missing {
-            keep(&scratch.path().join(diff_id.0.hex()), &place(diff_id))?;
+        // Base first: what a layer leaves out is taken from those below it.
+        for index in 0..diff_ids.len() {
+            let unpacked = scratch.path().join(diff_ids[index].0.hex());
+            if unpacked.exists() {
+                let left_out = implied
+                    .get(&diff_ids[index])
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
+                shelf.put(index, &unpacked, left_out)?;
+            }
         }
     }
-    Ok(image.config.parsed.diff_ids().iter().map(place).collect())
+    let found = (0..diff_ids.len()).map(|index| shelf.find(index).ok_or(index));
+    found.collect::<Result<_, _>>().map_err(|index| {
+        let path = directory.join(diff_ids[index].0.hex());
+        fs::Error::new("find", path, std::io::ErrorKind::NotFound.into()).into()
+    })
+}
+
+/// Where unpacked layers are kept. A layer that describes all its directories looks the same wherever it is used, and
+/// is kept by its diff id. One that leaves directories out (`ID.implied` says so) gets them from the layers below, and
+/// is kept by its chain id.
+struct Shelf<'a> {
+    directory: &'a Path,
+    diff_ids: &'a [DiffId],
+    chain_ids: Vec<Digest>,
+}
+
+impl Shelf<'_> {
+    fn find(&self, index: usize) -> Option<PathBuf> {
+        let hex = self.diff_ids[index].0.hex();
+        let name = match self.directory.join(format!("{hex}.implied")).exists() {
+            true => self.directory.join(self.chain_ids[index].hex()),
+            false => self.directory.join(hex),
+        };
+        name.exists().then_some(name)
+    }
+
+    fn put(&self, index: usize, unpacked: &Path, implied: &[EntryPath]) -> Result<(), Error> {
+        let hex = self.diff_ids[index].0.hex();
+        if implied.is_empty() {
+            return keep(unpacked, &self.directory.join(hex));
+        }
+        for path in implied {
+            let below = (0..index).rev().filter_map(|lower| self.find(lower));
+            let described = below
+                .map(|lower| path.below(&lower))
+                .find(|directory| directory.is_dir());
+            if let Some(described) = described {
+                copy_attributes(&described, &path.below(unpacked))?;
+            }
+        }
+        keep(unpacked, &self.directory.join(self.chain_ids[index].hex()))?;
+        Ok(fs::write_atomic(
+            &self.directory.join(format!("{hex}.implied")),
+            b"",
+        )?)
+    }
+}
+
+/// Gives a directory the owner, mode and time of another.
+fn copy_attributes(from: &Path, to: &Path) -> Result<(), Error> {
+    let metadata = std::fs::symlink_metadata(from).context("read", from)?;
+    std::os::unix::fs::chown(to, Some(metadata.uid()), Some(metadata.gid()))
+        .context("set the owner of", to)?;
+    std::fs::set_permissions(to, metadata.permissions()).context("set the mode of", to)?;
+    let modified = metadata.modified().context("read", from)?;
+    let directory = fs::open(to)?;
+    Ok(directory
+        .set_modified(modified)
+        .context("set the time of", to)?)
 }
 
 fn keep(unpacked: &Path, place: &Path) -> Result<(), Error> {
@@ -65,31 +136,34 @@ fn keep(unpacked: &Path, place: &Path) -> Result<(), Error> {
     }
 }
 
-/// Unpacks several layers side by side, the largest first.
+/// Unpacks several layers side by side, the largest first; the directories that each leaves out.
 fn unpack_missing(
     store: &BlobStore,
     missing: &[(&Descriptor, &DiffId)],
     scratch: &Path,
     threads: usize,
     observer: &dyn Observer,
-) -> Result<(), Error> {
+) -> Result<BTreeMap<DiffId, Vec<EntryPath>>, Error> {
     let mut queue = missing.to_vec();
     queue.sort_by_key(|(blob, _)| std::cmp::Reverse(blob.size));
     let next = AtomicUsize::new(0);
     let failed: Mutex<Option<Error>> = Mutex::new(None);
+    let implied = Mutex::new(BTreeMap::new());
     let work = || {
         while let Some((blob, diff_id)) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = unpack_one(
-                store,
-                blob,
-                diff_id,
-                &scratch.join(diff_id.0.hex()),
-                observer,
-            ) {
-                // One error is told; the queue is emptied so that the others stop.
-                next.store(queue.len(), Ordering::Relaxed);
-                if let Ok(mut failed) = failed.lock() {
-                    failed.get_or_insert(error);
+            let directory = scratch.join(diff_id.0.hex());
+            match unpack_one(store, blob, diff_id, &directory, observer) {
+                Ok(left_out) => {
+                    if let Ok(mut implied) = implied.lock() {
+                        implied.insert((*diff_id).clone(), left_out);
+                    }
+                }
+                Err(error) => {
+                    // One error is told; the queue is emptied so that the others stop.
+                    next.store(queue.len(), Ordering::Relaxed);
+                    if let Ok(mut failed) = failed.lock() {
+                        failed.get_or_insert(error);
+                    }
                 }
             }
         }
@@ -100,10 +174,9 @@ fn unpack_missing(
         }
         work();
     });
-    match failed.into_inner() {
-        Ok(None) => Ok(()),
-        Ok(Some(error)) => Err(error),
-        Err(poisoned) => poisoned.into_inner().map_or(Ok(()), Err),
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(implied.into_inner().unwrap_or_else(PoisonError::into_inner)),
     }
 }
 
@@ -113,7 +186,7 @@ fn unpack_one(
     diff_id: &DiffId,
     directory: &Path,
     observer: &dyn Observer,
-) -> Result<(), Error> {
+) -> Result<Vec<EntryPath>, Error> {
     let unpack = |source| Error::Unpack {
         digest: blob.digest.clone(),
         source: Box::new(source),
@@ -145,5 +218,5 @@ fn unpack_one(
             ),
         });
     }
-    Ok(())
+    Ok(report.implied)
 }

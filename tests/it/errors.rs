@@ -298,7 +298,7 @@ fn a_layer_with_a_wrong_digest() {
         &done,
         32,
         &[&format!(
-            "error: the bytes named `sha256:{digest}` have the digest `sha256:"
+            "because: the bytes named `sha256:{digest}` have the digest `sha256:"
         )],
     );
     assert!(!overcoat.store().join("blobs/sha256").join(digest).exists());
@@ -527,8 +527,9 @@ fn a_store_that_is_something_else() {
     let done = overcoat.run(&["images", "--store", thesis.to_str().unwrap()]);
     assert_eq!(done.code, Some(62), "{}", done.stderr);
     assert!(
-        done.stderr
-            .contains("is not an overcoat store: it holds other files and no `oci-layout`"),
+        done.stderr.contains(
+            "is neither empty nor an OCI image layout: it holds other files and no `oci-layout`"
+        ),
         "{}",
         done.stderr
     );

@@ -19,6 +19,9 @@ use crate::image::{Descriptor, media_type};
 use crate::layer::{Entry, EntryPath, Kind, LayerWriter};
 use crate::store::{BlobStore, BlobWriter};
 
+/// How many threads compress at most. There is one that decompresses, and three keep up with it.
+const MAX_COMPRESSORS: usize = 3;
+
 /// Everything that has been written so far.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -108,7 +111,7 @@ impl<'s> OpenLayer<'s> {
     pub(super) fn begin(store: &'s BlobStore, threads: usize) -> Result<Self, Error> {
         Ok(Self {
             // Packages keep their times, also those that are newer than other packages.
-            writer: LayerWriter::new(store.begin_blob()?, i64::MAX, threads),
+            writer: LayerWriter::new(store.begin_blob()?, i64::MAX, threads.min(MAX_COMPRESSORS)),
             directories: BTreeSet::new(),
         })
     }

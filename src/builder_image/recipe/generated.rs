@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::definition::{Alternative, Content, Definition, File, ImagePath, Pattern};
 use super::filesystem::OpenLayer;
 use super::packages::{Unpacked, matches};
-use super::{EPOCH, Error, Supplies, shipped, venv};
+use super::{EPOCH, Error, Supplies, configuration, shipped, venv};
 use crate::debian::status;
 use crate::image::edit::NewLayer;
 use crate::layer::{Entry, EntryPath, Kind};
@@ -48,7 +48,7 @@ pub(super) fn write_layer(
         generated.put_file(&path, bytes.to_vec(), 0o755, (0, 0))?;
     }
     venv::add(&mut generated, &definition.venv, python)?;
-    let workdir = path(&super::working_directory(definition))?;
+    let workdir = path(&configuration::working_directory(definition))?;
     if !generated.entries.contains_key(&workdir) {
         generated.put(&workdir, Kind::Directory, 0o775, definition.venv.owner)?;
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::definition::{Content, Definition, Pattern, Share};
 use super::filesystem::{OpenLayer, Tree};
-use super::read_ahead::{self, Header, Package};
+use super::read_ahead::{self, Header, Packages};
 use super::{Error, Supplies};
 use crate::debian::archive;
 use crate::debian::closure::Selected;
@@ -80,7 +80,7 @@ pub(super) fn write_layers(
     let mut layers = Vec::new();
     let mut portion = portions.iter();
     let mut open: Option<(OpenLayer<'_>, &Portion<'_>, usize)> = None;
-    read_ahead::each(&files, supplies.threads, |position, package| {
+    read_ahead::each(&files, |position, package| {
         let (mut layer, current, left) = match open.take() {
             Some(open) => open,
             None => {
@@ -144,7 +144,7 @@ impl Unpacked {
     /// Writes one package to the layer.
     fn add(
         &mut self,
-        package: &mut Package,
+        package: &mut Packages,
         name: &Arc<str>,
         layer: &mut OpenLayer<'_>,
         observer: &dyn Observer,
@@ -195,7 +195,7 @@ impl Unpacked {
         entry: &Entry,
         header: &Header,
         conffiles: &BTreeSet<String>,
-        package: &mut Package,
+        package: &mut Packages,
     ) -> Result<Option<Vec<u8>>, Error> {
         if header.kind != archive::Kind::File {
             return Ok(None);

@@ -1,27 +1,23 @@
-//! Package files, read in order while those that follow are already being decompressed.
+//! Package files, read in order by a thread of their own.
 //!
-//! Writing a layer is one sequence, and so is decompressing a package. Each package has a thread of its own that
-//! decompresses into a bounded queue; a few packages are under way at a time. Their order, and so the layer's bytes, does not
-//! depend on how many. Memory is bounded by the queues whatever the size of the packages.
+//! Writing a layer is one sequence, and so is decompressing packages: one thread decompresses into a bounded queue
+//! what another takes out and writes (and more threads compress). A second decompressor would not make it faster, for
+//! it would wait at its full queue, but takes 8 MiB for its window.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::Scope;
 
+use crate::debian;
 use crate::debian::archive::{Deb, Kind, Member};
-use crate::debian::{self};
 
-/// How many packages are read at most at a time. More would take memory (an xz decoder has 8 MiB, a queue 3 MiB)
-/// and gain nothing: there is but one layer to write.
-const MAX_AHEAD: usize = 5;
 /// How much is put together before it goes into the queue, in bytes.
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: usize = 128 << 10;
 /// How many members are put together at most; many are empty.
 const BATCH_PIECES: usize = 512;
-/// How many batches a queue holds.
-const QUEUE: usize = 12;
+/// How many batches the queue holds.
+const QUEUE: usize = 16;
 
 /// A member of a package's data, without its body.
 #[derive(Clone, Debug)]
@@ -43,8 +39,8 @@ enum Piece {
     End(Result<(), debian::Error>),
 }
 
-/// A package being read.
-pub(super) struct Package {
+/// The packages being read, each up to the end of its members.
+pub(super) struct Packages {
     batches: Receiver<Vec<Piece>>,
     batch: std::vec::IntoIter<Piece>,
     peeked: Option<Piece>,
@@ -54,55 +50,44 @@ pub(super) struct Package {
 /// Calls `visit` with each of the packages, in order.
 ///
 /// # Errors
-/// The first error of `visit`; [`Package`]'s functions hand out what goes wrong with reading.
+/// The first error of `visit`; [`Packages`]'s functions hand out what goes wrong with reading.
 pub(super) fn each<E>(
     paths: &[&Path],
-    threads: usize,
-    mut visit: impl FnMut(usize, &mut Package) -> Result<(), E>,
+    mut visit: impl FnMut(usize, &mut Packages) -> Result<(), E>,
 ) -> Result<(), E> {
-    let ahead = (threads + 1).min(MAX_AHEAD);
     std::thread::scope(|scope| {
-        let mut rest = paths.iter();
-        let mut under_way: VecDeque<Package> = VecDeque::new();
-        for index in 0..paths.len() {
-            while under_way.len() < ahead
-                && let Some(path) = rest.next()
-            {
-                under_way.push_back(Package::start(scope, path));
-            }
-            let Some(mut package) = under_way.pop_front() else {
-                break;
-            };
-            visit(index, &mut package)?;
-        }
-        Ok(())
-    })
-}
-
-impl Package {
-    fn start<'scope>(scope: &'scope Scope<'scope, '_>, path: &'scope Path) -> Self {
         let (queue, batches) = sync_channel(QUEUE);
-        scope.spawn(move || {
-            let mut sender = Sender::new(queue);
-            let result = match read(path, &mut sender) {
-                Ok(()) => Ok(()),
-                // Nobody listens any more: the work has ended with another error.
-                Err(Stopped::Abandoned) => return,
-                Err(Stopped::Failed(error)) => Err(error),
-            };
-            let _ = sender
-                .send(Piece::End(result), 0)
-                .and_then(|()| sender.flush());
-        });
-        Self {
+        scope.spawn(move || read_all(paths, queue));
+        // Dropped before the thread is waited for, which ends then if it has not already.
+        let mut packages = Packages {
             batches,
             batch: Vec::new().into_iter(),
             peeked: None,
             body: io::Cursor::default(),
+        };
+        (0..paths.len()).try_for_each(|index| visit(index, &mut packages))
+    })
+}
+
+fn read_all(paths: &[&Path], queue: SyncSender<Vec<Piece>>) {
+    let mut sender = Sender::new(queue);
+    for path in paths {
+        let result = match read(path, &mut sender) {
+            Ok(()) => Ok(()),
+            // Nobody listens any more: the work has ended with another error.
+            Err(Stopped::Abandoned) => return,
+            Err(Stopped::Failed(error)) => Err(error),
+        };
+        let is_last = result.is_err();
+        if sender.send(Piece::End(result), 0).is_err() || is_last {
+            break;
         }
     }
+    let _ = sender.flush();
+}
 
-    /// What `control.tar` holds; to be asked for first.
+impl Packages {
+    /// What the next package's `control.tar` holds; to be asked for first.
     pub(super) fn control_files(&mut self) -> Result<BTreeMap<String, Vec<u8>>, debian::Error> {
         match self.next_piece() {
             Piece::Control(files) => Ok(files),
@@ -111,7 +96,7 @@ impl Package {
         }
     }
 
-    /// The next member of `data.tar`. What was not read of the body before is skipped.
+    /// The package's next member; `None` ends the package. What was not read of the body before is skipped.
     pub(super) fn next_member(&mut self) -> Result<Option<Header>, debian::Error> {
         self.body = io::Cursor::default();
         loop {
@@ -153,7 +138,7 @@ impl Package {
     }
 }
 
-impl Read for Package {
+impl Read for Packages {
     /// Reads the body of the member that came last.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
