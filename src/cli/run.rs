@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 
 use clap::Args as ClapArgs;
 
@@ -45,15 +46,20 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     }
     let store = open_store(shared)?;
     let image = store.image(&find(&store, &args.image)?.manifest)?;
+    // Both listen while layers are unpacked, so that no signal falls between the two.
+    let forward = signals::forward()?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let interruption = signals::interrupt(&interrupted)?;
     let detail = shared.detail(!shared.verbose);
-    let unpacking = ui::observer(shared.progress, detail, interrupted);
+    let unpacking = ui::observer(shared.progress, detail, Arc::clone(&interrupted));
     let owners = IdMap::of_this_process()?.key();
     let lowers = unpack_layers(&store, &image, &owners, host.threads, unpacking.as_ref())?;
     // From here on signals are for the process.
     interruption.close();
-    start(args, &image, stacked(lowers), &store, host)
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(crate::build::Error::Interrupted.into());
+    }
+    start(args, &image, stacked(lowers), &store, host, &forward)
 }
 
 fn start(
@@ -62,6 +68,7 @@ fn start(
     lowers: Vec<std::path::PathBuf>,
     store: &BlobStore,
     host: Host,
+    forward: &Receiver<i32>,
 ) -> Result<u8, Diagnostic> {
     let directory = store.workspace()?.join("run");
     crate::fs::create_dir_all(&directory)?;
@@ -81,7 +88,7 @@ fn start(
         files,
         ..Input::default()
     };
-    let exit = sandbox.run_attached(&process, input, &signals::forward()?)?;
+    let exit = sandbox.run_attached(&process, input, forward)?;
     Ok(exit.status)
 }
 

@@ -141,6 +141,11 @@ fn unreadable_requirements() {
         11,
         &["it is a link to `nowhere`, which is not a file\n"],
     );
+    fs::remove_file(&requirements).unwrap();
+    symlink("/etc/hostname", &requirements).unwrap();
+    let done = scene.build(&overcoat, &[]);
+    let expected = "it is a link to `/etc/hostname`, which is not in the source\n";
+    expect(&overcoat, &done, 11, &[expected]);
 }
 
 #[test]
@@ -402,6 +407,62 @@ fn a_script_that_fails() {
             "[]\n"
         );
     }
+}
+
+#[test]
+fn an_output_that_cannot_be_written() {
+    let scene = Scene::new();
+    let overcoat = Overcoat::new();
+    let done = scene.build(&overcoat, &["-o", "oci-archive:/no/such/directory/a.tar"]);
+    assert_eq!(done.code, Some(60), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("error: cannot write to `/no/such/directory`: no such file"),
+        "{}",
+        done.stderr
+    );
+    let done = scene.build(&overcoat, &["-o", "oci:/etc"]);
+    assert_eq!(done.code, Some(60), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("hint: write to a new directory"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_user_namespace_that_cannot_be_made() {
+    let scene = Scene::new();
+    let overcoat = Overcoat::as_ordinary_user().with("PATH", "/nonexistent");
+    let source = scene.source();
+    let inner = overcoat.command(&[
+        "build",
+        &source,
+        "-t",
+        "app",
+        "--build-image",
+        &scene.builder,
+    ]);
+    let mut command = Command::new("/usr/bin/setpriv");
+    command.args(inner.get_args());
+    command.envs(
+        inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let done: Done = command.output().unwrap().into();
+    assert_eq!(done.code, Some(40), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("`newuidmap`: no such file or directory\n"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr.contains("hint: install the package `uidmap`"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]

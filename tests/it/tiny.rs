@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::support::tiny::Tiny;
-use super::support::{Overcoat, copy_of_app, wait_for};
+use super::support::{Done, Overcoat, copy_of_app, tool, wait_for};
 
 /// Writes a small application and gives its path.
 fn application(directory: &Path, files: &[(&str, &str)]) -> String {
@@ -248,6 +248,9 @@ fn a_step_sees_nothing_of_the_host_and_its_mounts_stay_out_of_the_image() {
     let assemble = "#!/bin/sh\nset -e\n/bin/env | sort > /opt/app-root/src/env\nls /proc | grep -c '^[0-9]*$' || true\n\
         test -s /run/overcoat/ca-certificates.crt\ntest -s /etc/hosts\necho x > /dev/shm/x\n\
         ! echo 1 2>/dev/null > /proc/sys/vm/swappiness\nls -a /run > /opt/app-root/src/run\n\
+        for file in /proc/[0-9]*/environ; do ! grep -q hunter2 $file 2>/dev/null || exit 6; done\n\
+        ! chmod 4777 /proc/1/exe 2>/dev/null || exit 5\n! ls /proc/self/fd/9/ 2>/dev/null || exit 4\n\
+        ! (: < /dev/tty) 2>/dev/null || exit 3\n\
         test ! -e /root/.cargo\ntest \"$(cat /proc/self/status | grep NoNewPrivs)\" = \"NoNewPrivs:\t1\"\n";
     for user in ["0", "1001"] {
         let tiny = Tiny {
@@ -261,7 +264,23 @@ fn a_step_sees_nothing_of_the_host_and_its_mounts_stay_out_of_the_image() {
             .with("HOST_SECRET", "hunter2")
             .with("HTTPS_PROXY", "http://proxy.example:3128")
             .with("PIP_INDEX_URL", "https://index.example/simple");
-        build(&overcoat, &source, &builder);
+        // Descriptor 9 is a directory of the host: a step must not inherit it.
+        let mut shell = std::process::Command::new("sh");
+        shell.args([
+            "-c",
+            "exec 9</; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_overcoat"),
+        ]);
+        shell.args(["build", &source, "-t", "app", "--build-image", &builder]);
+        let command = overcoat.command(&[]);
+        shell.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        let done: Done = shell.output().unwrap().into();
+        done.ok();
         let environment = overcoat
             .run(&["run", "app", "--", "/bin/cat", "env"])
             .ok()
@@ -313,6 +332,180 @@ fn a_step_that_is_root_gains_nothing_by_making_device_nodes() {
     let source = application(directory.path(), &[("app.py", "1")]);
     build(&Overcoat::new(), &source, &builder);
     build(&Overcoat::as_ordinary_user(), &source, &builder);
+}
+
+/// Layers of many writers list only what they change; the directories above it are described further down.
+#[test]
+fn directories_that_a_layer_does_not_list_keep_what_lower_layers_say() {
+    let directory = shared();
+    let builder = Tiny::default().write(directory.path());
+    let note = directory.path().join("note");
+    fs::write(&note, "x").unwrap();
+    // umoci lists only the file: `/opt/app-root` belongs to 1001 and must stay so.
+    let layout = format!("{}:tiny:latest", directory.path().join("builder").display());
+    tool(
+        "umoci",
+        &[
+            "insert",
+            "--image",
+            &layout,
+            note.to_str().unwrap(),
+            "/opt/app-root/note",
+        ],
+    );
+    tool("chmod", &["-R", "a+rX", directory.path().to_str().unwrap()]);
+    let source = application(directory.path(), &[("app.py", "1")]);
+    let mut digests = Vec::new();
+    for overcoat in [Overcoat::new(), Overcoat::as_ordinary_user()] {
+        digests.push(build(&overcoat, &source, &builder));
+        let list = [
+            "run",
+            "app",
+            "--",
+            "ls",
+            "-ldn",
+            "/opt/app-root",
+            "/opt/app-root/note",
+        ];
+        let listing = overcoat.run(&list).ok().stdout;
+        assert!(
+            listing.contains("drwxrwxr-x") && listing.contains("1001     0"),
+            "{listing}"
+        );
+        let arguments = [
+            "build",
+            &source,
+            "-t",
+            "direct",
+            "--build-image",
+            &builder,
+            "--strategy",
+            "direct",
+        ];
+        overcoat.run(&arguments).ok();
+        let listing = overcoat
+            .run(&["run", "direct", "--", "ls", "-ldn", "/opt/app-root"])
+            .ok()
+            .stdout;
+        assert!(
+            listing.contains("drwxrwxr-x") && listing.contains("1001     0"),
+            "{listing}"
+        );
+    }
+    assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
+fn a_dangling_link_in_the_way_of_a_mount_leaves_no_trace() {
+    let directory = shared();
+    let tiny = Tiny {
+        assemble: "#!/bin/sh\nset -e\nln -s ../run/systemd/resolve/stub-resolv.conf /opt/resolv.conf\nln -s /opt /etc/opt\n",
+        user: "0",
+        ..Tiny::default()
+    };
+    let builder = tiny.write(directory.path());
+    let source = application(directory.path(), &[("app.py", "1")]);
+    let overcoat = Overcoat::new();
+    // The builder's own assemble cannot replace /etc/resolv.conf, on which a file is mounted; umoci can.
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink("../run/systemd/resolve/stub-resolv.conf", &link).unwrap();
+    let layout = format!("{}:tiny:latest", directory.path().join("builder").display());
+    tool(
+        "umoci",
+        &[
+            "insert",
+            "--image",
+            &layout,
+            link.to_str().unwrap(),
+            "/etc/resolv.conf",
+        ],
+    );
+    build(&overcoat, &source, &builder);
+    let layers = overcoat.layers("app");
+    let below: String = layers[..3]
+        .iter()
+        .map(|layer| overcoat.list_layer(layer))
+        .collect();
+    assert!(
+        below.contains("etc/resolv.conf -> ../run/systemd"),
+        "{below}"
+    );
+    let ours: String = layers[3..]
+        .iter()
+        .map(|layer| overcoat.list_layer(layer))
+        .collect();
+    assert!(ours.contains("opt/resolv.conf -> "), "{ours}");
+    assert!(!ours.contains(" run/"), "{ours}");
+}
+
+#[test]
+fn several_builds_at_once_share_a_store_and_a_layout() {
+    let directory = shared();
+    let builder = Tiny::default().write(directory.path());
+    let source = application(directory.path(), &[("app.py", "1")]);
+    let overcoat = Overcoat::new();
+    let layout = directory.path().join("shared-layout");
+    let builds: Vec<_> = (0..6)
+        .map(|number| {
+            let (name, output) = (
+                format!("app{number}"),
+                format!("oci:{}:n{number}", layout.display()),
+            );
+            overcoat.spawn(&[
+                "build",
+                &source,
+                "-t",
+                &name,
+                "--build-image",
+                &builder,
+                "-o",
+                &output,
+            ])
+        })
+        .collect();
+    for build in builds {
+        let (done, _) = build.wait(Duration::from_secs(60));
+        done.ok();
+    }
+    let index = fs::read_to_string(layout.join("index.json")).unwrap();
+    for number in 0..6 {
+        assert_eq!(
+            overcoat.run(&["run", &format!("app{number}")]).ok().stdout,
+            "1"
+        );
+        assert!(
+            index.contains(&format!("\"n{number}\"")),
+            "n{number} is not in {index}"
+        );
+    }
+    assert_eq!(overcoat.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_signal_that_comes_early_or_twice_is_for_the_process() {
+    let directory = shared();
+    let builder = Tiny::default().write(directory.path());
+    let source = application(directory.path(), &[("app.py", "1")]);
+    let overcoat = Overcoat::new();
+    build(&overcoat, &source, &builder);
+    overcoat.run(&["run", "app"]).ok();
+    for delay in [2, 5, 8, 12, 16, 25] {
+        let running = overcoat.spawn(&["run", "app", "--", "sleep", "20"]);
+        std::thread::sleep(Duration::from_millis(delay));
+        running.signal("TERM");
+        running.wait(Duration::from_secs(5));
+    }
+    let trap =
+        "n=0; trap 'n=$((n+1))' HUP; echo ready; while [ $n -lt 2 ]; do sleep 0.05; done; exit 6";
+    let mut running = overcoat.spawn(&["run", "app", "--", "sh", "-c", trap]);
+    let mut line = String::new();
+    let mut stdout = std::io::BufReader::new(running.child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    running.signal("HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("HUP");
+    let (done, _) = running.wait(Duration::from_secs(5));
+    assert_eq!(done.code, Some(6), "{}", done.stderr);
 }
 
 #[test]

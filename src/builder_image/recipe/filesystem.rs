@@ -235,3 +235,43 @@ impl<'s> OpenLayer<'s> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> EntryPath {
+        EntryPath::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_in_a_merged_directory_is_below_usr() {
+        let tree = Tree::new(&["bin".to_owned(), "lib64".to_owned()]);
+        let rows = [
+            ("bin", "/usr/bin"),
+            ("bin/sh", "/usr/bin/sh"),
+            ("lib64/a/b", "/usr/lib64/a/b"),
+            ("lib/x", "/lib/x"),
+            ("binary", "/binary"),
+            ("usr/bin/sh", "/usr/bin/sh"),
+            ("opt/bin/sh", "/opt/bin/sh"),
+        ];
+        for (from, to) in rows {
+            assert_eq!(tree.map(&path(from)).unwrap().to_string(), to);
+        }
+    }
+
+    #[test]
+    fn only_what_is_below_counts_as_a_child() {
+        let mut tree = Tree::new(&[]);
+        let owner = Arc::from("test");
+        for name in ["a", "a-b", "a-b/c", "b", "b-c", "b/d"] {
+            tree.insert(&Entry::new(path(name), Kind::Directory, 0o755), &owner);
+        }
+        let parents: Vec<_> = ["a", "a-b", "b", "b-c", "b/d"]
+            .into_iter()
+            .filter(|name| tree.has_children(&path(name)))
+            .collect();
+        assert_eq!(parents, ["a-b", "b"]);
+    }
+}

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::definition::{Alternative, Content, Definition, File, ImagePath, Pattern};
+use super::content::{Content, File};
+use super::definition::{Alternative, Definition, ImagePath, Pattern};
 use super::filesystem::OpenLayer;
 use super::packages::{Unpacked, matches};
 use super::{EPOCH, Error, Supplies, configuration, shipped, venv};

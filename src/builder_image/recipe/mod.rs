@@ -12,6 +12,7 @@
 //! [`materialise`] knows without any work whether there is something to do.
 
 mod configuration;
+mod content;
 mod definition;
 mod error;
 mod filesystem;

@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::definition::{Content, Definition, Pattern, Share};
+use super::content::Content;
+use super::definition::{Definition, Pattern, Share};
 use super::filesystem::{OpenLayer, Tree};
 use super::read_ahead::{self, Header, Packages};
 use super::{Error, Supplies};
@@ -318,4 +319,32 @@ fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
         return false;
     };
     (0..=rest.len()).any(|skipped| matches_name(tail, &rest[skipped..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_within_one_directory() {
+        let rows = [
+            ("a/*.crt", "a/x.crt", true),
+            ("a/*.crt", "a/.crt", true),
+            ("a/*.crt", "a/x.crt.old", false),
+            ("a/*.crt", "a/b/x.crt", false),
+            ("a/*.crt", "b/x.crt", false),
+            ("a/p*-*.whl", "a/pip-1-py3.whl", true),
+            ("a/p*-*.whl", "a/pip.whl", false),
+            ("a/b", "a/b", true),
+            ("a/b", "a/bc", false),
+        ];
+        let path = |text: &str| EntryPath::parse(text.as_bytes()).unwrap();
+        for (pattern, name, expected) in rows {
+            assert_eq!(
+                matches(&path(pattern), &path(name)),
+                expected,
+                "{pattern} {name}"
+            );
+        }
+    }
 }

@@ -245,8 +245,7 @@ pub(super) mod tests {
     fn a_wheel_that_is_not_as_it_says_is_refused() {
         let metadata = ("zork-1.dist-info/METADATA", "Name: zork\n");
         let wrong = "zork.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,3\n";
-        let rows: [(&[(&str, &str)], &str); 7] = [
-            (&[("zork.py", "")], "no `zork-1.dist-info`"),
+        let rows: [(&[(&str, &str)], &str); 6] = [
             (&[metadata, ("../zork.py", "")], "no usable name"),
             (&[metadata, ("/zork.py", "")], "no usable name"),
             (&[metadata, ("a,b.py", "")], "no usable name"),
@@ -261,14 +260,11 @@ pub(super) mod tests {
             ),
         ];
         for (files, expected) in rows {
-            let mut bytes = wheel(files);
-            if expected.starts_with("no `") {
-                bytes = b"PK".to_vec();
-            }
-            let error = Wheel::read(&bytes).unwrap_err();
-            let expected = expected.replace("no `zork-1.dist-info`", "cannot be unpacked");
-            assert!(error.contains(&expected), "{error}");
+            let error = Wheel::read(&wheel(files)).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
+        let error = Wheel::read(b"PK").unwrap_err();
+        assert!(error.contains("cannot be unpacked"), "{error}");
         let gone = wheel(&[
             metadata,
             (
