@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::support::registry::Registry;
 use super::support::{Done, Overcoat, Running, copy_of_app, free_port, get, tool, wait_for};
@@ -288,14 +288,7 @@ fn network_ctrl_c_in_the_middle_of_pip() {
     ] {
         let source = copy_of_app("flask-hello", overcoat.path());
         let running = overcoat.spawn(&["build", source.to_str().unwrap(), "-t", "app"]);
-        let started = Instant::now();
-        wait_for("pip", || {
-            let listed = Command::new("pgrep")
-                .args(["-f", "pip install"])
-                .output()
-                .unwrap();
-            (!listed.stdout.is_empty() || started.elapsed() > Duration::from_secs(25)).then_some(())
-        });
+        wait_for("pip", || running.has_descendant("pip").then_some(()));
         running.signal("INT");
         let (done, _) = running.wait(Duration::from_secs(5));
         assert_eq!(done.code, Some(130), "{}", done.stderr);

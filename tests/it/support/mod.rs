@@ -217,6 +217,43 @@ impl Running {
         assert!(status.success());
     }
 
+    /// True when a process below this one has `word` in its command line.
+    pub fn has_descendant(&self, word: &str) -> bool {
+        let processes = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| {
+                let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+                let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+                // `PID (NAME) STATE PARENT …`, where the name may hold anything.
+                let parent: u32 = stat
+                    .rsplit(')')
+                    .next()?
+                    .split_whitespace()
+                    .nth(1)?
+                    .parse()
+                    .ok()?;
+                let command = fs::read(entry.path().join("cmdline")).ok()?;
+                Some((
+                    pid,
+                    (parent, String::from_utf8_lossy(&command).into_owned()),
+                ))
+            });
+        let processes: std::collections::BTreeMap<u32, (u32, String)> = processes.collect();
+        let is_below = |mut pid: u32| {
+            while let Some((parent, _)) = processes.get(&pid) {
+                if *parent == self.child.id() {
+                    return true;
+                }
+                pid = *parent;
+            }
+            false
+        };
+        processes
+            .iter()
+            .any(|(pid, (_, command))| command.contains(word) && is_below(*pid))
+    }
+
     /// Waits for the end, which must come before the deadline; how long it took.
     #[track_caller]
     pub fn wait(mut self, deadline: Duration) -> (Done, Duration) {
