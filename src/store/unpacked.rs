@@ -55,14 +55,11 @@ pub fn unpack_layers(
         let handle = rfs::open(&directory, flags, rfs::Mode::empty());
         handle.and_then(rfs::syncfs).context("sync", &directory)?;
         // Base first: what a layer leaves out is taken from those below it.
-        for index in 0..diff_ids.len() {
-            let unpacked = scratch.path().join(diff_ids[index].0.hex());
+        for (index, diff_id) in diff_ids.iter().enumerate() {
+            let unpacked = scratch.path().join(diff_id.0.hex());
             if unpacked.exists() {
-                let left_out = implied
-                    .get(&diff_ids[index])
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
-                shelf.put(index, &unpacked, left_out)?;
+                let left_out = implied.get(diff_id).map(Vec::as_slice);
+                shelf.put(index, &unpacked, left_out.unwrap_or_default())?;
             }
         }
     }
