@@ -1,6 +1,7 @@
 //! Lines and bars for a terminal.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -81,8 +82,11 @@ impl Observer for Terminal {
             }
             event => {
                 if let Some(line) = plain::line(event, self.detail) {
-                    // Through the bars, which would be torn by a line of another writer.
-                    let _ = self.bars.println(line);
+                    // The bars are taken away meanwhile; they would be torn by a line of another writer. A reader
+                    // that has gone is no reason to stop a build.
+                    self.bars.suspend(|| {
+                        let _ = writeln!(std::io::stderr().lock(), "{line}");
+                    });
                 }
             }
         }
