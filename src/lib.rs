@@ -1,4 +1,22 @@
 //! overcoat turns a Python application and a builder image into an OCI image.
+//!
+//! ```text
+//!  Source ──read──▶ SourceTree ──────┐
+//!                                    ├─▶ BuildPlan ─▶ steps ─▶ Layers ─▶ Image ─▶ Destinations ─▶ Digest
+//!  ImageSource ─obtain▶ BuilderImage ┘     pure                written    edited    written
+//!                         │                                        │
+//!                         └────────── BlobStore (an OCI layout) ◀──┘
+//! ```
+//!
+//! To read it in order: [`digest`], [`mod@reference`], [`event`], [`fs`] and [`http`] are names and small tools. [`image`] has
+//! the OCI documents as data, [`layer`] file system changes as tar bytes, [`store`] the bytes kept on this machine.
+//! [`registry`], [`source`], [`sandbox`] and [`debian`] are the outside world, each knowing nothing of the others.
+//! [`builder_image`] knows what makes an image a builder, [`output`] the formats of files. [`build`] is the operation;
+//! [`ui`] and [`cli`] are for people.
+//!
+//! A module names only those before it (`tests/architecture.rs`). Nothing below `cli` and `ui` prints, ends the program, or
+//! reads the environment or the clock.
+
 pub mod build;
 pub mod builder_image;
 pub mod cli;
