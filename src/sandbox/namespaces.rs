@@ -263,7 +263,8 @@ fn run_init(path: &Path) -> Result<u8, Error> {
         super::init::forwarded_signals().map_err(|error| setup("listen for signals", &error))?;
     let (sender, target) = std::sync::mpsc::channel::<Pid>();
     let on_signal = spec.on_signal;
-    std::thread::spawn(move || pass_on(signals, &target, on_signal));
+    let status = spec.status.clone();
+    std::thread::spawn(move || pass_on(signals, &target, on_signal, &status));
     let flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     unshare(flags).map_err(|errno| Error::Setup {
@@ -309,9 +310,17 @@ fn pass_on(
     mut signals: signal_hook::iterator::Signals,
     target: &std::sync::mpsc::Receiver<Pid>,
     on_signal: OnSignal,
+    status: &Path,
 ) {
     let Ok(target) = target.recv() else { return };
     for number in signals.forever() {
+        // The kernel drops a signal for a pid 1 that has no handler yet. It takes room for its status right after it has
+        // its handlers; if it ends before, so does this process.
+        while on_signal == OnSignal::Forward
+            && !std::fs::metadata(status).is_ok_and(|metadata| metadata.len() > 0)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         let signal = match on_signal {
             OnSignal::Forward => Signal::from_named_raw(number),
             OnSignal::Kill => Some(Signal::KILL),

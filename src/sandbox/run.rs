@@ -130,7 +130,11 @@ impl Sandbox {
 
     fn stage(&self, spec: &Spec) -> Result<Command, Error> {
         let path = self.directory.join("spec.json");
-        let bytes = serde_json::to_vec(spec).unwrap_or_default();
+        let bytes = serde_json::to_vec(spec).map_err(|error| Error::Setup {
+            step: "describe the step".to_owned(),
+            reason: error.to_string(),
+            hint: Some("keep the store where the path is UTF-8: `--store DIR`".to_owned()),
+        })?;
         // The environment may hold secrets.
         let mut options = std::fs::OpenOptions::new();
         std::os::unix::fs::OpenOptionsExt::mode(

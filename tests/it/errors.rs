@@ -466,6 +466,40 @@ fn a_user_namespace_that_cannot_be_made() {
 }
 
 #[test]
+fn a_store_whose_path_is_not_utf_8() {
+    let scene = Scene::new();
+    let overcoat = Overcoat::new();
+    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"st\xffre");
+    let source = scene.source();
+    let mut command = overcoat.command(&[
+        "build",
+        &source,
+        "-t",
+        "app",
+        "--build-image",
+        &scene.builder,
+    ]);
+    let done: Done = command
+        .env("OVERCOAT_STORE", overcoat.path().join(name))
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(done.code, Some(40), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("error: cannot describe the step: path contains invalid UTF-8"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr
+            .contains("hint: keep the store where the path is UTF-8"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
 fn programs_read_errors_as_json() {
     let scene = Scene::with(&Tiny {
         assemble: "#!/bin/sh\necho last words\nexit 3\n",
