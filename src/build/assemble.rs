@@ -10,7 +10,9 @@ use crate::event::{Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
 use crate::layer::{EntryPath, change};
-use crate::sandbox::{BindFile, IdMap, Input, Process, Sandbox, Upload, UploadContent};
+use crate::sandbox::{
+    Access, Bind, IdMap, Input, Process, RootFilesystem, Rung, Sandbox, Upload, UploadContent,
+};
 use crate::source::{SourceKind, SourceTree};
 use crate::store::unpack_layers;
 
@@ -57,7 +59,7 @@ impl Loan {
         &self,
         directory: &Path,
         process: &mut Process,
-    ) -> Result<Vec<BindFile>, crate::fs::Error> {
+    ) -> Result<Vec<Bind>, crate::fs::Error> {
         let mut files = Vec::new();
         let mut variables = self.environment.clone();
         if !self.certificates.is_empty() {
@@ -66,9 +68,10 @@ impl Loan {
             variables.extend(
                 CERTIFICATE_VARIABLES.map(|name| (name.to_owned(), CERTIFICATES.to_owned())),
             );
-            files.push(BindFile {
+            files.push(Bind {
                 source,
                 target: CERTIFICATES.to_owned(),
+                access: Access::ReadOnly,
             });
         }
         for (source, target) in &self.resolution {
@@ -76,9 +79,10 @@ impl Loan {
             let bytes = crate::fs::read_limited(source, 1 << 20)?;
             let copy = directory.join(target.trim_start_matches('/').replace('/', "-"));
             crate::fs::write_atomic(&copy, &bytes)?;
-            files.push(BindFile {
+            files.push(Bind {
                 source: copy,
                 target: (*target).to_owned(),
+                access: Access::ReadOnly,
             });
         }
         variables.append(&mut process.environment);
@@ -121,14 +125,19 @@ pub(super) fn layers(
     let sandbox = Sandbox {
         program: tools.program.clone(),
         directory,
-        lowers,
+        rung: Rung::Root,
+        root: RootFilesystem::Overlay {
+            lowers: lowers.clone(),
+        },
+        owners: None,
     };
     let mut process = step.process.clone();
     let files = tools.loan.lend(&sandbox.directory, &mut process)?;
     make_repeatable(&mut process, step.epoch);
     let input = Input {
         uploads: uploads(step, source),
-        files,
+        binds: files,
+        ..Input::default()
     };
     let running = stage(observer, "assemble", process.arguments.join(" "));
     let exit = sandbox.run_step("assemble", &process, input, observer)?;
@@ -142,8 +151,8 @@ pub(super) fn layers(
     running.finish("");
 
     let writing = stage(observer, "write layers", "");
-    let mut changes = change::from_overlay_upper(&sandbox.upper(), &sandbox.lowers, observer)?;
-    changes.retain(|change| !is_scaffolding(change, &changes_below(&exit.stubs), step));
+    let mut changes = change::from_overlay_upper(&sandbox.upper(), &lowers, observer)?;
+    changes.retain(|change| !is_scaffolding(change, &changes_below(&exit.scaffolding), step));
     let layers = commit::layers(changes, &sandbox.upper(), step, tools, observer)?;
     writing.finish(commit::describe(&layers));
     // Now, not when the store is closed: a later step may need the room.

@@ -15,7 +15,9 @@ use super::{env, find, open_store, signals};
 use crate::build::Host;
 use crate::build::assemble::stacked;
 use crate::image::Image;
-use crate::sandbox::{IdMap, Input, Process, Sandbox, UserNamespace, enter_user_namespace};
+use crate::sandbox::{
+    IdMap, Input, Process, RootFilesystem, Rung, Sandbox, UserNamespace, enter_user_namespace,
+};
 use crate::store::{BlobStore, unpack_layers};
 use crate::ui;
 
@@ -75,7 +77,9 @@ fn start(
     let sandbox = Sandbox {
         program: host.program,
         directory,
-        lowers,
+        rung: Rung::Root,
+        root: RootFilesystem::Overlay { lowers },
+        owners: None,
     };
     let mut process = process(args, image);
     // The application sees the host's name resolution; certificates and proxies are for builds.
@@ -85,10 +89,10 @@ fn start(
     };
     let files = loan.lend(&sandbox.directory, &mut process)?;
     let input = Input {
-        files,
+        binds: files,
         ..Input::default()
     };
-    let exit = sandbox.run_attached(&process, input, forward)?;
+    let exit = sandbox.run_attached(&process, input, forward, &crate::event::Silent)?;
     Ok(exit.status)
 }
 

@@ -48,12 +48,18 @@ impl IdMap {
         Ok(Self::parse(&String::from_utf8_lossy(&bytes)))
     }
 
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let line = |line: &str| {
             let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
             Some((numbers.next()??, numbers.next()??, numbers.next()??))
         };
         Self(text.lines().filter_map(line).collect())
+    }
+
+    /// The map of a namespace below this one in which every id is itself, as `/proc/PID/uid_map` wants it.
+    pub(super) fn to_identity(&self) -> String {
+        let line = |(inner, _, count): &(u32, u32, u32)| format!("{inner} {inner} {count}\n");
+        self.0.iter().map(line).collect()
     }
 
     /// A name for this mapping that can be part of a path. Files made under one mapping have other owners under

@@ -5,22 +5,32 @@
 //!
 //! ```text
 //! overcoat build           an ordinary user: enters a user namespace first, where it is root   [namespaces]
-//!   └─ overcoat build      prepares layers and a spec (a JSON file)
-//!        └─ stage          new mount, pid, ipc and uts namespaces                               [namespaces]
-//!             └─ init      pid 1: mounts, pivot_root, uploads, drops privileges, reaps          [init, mounts, identity]
-//!                  └─ the process
+//!   └─ overcoat build      prepares layers and a spec (JSON)                                    [run]
+//!        └─ stage          new namespaces, or none: then it looks after all descendants        [namespaces, keeper]
+//!             └─ init      pid 1: mounts, pivot_root, uploads, drops privileges, reaps          [init, mounts, uploads,
+//!                  └─ the process                                                               privileges, command]
 //! ```
 //!
-//! Every stage asks the kernel to be killed when its parent dies, and the end of pid 1 ends everything below it; so
-//! nothing outlives overcoat. This module knows nothing of images, labels or scripts.
+//! How high the walls are depends on what this machine allows: that is the [`Rung`] of the ladder. Every stage asks the
+//! kernel for a signal when its parent dies; the end of pid 1 ends everything below it, and where there is no pid
+//! namespace the stage ends everything itself. So nothing outlives overcoat. This module knows nothing of images,
+//! labels or scripts.
 
+mod command;
+mod confine;
 mod identity;
 mod init;
+mod keeper;
+mod ladder;
 mod mounts;
 mod namespaces;
+mod network;
+mod privileges;
 mod run;
+mod uploads;
 
 pub use identity::{IdMap, SubordinateIds};
+pub use ladder::Rung;
 pub use namespaces::{UserNamespace, enter_user_namespace};
 pub use run::{Exit, Input, Sandbox};
 
@@ -112,17 +122,18 @@ pub struct Process {
     pub user: String,
 }
 
-/// A root file system made of directories stacked by overlay.
+/// What the process sees as `/`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Rootfs {
-    /// The layers, topmost first.
-    pub lowers: Vec<PathBuf>,
-    /// Receives what the process changes.
-    pub upper: PathBuf,
-    /// Overlay's own; an empty directory on the same file system as `upper`.
-    pub work: PathBuf,
-    /// An empty directory to mount it on.
-    pub mountpoint: PathBuf,
+pub enum RootFilesystem {
+    /// Directories stacked by overlay; what the process changes goes into another one.
+    Overlay {
+        /// The layers, topmost first.
+        lowers: Vec<PathBuf>,
+    },
+    /// One directory, which the process changes.
+    Tree(PathBuf),
+    /// This machine's own: the running container, which the process changes.
+    Host,
 }
 
 /// Something to put into the root file system before the process starts, owned by its user.
@@ -155,25 +166,75 @@ pub enum UploadContent {
     },
 }
 
-/// A file of this machine shown read-only to the process and never part of what it changes.
+/// Something of this machine that is shown to the process and is never part of what it changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct BindFile {
-    /// Path on this machine.
+pub struct Bind {
+    /// Path on this machine: a file or a directory.
     pub source: PathBuf,
+    /// Path within the root file system, absolute; made when it is not there.
+    pub target: String,
+    /// Whether the process may write to it.
+    pub access: Access,
+}
+
+/// What a process may do with a [`Bind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// Read only.
+    ReadOnly,
+    /// Read and write.
+    ReadWrite,
+}
+
+/// A file in memory that only the process and root inside can read.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Secret {
     /// Path within the root file system, absolute.
     pub target: String,
+    /// The file's bytes.
+    pub content: Vec<u8>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which network a process has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// This machine's.
+    #[default]
+    Host,
+    /// A loopback interface of its own.
+    None,
 }
 
 /// All that the stages need to know, written for them as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Spec {
-    rootfs: Rootfs,
+    rung: Rung,
+    root: RootFilesystem,
+    /// Scratch of this run: `upper`, `work`, `root` and the status file are in it.
+    directory: PathBuf,
     process: Process,
     uploads: Vec<Upload>,
-    files: Vec<BindFile>,
+    binds: Vec<Bind>,
+    secrets: Vec<Secret>,
+    network: Network,
     on_signal: OnSignal,
+    /// Owners of the builder's files, where the disk does not have them: `UID GID PATH\0`….
+    owners: Option<PathBuf>,
+}
+
+impl Spec {
     /// Where pid 1 writes its [`Status`].
-    status: PathBuf,
+    fn status(&self) -> PathBuf {
+        self.directory.join("status.json")
+    }
 }
 
 /// What a stage does with a signal such as SIGTERM.
@@ -190,8 +251,10 @@ enum OnSignal {
 struct Status {
     /// Why the process could not be started.
     error: Option<StatusError>,
-    /// Paths that were made only to mount something on them.
-    stubs: Vec<Vec<u8>>,
+    /// Paths that are there only because of us: mount points, and copies of what cannot be mounted.
+    scaffolding: Vec<Vec<u8>>,
+    /// What is less than it could be, for people.
+    notes: Vec<String>,
 }
 
 /// The part of [`Error`] that travels from the stages.
@@ -236,7 +299,8 @@ pub fn stage_main(arguments: &[std::ffi::OsString]) -> Option<u8> {
     Some(match stage.to_str() {
         Some("user-namespace") => namespaces::user_namespace_stage(rest),
         Some("map-ids") => namespaces::map_ids_stage(rest),
-        Some("stage") => namespaces::namespaces_stage(rest),
+        Some("write-maps") => namespaces::write_maps_stage(rest),
+        Some("stage") => namespaces::stage(rest),
         Some("init") => init::main(rest),
         _ => 70,
     })

@@ -9,7 +9,7 @@ use rustix::fs::{self as rfs, AtFlags, Mode, OFlags, ResolveFlags, StatVfsMountF
 use rustix::io::Errno;
 use rustix::mount::{self as rmount, MountFlags, UnmountFlags};
 
-use super::{Rootfs, StatusError};
+use super::{Access, Bind, RootFilesystem, Secret, Spec, StatusError};
 
 /// Devices that programs expect, bound from the host: making them needs privileges that a user namespace lacks.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -39,28 +39,57 @@ pub(super) fn refused(step: impl Into<String>, errno: Errno) -> StatusError {
     }
 }
 
-/// Mounts the root file system at its mountpoint. The stage before has made all mounts private.
-pub(super) fn mount_rootfs(rootfs: &Rootfs) -> Result<(), StatusError> {
-    match mount_overlay(rootfs) {
+/// Where overlay keeps what it needs, below the directory of a run.
+struct Overlay<'a> {
+    lowers: &'a [PathBuf],
+    upper: PathBuf,
+    work: PathBuf,
+    mountpoint: PathBuf,
+}
+
+/// Mounts the root file system; where it is. The stage before has made all mounts private.
+pub(super) fn mount_rootfs(spec: &Spec) -> Result<PathBuf, StatusError> {
+    let mountpoint = spec.directory.join("root");
+    match &spec.root {
+        RootFilesystem::Overlay { lowers } => {
+            let overlay = Overlay {
+                lowers,
+                upper: spec.directory.join("upper"),
+                work: spec.directory.join("work"),
+                mountpoint: mountpoint.clone(),
+            };
+            stack(&overlay)?;
+        }
+        RootFilesystem::Tree(tree) => {
+            bind(tree, &mountpoint, MountFlags::NODEV)
+                .map_err(|errno| refused(format!("mount the root `{}`", tree.display()), errno))?;
+        }
+        RootFilesystem::Host => return Ok(PathBuf::from("/")),
+    }
+    Ok(mountpoint)
+}
+
+fn stack(overlay: &Overlay<'_>) -> Result<(), StatusError> {
+    match mount_overlay(overlay) {
         // Before Linux 6.5, layers are given in one string.
-        Err(Errno::INVAL) => mount_overlay_by_string(rootfs),
+        Err(Errno::INVAL) => mount_overlay_by_string(overlay),
         other => other,
     }
     .map_err(|errno| StatusError::Setup {
-        step: format!("stack the layers with overlay in `{}`", rootfs.upper.display()),
+        step: format!("stack the layers with overlay in `{}`", overlay.upper.display()),
         reason: crate::fs::reason(&errno.into()),
         hint: Some(
             "overlay needs a store on a local file system (ext4, xfs, btrfs, tmpfs), not on another overlay or NFS: \
-             choose one with `--store DIR`"
+             choose one with `--store DIR`, or use `--rootfs extracted`"
                 .to_owned(),
         ),
     })
 }
 
-fn mount_overlay(rootfs: &Rootfs) -> rustix::io::Result<()> {
+fn mount_overlay(rootfs: &Overlay<'_>) -> rustix::io::Result<()> {
     let overlay = rmount::fsopen("overlay", rmount::FsOpenFlags::FSOPEN_CLOEXEC)?;
     let overlay = overlay.as_fd();
-    for lower in &rootfs.lowers {
+    for lower in rootfs.lowers {
         rmount::fsconfig_set_string(overlay, "lowerdir+", lower.as_path())?;
     }
     rmount::fsconfig_set_string(overlay, "upperdir", rootfs.upper.as_path())?;
@@ -82,7 +111,7 @@ fn mount_overlay(rootfs: &Rootfs) -> rustix::io::Result<()> {
     )
 }
 
-fn mount_overlay_by_string(rootfs: &Rootfs) -> rustix::io::Result<()> {
+fn mount_overlay_by_string(rootfs: &Overlay<'_>) -> rustix::io::Result<()> {
     // The string must fit into a page: names relative to the directory that holds the layers are short.
     let parent = rootfs
         .lowers
@@ -158,26 +187,52 @@ impl Root {
         open_or_create(self.directory(), path, Want::Directory, &mut Vec::new())
     }
 
-    /// `/proc` of the new pid namespace, with what is the host's masked or read-only.
-    pub(super) fn mount_proc(&mut self) -> Result<(), StatusError> {
+    /// As [`Self::directory_at`]; the paths of what was made, relative to the root, are added to `made`.
+    pub(super) fn directory_remembering(
+        &self,
+        path: &Path,
+        made: &mut Vec<Vec<u8>>,
+    ) -> rustix::io::Result<OwnedFd> {
+        let mut paths = Vec::new();
+        let directory = open_or_create(self.directory(), path, Want::Directory, &mut paths)?;
+        let top = real_path(&self.directory)?;
+        let below = |path: &PathBuf| {
+            Some(
+                path.strip_prefix(&top)
+                    .ok()?
+                    .as_os_str()
+                    .as_bytes()
+                    .to_vec(),
+            )
+        };
+        made.extend(paths.iter().filter_map(below));
+        Ok(directory)
+    }
+
+    /// Where an open directory of the root file system is, relative to the root.
+    pub(super) fn path_within(&self, directory: BorrowedFd<'_>) -> rustix::io::Result<PathBuf> {
+        let (top, path) = (real_path(&self.directory)?, real_path(directory)?);
+        path.strip_prefix(&top)
+            .map(Path::to_owned)
+            .map_err(|_| Errno::XDEV)
+    }
+
+    /// `/proc` of the new pid namespace, with what is the host's masked or read-only. Where the kernel refuses a fresh
+    /// one (a container whose `/proc` is partly masked), the outer one is shown; false then.
+    pub(super) fn mount_proc(&mut self) -> Result<bool, StatusError> {
         let place = self.mount_point("proc", Want::Directory)?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        rmount::mount("proc", &place, "proc", flags, None).map_err(|errno| StatusError::Setup {
-            step: "mount /proc".to_owned(),
-            reason: crate::fs::reason(&errno.into()),
-            hint: Some(
-                "inside a container, the outer /proc must not be masked for this: run the container unconfined, or as \
-                 root outside a container"
-                    .to_owned(),
-            ),
-        })?;
-        for name in READ_ONLY_PROC {
-            let path = place.join(name);
-            if path.exists() {
-                bind_read_only(&path, &path)
-                    .map_err(|errno| refused(format!("protect /proc/{name}"), errno))?;
+        let is_fresh = match rmount::mount("proc", &place, "proc", flags, None) {
+            Ok(()) => true,
+            // "Mount too revealing": its masks come along, for they are mounts below it.
+            Err(Errno::PERM) => {
+                rmount::mount_bind_recursive("/proc", &place)
+                    .map_err(|errno| refused("show the outer /proc", errno))?;
+                false
             }
-        }
+            Err(errno) => return Err(refused("mount /proc", errno)),
+        };
+        protect_proc(&place)?;
         for name in MASKED_PROC {
             let path = place.join(name);
             let masked = match std::fs::symlink_metadata(&path) {
@@ -189,7 +244,7 @@ impl Root {
             };
             masked.map_err(|errno| refused(format!("mask /proc/{name}"), errno))?;
         }
-        Ok(())
+        Ok(is_fresh)
     }
 
     /// A small `/dev` of its own.
@@ -243,11 +298,50 @@ impl Root {
         Ok(())
     }
 
-    /// Shows a file of the host, read-only.
-    pub(super) fn bind_file(&mut self, source: &Path, target: &str) -> Result<(), StatusError> {
-        let place = self.mount_point(target, Want::File)?;
-        bind_read_only(source, &place)
-            .map_err(|errno| refused(format!("show the file `{target}`"), errno))
+    /// Shows something of this machine.
+    pub(super) fn bind(&mut self, wanted: &Bind) -> Result<(), StatusError> {
+        let Bind {
+            source,
+            target,
+            access,
+        } = wanted;
+        let want = if source.is_dir() {
+            Want::Directory
+        } else {
+            Want::File
+        };
+        let place = self.mount_point(target, want)?;
+        match access {
+            Access::ReadOnly => bind_read_only(source, &place),
+            Access::ReadWrite => bind(source, &place, MountFlags::NODEV | MountFlags::NOSUID),
+        }
+        .map_err(|errno| refused(format!("show `{}` as `{target}`", source.display()), errno))
+    }
+
+    /// Puts secrets into memory: a small tmpfs on each directory that holds some. `own` gives a file to the process.
+    pub(super) fn mount_secrets(
+        &mut self,
+        secrets: &[Secret],
+        own: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
+    ) -> Result<(), StatusError> {
+        let mut mounted: Vec<PathBuf> = Vec::new();
+        for secret in secrets {
+            let failed = |errno| refused(format!("show the secret `{}`", secret.target), errno);
+            let target = Path::new(&secret.target);
+            let directory = target.parent().unwrap_or(Path::new("/"));
+            let Some(name) = target.file_name() else {
+                return Err(failed(Errno::INVAL));
+            };
+            let place = self.mount_point(&directory.to_string_lossy(), Want::Directory)?;
+            if !mounted.contains(&place) {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+                rmount::mount("tmpfs", &place, "tmpfs", flags, c"mode=755,size=16m")
+                    .map_err(failed)?;
+                mounted.push(place.clone());
+            }
+            write_secret(&place.join(name), &secret.content, &own).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// A path to mount on: resolved inside the root, made if need be, and remembered as a stub then.
@@ -269,8 +363,8 @@ impl Root {
 }
 
 /// The path by which an open file is known to this mount namespace.
-fn real_path(file: &OwnedFd) -> rustix::io::Result<PathBuf> {
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+fn real_path(file: impl AsFd) -> rustix::io::Result<PathBuf> {
+    let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     let path = rfs::readlink(link, Vec::new())?;
     Ok(PathBuf::from(OsStr::from_bytes(path.as_bytes())))
 }
@@ -344,13 +438,77 @@ fn open_or_create(
     Err(Errno::LOOP)
 }
 
-/// Binds `source` on `target` and makes that mount read-only. The flags that the source's mount has must be kept:
-/// inside a user namespace they are locked.
+/// Makes read-only what a container must not change below a mounted `/proc`.
+fn protect_proc(place: &Path) -> Result<(), StatusError> {
+    for name in READ_ONLY_PROC {
+        let path = place.join(name);
+        if path.exists() {
+            bind_read_only(&path, &path)
+                .map_err(|errno| refused(format!("protect /proc/{name}"), errno))?;
+        }
+    }
+    Ok(())
+}
+
+/// For a step that keeps this machine's mounts: root must not be able to write sysctls, which ask for user 0 only (T9
+/// of `rust-crates.md`). Containers have them read-only; elsewhere they become so for this process, or it stops.
+pub(super) fn protect_proc_in_place() -> Result<(), StatusError> {
+    let place = Path::new("/proc");
+    let is_open = |name: &&str| {
+        let path = place.join(name);
+        rfs::access(&path, rfs::Access::WRITE_OK).is_ok()
+            && rfs::statvfs(&path).is_ok_and(|has| !has.f_flag.contains(StatVfsMountFlags::RDONLY))
+    };
+    if !rustix::process::geteuid().is_root() || !READ_ONLY_PROC.iter().any(|name| is_open(&name)) {
+        return Ok(());
+    }
+    let failed = |errno| StatusError::Setup {
+        step: "protect this machine's /proc".to_owned(),
+        reason: crate::fs::reason(&errno),
+        hint: Some(
+            "run the job as an ordinary user, or in a container whose /proc/sys is read-only"
+                .to_owned(),
+        ),
+    };
+    super::namespaces::unshare(rustix::thread::UnshareFlags::NEWNS)
+        .and_then(|()| {
+            let private =
+                rmount::MountPropagationFlags::PRIVATE | rmount::MountPropagationFlags::REC;
+            rmount::mount_change("/", private)
+        })
+        .map_err(|errno| failed(errno.into()))?;
+    protect_proc(place)
+}
+
+/// Writes a new file that only its owner may read.
+pub(super) fn write_secret(
+    path: &Path,
+    content: &[u8],
+    own: &impl Fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
+) -> rustix::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rfs::open(path, flags, Mode::from_raw_mode(0o400))?;
+    let mut rest = content;
+    while !rest.is_empty() {
+        let count = rustix::io::write(&file, rest)?;
+        rest = &rest[count..];
+    }
+    own(file.as_fd())
+}
+
+/// Binds `source` on `target` and makes that mount read-only.
 pub(super) fn bind_read_only(source: &Path, target: &Path) -> rustix::io::Result<()> {
+    bind(source, target, MountFlags::RDONLY)
+}
+
+/// Binds `source` on `target` with more flags. Those that the source's mount has must be kept: inside a user namespace
+/// they are locked.
+pub(super) fn bind(source: &Path, target: &Path, more: MountFlags) -> rustix::io::Result<()> {
     rmount::mount_bind_recursive(source, target)?;
     let has = rfs::statvfs(target)?.f_flag;
-    let mut flags = MountFlags::BIND | MountFlags::RDONLY;
+    let mut flags = MountFlags::BIND | more;
     for (have, keep) in [
+        (StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
         (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
         (StatVfsMountFlags::NODEV, MountFlags::NODEV),
         (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),

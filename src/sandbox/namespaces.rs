@@ -11,8 +11,8 @@ use rustix::process::{self as rprocess, Pid, Signal};
 use rustix::thread as rthread;
 use rustix::thread::UnshareFlags;
 
-use super::identity::SubordinateIds;
-use super::{Error, OnSignal, STAGE_ARGUMENT, Spec};
+use super::identity::{IdMap, SubordinateIds};
+use super::{Error, Network, OnSignal, Rung, STAGE_ARGUMENT, Spec};
 
 /// The exit status of the user namespace's stage when there is no namespace: that of the whole program then
 /// (docs/exit-codes.md).
@@ -27,16 +27,26 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The exit status of a stage that failed before anything ran; the reason is on its stderr.
 const STAGE_FAILED: u8 = 125;
 
-/// The user namespace that an ordinary user can have: itself as root, its subordinate ids as everybody else.
+/// The user namespace that a command can have for itself: its user as root and, where there are subordinate ids, these
+/// as everybody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserNamespace {
     uid: u32,
     gid: u32,
-    uids: SubordinateIds,
-    gids: SubordinateIds,
+    /// Of users and of groups.
+    ranges: Option<(SubordinateIds, SubordinateIds)>,
 }
 
 impl UserNamespace {
+    /// The one that needs nobody's help: the calling user as root, and nobody else.
+    pub fn of_one_id() -> Self {
+        Self {
+            uid: rprocess::geteuid().as_raw(),
+            gid: rprocess::getegid().as_raw(),
+            ranges: None,
+        }
+    }
+
     /// Finds the calling user's ranges in `/etc/subuid` and `/etc/subgid`.
     ///
     /// # Errors
@@ -59,8 +69,7 @@ impl UserNamespace {
         Ok(Self {
             uid,
             gid,
-            uids: range("/etc/subuid")?,
-            gids: range("/etc/subgid")?,
+            ranges: Some((range("/etc/subuid")?, range("/etc/subgid")?)),
         })
     }
 }
@@ -84,12 +93,15 @@ pub fn enter_user_namespace(
     namespace: &UserNamespace,
     arguments: &[OsString],
 ) -> Result<Child, Error> {
-    let map =
-        |own: u32, range: SubordinateIds| format!("0 {own} 1 1 {} {}", range.start, range.count);
+    let map = |own: u32, range: Option<SubordinateIds>| match range {
+        Some(range) => format!("0 {own} 1 1 {} {}", range.start, range.count),
+        None => format!("0 {own} 1"),
+    };
+    let (uids, gids) = namespace.ranges.unzip();
     Command::new(program)
         .args([STAGE_ARGUMENT, "user-namespace"])
-        .arg(map(namespace.uid, namespace.uids))
-        .arg(map(namespace.gid, namespace.gids))
+        .arg(map(namespace.uid, uids))
+        .arg(map(namespace.gid, gids))
         .arg(program)
         .args(arguments)
         .spawn()
@@ -129,18 +141,22 @@ fn fail(what: &str, hint: &str) -> u8 {
     NO_NAMESPACE
 }
 
-fn become_root_inside(uids: &OsString, gids: &OsString) -> Result<(), Error> {
-    // newuidmap must run outside the new namespace, so its caller is started before the namespace is made.
-    let mut mapper = Command::new(THIS_PROGRAM)
-        .args([STAGE_ARGUMENT, "map-ids"])
+/// Starts the process that will map the ids of this one. It must run outside the new namespace, so it is started before
+/// the namespace is made.
+fn start_mapper(stage: &str, uids: &OsString, gids: &OsString) -> Result<Child, Error> {
+    Command::new(THIS_PROGRAM)
+        .args([STAGE_ARGUMENT, stage])
         .arg(std::process::id().to_string())
         .args([uids, gids])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| refused("start the id mapper", &error.to_string()))?;
-    unshare(UnshareFlags::NEWUSER).map_err(user_namespace_refused)?;
+        .map_err(|error| refused("start the id mapper", &error.to_string()))
+}
+
+/// Gives the mapper the word, waits for it, and becomes root inside.
+fn finish_mapping(mut mapper: Child) -> Result<(), Error> {
     if let Some(mut go) = mapper.stdin.take() {
         let _ = go.write_all(b"go");
     }
@@ -157,6 +173,24 @@ fn become_root_inside(uids: &OsString, gids: &OsString) -> Result<(), Error> {
     let (uid, gid) = (rprocess::Uid::ROOT, rprocess::Gid::ROOT);
     root("become group 0", rthread::set_thread_res_gid(gid, gid, gid))?;
     root("become user 0", rthread::set_thread_res_uid(uid, uid, uid))
+}
+
+fn become_root_inside(uids: &OsString, gids: &OsString) -> Result<(), Error> {
+    // A single id is ours to map; a range takes the setuid helpers.
+    let is_single = |map: &OsString| map.to_str().is_some_and(|map| map.split(' ').count() == 3);
+    if is_single(uids) && is_single(gids) {
+        unshare(UnshareFlags::NEWUSER).map_err(user_namespace_refused)?;
+        let write = |file: &str, text: &OsString| {
+            std::fs::write(Path::new("/proc/self").join(file), text.as_encoded_bytes())
+                .map_err(|error| mapping_refused(&crate::fs::reason(&error)))
+        };
+        write("setgroups", &"deny".into())?;
+        write("uid_map", uids)?;
+        return write("gid_map", gids);
+    }
+    let mapper = start_mapper("map-ids", uids, gids)?;
+    unshare(UnshareFlags::NEWUSER).map_err(user_namespace_refused)?;
+    finish_mapping(mapper)
 }
 
 fn refused(step: &str, reason: &str) -> Error {
@@ -227,20 +261,82 @@ pub(super) fn map_ids_stage(arguments: &[OsString]) -> u8 {
     0
 }
 
-/// `SPEC`: makes the namespaces of a step and starts pid 1 in them.
-pub(super) fn namespaces_stage(arguments: &[OsString]) -> u8 {
-    let [path] = arguments else {
+/// Where a stage finds its specification.
+pub(super) enum SpecSource {
+    /// On its standard input, so that it is never on a disk; that becomes `/dev/null` then.
+    Input,
+    /// In a file: for processes that need their standard input.
+    File(PathBuf),
+}
+
+impl SpecSource {
+    /// `-` or a path.
+    pub(super) fn from_argument(argument: &OsString) -> Self {
+        match argument.to_str() {
+            Some("-") => Self::Input,
+            _ => Self::File(PathBuf::from(argument)),
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<Spec, Error> {
+        let bytes = match self {
+            Self::File(path) => crate::fs::read_limited(path, 1 << 30)?,
+            Self::Input => {
+                let mut bytes = Vec::new();
+                let nothing = std::fs::File::open("/dev/null");
+                std::io::stdin()
+                    .lock()
+                    .read_to_end(&mut bytes)
+                    .and_then(|_| Ok(rustix::stdio::dup2_stdin(nothing?)?))
+                    .map_err(|error| crate::fs::Error::new("read", "standard input", error))?;
+                bytes
+            }
+        };
+        serde_json::from_slice(&bytes).map_err(|error| Error::Setup {
+            step: "read the specification of the step".to_owned(),
+            reason: error.to_string(),
+            hint: None,
+        })
+    }
+
+    /// Starts the next stage with the same specification.
+    pub(super) fn start(&self, program: &Path, stage: &str, spec: &Spec) -> std::io::Result<Child> {
+        let mut command = Command::new(program);
+        command.args([STAGE_ARGUMENT, stage]).env_clear();
+        match self {
+            Self::File(path) => command.arg(path).spawn(),
+            Self::Input => {
+                let mut child = command.arg("-").stdin(Stdio::piped()).spawn()?;
+                if let Some(mut input) = child.stdin.take() {
+                    // A child that ends early says why by its status.
+                    let _ = input.write_all(&serde_json::to_vec(spec)?);
+                }
+                Ok(child)
+            }
+        }
+    }
+}
+
+/// `SPEC`: makes the namespaces of a step and starts pid 1 in them, or looks after a step without namespaces.
+pub(super) fn stage(arguments: &[OsString]) -> u8 {
+    let [argument] = arguments else {
         return STAGE_FAILED;
     };
     die_with_parent();
     leave_the_caller();
-    match run_init(Path::new(path)) {
-        Ok(status) => status,
-        Err(error) => {
-            report(Path::new(path), error);
-            STAGE_FAILED
-        }
-    }
+    let source = SpecSource::from_argument(argument);
+    let Ok(spec) = source.read() else {
+        return STAGE_FAILED;
+    };
+    let ended = if spec.rung.has_mounts() {
+        run_init(&spec, &source)
+    } else {
+        super::keeper::run_init(&spec, &source)
+    };
+    ended.unwrap_or_else(|error| {
+        report(&spec, error);
+        STAGE_FAILED
+    })
 }
 
 /// Lets go of what this process has from its caller: the terminal, into which a step could otherwise type (TIOCSTI),
@@ -251,36 +347,53 @@ fn leave_the_caller() {
     close_fds::set_fds_cloexec(3, &[]);
 }
 
-fn run_init(path: &Path) -> Result<u8, Error> {
-    let spec = read_spec(path)?;
-    let setup = |step: &str, error: &dyn std::fmt::Display| Error::Setup {
+/// Makes a sentence of what a stage failed to do.
+pub(super) fn setup(step: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::Setup {
         step: step.to_owned(),
         reason: error.to_string(),
         hint: None,
-    };
+    }
+}
+
+fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
+    if spec.rung == Rung::UsernsDirect {
+        // While there is one thread: the kernel demands it.
+        become_root_of_own_ids()?;
+        die_with_parent();
+    }
     // Before the pid namespace: a process that has asked for one can no longer start threads.
     let signals =
         super::init::forwarded_signals().map_err(|error| setup("listen for signals", &error))?;
     let (sender, target) = std::sync::mpsc::channel::<Pid>();
     let on_signal = spec.on_signal;
-    let status = spec.status.clone();
+    let status = spec.status();
     std::thread::spawn(move || pass_on(signals, &target, on_signal, &status));
-    let flags =
-        UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    unshare(flags).map_err(|errno| Error::Setup {
-        step: "make mount, pid, ipc and uts namespaces".to_owned(),
+    let mut flags = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWCGROUP;
+    if spec.network == Network::None {
+        flags |= UnshareFlags::NEWNET;
+    }
+    let unshared = match unshare(flags) {
+        // Kernels and containers that know no cgroup namespaces hide nothing worth hiding.
+        Err(Errno::INVAL) => unshare(flags.difference(UnshareFlags::NEWCGROUP)),
+        other => other,
+    };
+    unshared.map_err(|errno| Error::Setup {
+        step: "make the namespaces of the step".to_owned(),
         reason: crate::fs::reason(&errno.into()),
-        hint: Some(
-            "this needs CAP_SYS_ADMIN: run as an ordinary user with subordinate ids, or as root outside a container"
-                .to_owned(),
-        ),
+        hint: Some("`overcoat doctor` tells what this machine allows".to_owned()),
     })?;
+    if spec.network == Network::None {
+        super::network::raise_loopback()
+            .map_err(|errno| setup("raise the loopback interface", &errno))?;
+    }
     let program = read_only_program().map_err(|errno| setup("protect this program", &errno))?;
-    let mut init = Command::new(program)
-        .args([STAGE_ARGUMENT, "init"])
-        .arg(path)
-        .env_clear()
-        .spawn()
+    let mut init = source
+        .start(&program, "init", spec)
         .map_err(|error| setup("start pid 1", &error))?;
     let pid = i32::try_from(init.id()).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
@@ -290,6 +403,46 @@ fn run_init(path: &Path) -> Result<u8, Error> {
         .wait()
         .map_err(|error| setup("wait for pid 1", &error))?;
     Ok(super::run::exit_status(status))
+}
+
+/// Makes a user namespace in which every id that this process has is itself. Another process, outside, writes the map:
+/// that takes capabilities which this one has only here.
+fn become_root_of_own_ids() -> Result<(), Error> {
+    let map = |file: &str| -> Result<OsString, Error> {
+        let bytes = crate::fs::read_limited(Path::new(file), 1 << 16)?;
+        Ok(IdMap::parse(&String::from_utf8_lossy(&bytes))
+            .to_identity()
+            .into())
+    };
+    let (uids, gids) = (map("/proc/self/uid_map")?, map("/proc/self/gid_map")?);
+    let mapper = start_mapper("write-maps", &uids, &gids)?;
+    unshare(UnshareFlags::NEWUSER).map_err(user_namespace_refused)?;
+    finish_mapping(mapper)
+}
+
+/// `PID UID-MAP GID-MAP`: waits for the word and writes the maps of that process.
+pub(super) fn write_maps_stage(arguments: &[OsString]) -> u8 {
+    let [pid, uids, gids] = arguments else {
+        return STAGE_FAILED;
+    };
+    die_with_parent();
+    let mut go = [0; 2];
+    if std::io::stdin().read_exact(&mut go).is_err() {
+        return STAGE_FAILED;
+    }
+    for (file, map) in [("uid_map", uids), ("gid_map", gids)] {
+        let path = Path::new("/proc").join(pid).join(file);
+        if let Err(error) = std::fs::write(&path, map.as_encoded_bytes()) {
+            let reason = crate::fs::reason(&error);
+            let _ = writeln!(
+                std::io::stderr(),
+                "cannot write `{}`: {reason}",
+                path.display()
+            );
+            return STAGE_FAILED;
+        }
+    }
+    0
 }
 
 /// This program's file, bound onto itself read-only in this mount namespace. Pid 1 is run from there: through
@@ -331,17 +484,8 @@ fn pass_on(
     }
 }
 
-pub(super) fn read_spec(path: &Path) -> Result<Spec, Error> {
-    let bytes = crate::fs::read_limited(path, 1 << 30)?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::Setup {
-        step: "read the specification of the step".to_owned(),
-        reason: error.to_string(),
-        hint: None,
-    })
-}
-
 /// Leaves an error where the parent looks for it.
-fn report(spec: &Path, error: Error) {
+fn report(spec: &Spec, error: Error) {
     let error = match error {
         Error::Setup { step, reason, hint } => super::StatusError::Setup { step, reason, hint },
         other => super::StatusError::Setup {
@@ -352,11 +496,10 @@ fn report(spec: &Path, error: Error) {
     };
     let status = super::Status {
         error: Some(error),
-        stubs: Vec::new(),
+        ..super::Status::default()
     };
-    let path: Option<PathBuf> = read_spec(spec).ok().map(|spec| spec.status);
-    if let (Some(path), Ok(text)) = (path, serde_json::to_vec(&status)) {
-        let _ = std::fs::write(path, text);
+    if let Ok(text) = serde_json::to_vec(&status) {
+        let _ = std::fs::write(spec.status(), text);
     }
 }
 

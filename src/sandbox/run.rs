@@ -7,7 +7,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::{BindFile, Error, OnSignal, Process, Rootfs, STAGE_ARGUMENT, Spec, Status, Upload};
+use super::{
+    Bind, Error, Network, OnSignal, Process, RootFilesystem, Rung, STAGE_ARGUMENT, Secret, Spec,
+    Status, Upload,
+};
 use crate::event::{Event, Observer, printable};
 use crate::fs::{Context, create_dir_all};
 
@@ -23,10 +26,14 @@ const TAIL_LINES: usize = 40;
 pub struct Sandbox {
     /// This program, which is re-executed as the stages.
     pub program: PathBuf,
-    /// A directory for this run alone, on a file system that overlay can use.
+    /// A directory for this run alone; with overlay, on a file system that can hold its upper directory.
     pub directory: PathBuf,
-    /// The layers, topmost first.
-    pub lowers: Vec<PathBuf>,
+    /// How high the walls are.
+    pub rung: Rung,
+    /// What the process sees as `/`.
+    pub root: RootFilesystem,
+    /// Owners of the builder's files, where the disk does not have them: a file of `UID GID PATH\0`….
+    pub owners: Option<PathBuf>,
 }
 
 /// What a process gets beside its arguments.
@@ -34,8 +41,12 @@ pub struct Sandbox {
 pub struct Input {
     /// What to put into the root file system before.
     pub uploads: Vec<Upload>,
-    /// Files to show.
-    pub files: Vec<BindFile>,
+    /// Files and directories to show.
+    pub binds: Vec<Bind>,
+    /// Files in memory.
+    pub secrets: Vec<Secret>,
+    /// Its network.
+    pub network: Network,
 }
 
 /// How a process ended.
@@ -45,8 +56,8 @@ pub struct Exit {
     pub status: u8,
     /// The last lines it printed, when they were captured.
     pub tail: Vec<String>,
-    /// Paths that exist only because something was mounted on them.
-    pub stubs: Vec<Vec<u8>>,
+    /// Paths that are there only because of the sandbox, relative to the root.
+    pub scaffolding: Vec<Vec<u8>>,
 }
 
 impl Sandbox {
@@ -68,14 +79,22 @@ impl Sandbox {
         observer: &dyn Observer,
     ) -> Result<Exit, Error> {
         let spec = self.spec(process, input, OnSignal::Kill)?;
-        let mut command = self.stage(&spec)?;
-        command
-            .stdin(Stdio::null())
+        let mut child = Command::new(&self.program)
+            .args([STAGE_ARGUMENT, "stage", "-"])
+            .env_clear()
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().context("execute", &self.program)?;
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("execute", &self.program)?;
+        // Secrets are in it: it goes through a pipe and never to a disk.
+        let bytes = serialised(&spec)?;
+        if let Some(mut input) = child.stdin.take() {
+            // A stage that ends early says why by its status.
+            let _ = std::io::Write::write_all(&mut input, &bytes);
+        }
         let (status, tail) = watch(&mut child, name, observer)?;
-        self.conclude(&spec, status, tail)
+        self.conclude(&spec, status, tail, observer)
     }
 
     /// Runs a process with this process's own streams, as `docker run` does. `forward` hands over signals to pass on,
@@ -88,9 +107,10 @@ impl Sandbox {
         process: &Process,
         input: Input,
         forward: &mpsc::Receiver<i32>,
+        observer: &dyn Observer,
     ) -> Result<Exit, Error> {
         let spec = self.spec(process, input, OnSignal::Forward)?;
-        let mut command = self.stage(&spec)?;
+        let mut command = self.stage_from_file(&spec)?;
         let mut child = command.spawn().context("execute", &self.program)?;
         let status = loop {
             if let Some(status) = child.try_wait().context("wait for", &self.program)? {
@@ -100,41 +120,35 @@ impl Sandbox {
                 signal(&child, number);
             }
         };
-        self.conclude(&spec, status, Vec::new())
+        self.conclude(&spec, status, Vec::new(), observer)
     }
 
     fn spec(&self, process: &Process, input: Input, on_signal: OnSignal) -> Result<Spec, Error> {
-        let directory = |name: &str| -> Result<PathBuf, Error> {
-            let path = self.directory.join(name);
-            create_dir_all(&path)?;
-            Ok(path)
-        };
-        let rootfs = Rootfs {
-            lowers: self.lowers.clone(),
-            upper: directory("upper")?,
-            work: directory("work")?,
-            mountpoint: directory("root")?,
-        };
+        for name in ["upper", "work", "root"] {
+            create_dir_all(&self.directory.join(name))?;
+        }
         // The upper directory is what the process sees as `/`.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&rootfs.upper, mode).context("set the mode of", &rootfs.upper)?;
+        let upper = self.upper();
+        std::fs::set_permissions(&upper, mode).context("set the mode of", &upper)?;
         Ok(Spec {
-            rootfs,
+            rung: self.rung,
+            root: self.root.clone(),
+            directory: self.directory.clone(),
             process: process.clone(),
             uploads: input.uploads,
-            files: input.files,
+            binds: input.binds,
+            secrets: input.secrets,
+            network: input.network,
             on_signal,
-            status: self.directory.join("status.json"),
+            owners: self.owners.clone(),
         })
     }
 
-    fn stage(&self, spec: &Spec) -> Result<Command, Error> {
+    /// The stage of a process that needs its standard input: its specification is in a file.
+    fn stage_from_file(&self, spec: &Spec) -> Result<Command, Error> {
         let path = self.directory.join("spec.json");
-        let bytes = serde_json::to_vec(spec).map_err(|error| Error::Setup {
-            step: "describe the step".to_owned(),
-            reason: error.to_string(),
-            hint: Some("keep the store where the path is UTF-8: `--store DIR`".to_owned()),
-        })?;
+        let bytes = serialised(spec)?;
         // The environment may hold secrets.
         let mut options = std::fs::OpenOptions::new();
         std::os::unix::fs::OpenOptionsExt::mode(
@@ -154,23 +168,36 @@ impl Sandbox {
         Ok(command)
     }
 
-    fn conclude(&self, spec: &Spec, status: ExitStatus, tail: Vec<String>) -> Result<Exit, Error> {
-        let said = crate::fs::read_limited(&spec.status, 64 << 20).ok();
+    fn conclude(
+        &self,
+        spec: &Spec,
+        status: ExitStatus,
+        tail: Vec<String>,
+        observer: &dyn Observer,
+    ) -> Result<Exit, Error> {
+        let said = crate::fs::read_limited(&spec.status(), 64 << 20).ok();
         let said: Option<Status> = said.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         match said {
             Some(Status {
                 error: Some(error), ..
             }) => Err(error.into()),
-            Some(Status { stubs, .. }) => Ok(Exit {
-                status: exit_status(status),
-                tail,
-                stubs,
-            }),
+            Some(Status {
+                scaffolding, notes, ..
+            }) => {
+                for text in notes {
+                    observer.observe(Event::Note { text });
+                }
+                Ok(Exit {
+                    status: exit_status(status),
+                    tail,
+                    scaffolding,
+                })
+            }
             // A signal that was passed on before pid 1 could take it has ended the stage.
             None if status.signal().is_some() => Ok(Exit {
                 status: exit_status(status),
                 tail,
-                stubs: Vec::new(),
+                scaffolding: Vec::new(),
             }),
             None => Err(Error::Setup {
                 step: "start the sandbox".to_owned(),
@@ -179,6 +206,14 @@ impl Sandbox {
             }),
         }
     }
+}
+
+fn serialised(spec: &Spec) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(spec).map_err(|error| Error::Setup {
+        step: "describe the step".to_owned(),
+        reason: error.to_string(),
+        hint: Some("keep the store where the path is UTF-8: `--store DIR`".to_owned()),
+    })
 }
 
 /// A shell's view of an exit status.
