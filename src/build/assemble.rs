@@ -72,6 +72,7 @@ impl Loan {
                 source,
                 target: CERTIFICATES.to_owned(),
                 access: Access::ReadOnly,
+                is_per_user: false,
             });
         }
         for (source, target) in &self.resolution {
@@ -83,6 +84,7 @@ impl Loan {
                 source: copy,
                 target: (*target).to_owned(),
                 access: Access::ReadOnly,
+                is_per_user: false,
             });
         }
         variables.append(&mut process.environment);

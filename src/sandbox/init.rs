@@ -105,7 +105,7 @@ fn enter_namespaces(spec: &Spec, status: &mut Status) -> Result<Identity, Status
     let owner = Owner::new(&identity, spec.rung);
     root.mount_secrets(&spec.secrets, |file| owner.give_open(file))?;
     for wanted in &spec.binds {
-        root.bind(wanted)?;
+        root.bind(&uploads::for_user(wanted, &identity, owner)?)?;
     }
     status.scaffolding = std::mem::take(&mut root.stubs);
     mounts::pivot(&root)?;
@@ -138,7 +138,7 @@ fn enter_chroot(spec: &Spec, status: &mut Status) -> Result<Identity, StatusErro
     let root = Root::open(tree)?;
     let identity = furnish(&root, spec)?;
     let owner = Owner::new(&identity, spec.rung);
-    uploads::copy_binds(&root, &spec.binds, &mut status.scaffolding)?;
+    uploads::copy_binds(&root, &spec.binds, owner, &mut status.scaffolding)?;
     uploads::copy_secrets(&root, &spec.secrets, owner, &mut status.scaffolding)?;
     if !uploads::make_devices(&root)? {
         status.notes.push(
@@ -165,6 +165,7 @@ fn settle_in_place(spec: &Spec, status: &mut Status) -> Result<Identity, StatusE
     let root = Root::open(Path::new("/"))?;
     let identity = furnish(&root, spec)?;
     let owner = Owner::new(&identity, spec.rung);
+    uploads::copy_binds(&root, &spec.binds, owner, &mut status.scaffolding)?;
     uploads::copy_secrets(&root, &spec.secrets, owner, &mut status.scaffolding)?;
     let top: OwnedFd = root
         .directory_at(Path::new("/"))

@@ -16,6 +16,7 @@
 //! namespace the stage ends everything itself. So nothing outlives overcoat. This module knows nothing of images,
 //! labels or scripts.
 
+mod cgroup;
 mod command;
 mod confine;
 mod identity;
@@ -29,6 +30,7 @@ mod privileges;
 mod run;
 mod uploads;
 
+pub use cgroup::{ControlGroup, Limits};
 pub use identity::{IdMap, SubordinateIds};
 pub use ladder::Rung;
 pub use namespaces::{UserNamespace, enter_user_namespace};
@@ -78,9 +80,24 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// The step took longer than it may.
+    #[error("the step did not end within {}", spoken(*limit))]
+    TimedOut {
+        /// How long it may take.
+        limit: std::time::Duration,
+    },
     /// The person asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// `90 s`, `15 min`: what a person would say.
+fn spoken(duration: std::time::Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} min", seconds / 60),
+        0 => format!("{} ms", duration.as_millis()),
+        seconds => format!("{seconds} s"),
+    }
 }
 
 impl Error {
@@ -173,8 +190,10 @@ pub struct Bind {
     pub source: PathBuf,
     /// Path within the root file system, absolute; made when it is not there.
     pub target: String,
-    /// Whether the process may write to it.
+    /// What the process may do with it.
     pub access: Access,
+    /// Whether each user of the image has a directory of its own in `source`: made when needed, and given to that user.
+    pub is_per_user: bool,
 }
 
 /// What a process may do with a [`Bind`].

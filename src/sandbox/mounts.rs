@@ -304,6 +304,7 @@ impl Root {
             source,
             target,
             access,
+            ..
         } = wanted;
         let want = if source.is_dir() {
             Want::Directory

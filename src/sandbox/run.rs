@@ -5,11 +5,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
-    Bind, Error, Network, OnSignal, Process, RootFilesystem, Rung, STAGE_ARGUMENT, Secret, Spec,
-    Status, Upload,
+    Bind, ControlGroup, Error, Limits, Network, OnSignal, Process, RootFilesystem, Rung,
+    STAGE_ARGUMENT, Secret, Spec, Status, Upload,
 };
 use crate::event::{Event, Observer, printable};
 use crate::fs::{Context, create_dir_all};
@@ -47,6 +47,10 @@ pub struct Input {
     pub secrets: Vec<Secret>,
     /// Its network.
     pub network: Network,
+    /// What it may use of this machine; for steps.
+    pub limits: Limits,
+    /// How long it may take; for steps.
+    pub timeout: Option<Duration>,
 }
 
 /// How a process ended.
@@ -56,6 +60,8 @@ pub struct Exit {
     pub status: u8,
     /// The last lines it printed, when they were captured.
     pub tail: Vec<String>,
+    /// True when the kernel killed a process of it because its memory ran out.
+    pub ran_out_of_memory: bool,
     /// Paths that are there only because of the sandbox, relative to the root.
     pub scaffolding: Vec<Vec<u8>>,
 }
@@ -78,7 +84,9 @@ impl Sandbox {
         input: Input,
         observer: &dyn Observer,
     ) -> Result<Exit, Error> {
+        let (limits, timeout) = (input.limits, input.timeout);
         let spec = self.spec(process, input, OnSignal::Kill)?;
+        let group = self.control_group(&limits, observer);
         let mut child = Command::new(&self.program)
             .args([STAGE_ARGUMENT, "stage", "-"])
             .env_clear()
@@ -87,14 +95,42 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .context("execute", &self.program)?;
+        // It waits for its specification, so nothing of it runs before it is in its group.
+        if let Some(Err(error)) = group.as_ref().map(|group| group.add(child.id())) {
+            unlimited(&crate::fs::reason(&error), observer);
+        }
         // Secrets are in it: it goes through a pipe and never to a disk.
         let bytes = serialised(&spec)?;
         if let Some(mut input) = child.stdin.take() {
             // A stage that ends early says why by its status.
             let _ = std::io::Write::write_all(&mut input, &bytes);
         }
-        let (status, tail) = watch(&mut child, name, observer)?;
-        self.conclude(&spec, status, tail, observer)
+        let (status, tail) = watch(&mut child, name, timeout, observer)?;
+        let mut exit = self.conclude(&spec, status, tail, observer)?;
+        exit.ran_out_of_memory = group.is_some_and(|group| group.has_run_out_of_memory());
+        Ok(exit)
+    }
+
+    /// A control group for the limits, if there are any and this machine lets us.
+    fn control_group(&self, limits: &Limits, observer: &dyn Observer) -> Option<ControlGroup> {
+        if limits.is_empty() {
+            return None;
+        }
+        // The directory has the random name of a workspace.
+        let parts = self
+            .directory
+            .iter()
+            .rev()
+            .take(2)
+            .map(|part| part.to_string_lossy());
+        let name = format!("overcoat-{}", parts.collect::<Vec<_>>().join("-"));
+        match ControlGroup::create(limits, &name) {
+            Ok(group) => Some(group),
+            Err(reason) => {
+                unlimited(&reason, observer);
+                None
+            }
+        }
     }
 
     /// Runs a process with this process's own streams, as `docker run` does. `forward` hands over signals to pass on,
@@ -190,6 +226,7 @@ impl Sandbox {
                 Ok(Exit {
                     status: exit_status(status),
                     tail,
+                    ran_out_of_memory: false,
                     scaffolding,
                 })
             }
@@ -197,6 +234,7 @@ impl Sandbox {
             None if status.signal().is_some() => Ok(Exit {
                 status: exit_status(status),
                 tail,
+                ran_out_of_memory: false,
                 scaffolding: Vec::new(),
             }),
             None => Err(Error::Setup {
@@ -206,6 +244,17 @@ impl Sandbox {
             }),
         }
     }
+}
+
+fn unlimited(reason: &str, observer: &dyn Observer) {
+    observer.observe(Event::Warning {
+        text: format!("the step runs without the limits that were asked for: {reason}"),
+        hint: Some(
+            "limits need a delegated control group: start overcoat with `systemd-run --user --scope -p Delegate=yes`, \
+             or as root"
+                .to_owned(),
+        ),
+    });
 }
 
 fn serialised(spec: &Spec) -> Result<Vec<u8>, Error> {
@@ -236,8 +285,10 @@ fn signal(child: &Child, number: i32) {
 fn watch(
     child: &mut Child,
     name: &str,
+    timeout: Option<Duration>,
     observer: &dyn Observer,
 ) -> Result<(ExitStatus, Vec<String>), Error> {
+    let start = Instant::now();
     let (lines, received) = mpsc::sync_channel::<String>(1024);
     let streams: [Option<Box<dyn Read + Send>>; 2] = [
         child
@@ -259,11 +310,12 @@ fn watch(
         }
         drop(lines);
         loop {
-            if observer.is_cancelled() {
+            let overdue = timeout.filter(|limit| start.elapsed() > *limit);
+            if observer.is_cancelled() || overdue.is_some() {
                 // The stage kills pid 1, and with it everything, before it ends itself.
                 signal(child, rustix::process::Signal::TERM.as_raw());
                 let _ = child.wait();
-                return Err(Error::Interrupted);
+                return Err(overdue.map_or(Error::Interrupted, |limit| Error::TimedOut { limit }));
             }
             match received.recv_timeout(POLL) {
                 Ok(line) => {

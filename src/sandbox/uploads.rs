@@ -121,15 +121,58 @@ fn copy_file(
     Ok(rfs::futimens(&to, times)?)
 }
 
+/// What a user of the image is shown of `wanted`: where each has a directory of its own, that one, made when needed.
+pub(super) fn for_user(
+    wanted: &Bind,
+    identity: &Identity,
+    owner: Owner,
+) -> Result<Bind, StatusError> {
+    if !wanted.is_per_user {
+        return Ok(wanted.clone());
+    }
+    let source = wanted.source.join(identity.uid.to_string());
+    let failed = |errno| refused(format!("make the directory `{}`", source.display()), errno);
+    match rfs::mkdir(&source, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(failed(errno)),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rfs::open(&source, flags, Mode::empty())
+        .and_then(|directory| owner.give_open(directory.as_fd()))
+        .map_err(failed)?;
+    Ok(Bind {
+        source,
+        is_per_user: false,
+        ..wanted.clone()
+    })
+}
+
 /// Copies what would be mounted where mounts are possible. `scaffolding` receives the paths, which are no part of what
 /// the step changes.
 pub(super) fn copy_binds(
     root: &Root,
     binds: &[Bind],
+    owner: Owner,
     scaffolding: &mut Vec<Vec<u8>>,
 ) -> Result<(), StatusError> {
     for wanted in binds {
         let Bind { source, target, .. } = wanted;
+        if wanted.is_per_user {
+            // A cache: without it the step does more work and makes the same.
+            let failed = |errno| refused(format!("make the directory `{target}`"), errno);
+            let directory = root
+                .directory_remembering(Path::new(target), scaffolding)
+                .map_err(failed)?;
+            // What opens a path only cannot change its owner.
+            let path = root.path_within(directory.as_fd()).map_err(failed)?;
+            let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name());
+            let parent = root.directory_at(parent).map_err(failed)?;
+            owner
+                .give(parent.as_fd(), name.unwrap_or_default())
+                .map_err(failed)?;
+            scaffolding.push(path.into_os_string().into_encoded_bytes());
+            continue;
+        }
         if source.is_dir() {
             return Err(StatusError::Setup {
                 step: format!("show `{}` as `{target}`", source.display()),

@@ -1,0 +1,213 @@
+//! Flags about the steps of a build: how they are kept apart, and what they get.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::diagnostic::Diagnostic;
+use super::exit::Code;
+use crate::build::inputs::{SecretInput, StepInputs, Volume, inner_path};
+use crate::sandbox::{Limits, Network};
+
+/// More than this is no secret but data; a volume is for that.
+const LARGEST_SECRET: u64 = 4 << 20;
+
+/// What a step gets beside its source.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct StepArgs {
+    /// Show a secret to the scripts as the file `/run/secrets/NAME`; may be repeated
+    ///
+    /// `id=NAME,src=FILE` takes a file, `id=NAME,env=VAR` a variable of this shell. The file is in memory, belongs to the
+    /// scripts' user, and is never in a layer, in the image's history or in a log: lines that show it are masked.
+    #[arg(long = "secret", value_name = "id=NAME,src=FILE|env=VAR")]
+    secrets: Vec<String>,
+
+    /// Show a directory or file of this machine to the scripts; may be repeated
+    #[arg(long = "volume", value_name = "HOST:PATH[:ro]")]
+    volumes: Vec<Volume>,
+
+    /// Keep the directory PATH of the scripts between builds, and out of the image; may be repeated
+    ///
+    /// pip's cache is kept without being asked for.
+    #[arg(long = "cache-mount", value_name = "PATH", value_parser = inner_path)]
+    cache_mounts: Vec<String>,
+
+    /// Let the scripts use this shell's SSH agent (`SSH_AUTH_SOCK`)
+    #[arg(long)]
+    ssh: bool,
+
+    /// The network of the scripts
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "host")]
+    network: NetworkArg,
+
+    /// End the scripts when they use more memory: bytes, or with `k`, `m`, `g`
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+
+    /// Give the scripts so many processors, such as `1.5`
+    #[arg(long, value_name = "N", value_parser = processors)]
+    cpus: Option<f64>,
+
+    /// End the build when `assemble` takes longer: seconds, or `10m`, `1h 30m`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    assemble_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum NetworkArg {
+    /// This machine's.
+    #[default]
+    Host,
+    /// A loopback interface and nothing else.
+    None,
+}
+
+impl StepArgs {
+    /// Reads what the flags name.
+    ///
+    /// # Errors
+    /// A message for each thing that is not there.
+    pub(super) fn read(&self) -> Result<StepInputs, Diagnostic> {
+        let secrets = self.secrets.iter().map(|text| secret(text)).collect::<Result<_, _>>()?;
+        let volumes = self.volumes.iter().map(volume).collect::<Result<_, _>>()?;
+        let agent = match self.ssh {
+            false => None,
+            true => Some(agent()?),
+        };
+        Ok(StepInputs {
+            secrets,
+            volumes,
+            cache_mounts: self.cache_mounts.clone(),
+            agent,
+            network: match self.network {
+                NetworkArg::Host => Network::Host,
+                NetworkArg::None => Network::None,
+            },
+            limits: Limits {
+                memory: self.memory,
+                cpus: self.cpus,
+            },
+            timeout: self.assemble_timeout,
+        })
+    }
+}
+
+fn secret(text: &str) -> Result<SecretInput, Diagnostic> {
+    let usage = |reason: String| {
+        Diagnostic::new(Code::Usage, format!("`--secret {text}`: {reason}"))
+            .hint("write `--secret id=NAME,src=FILE` or `--secret id=NAME,env=VAR`")
+    };
+    let (mut id, mut file, mut variable) = (None, None, None);
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("id", value)) => id = Some(value.to_owned()),
+            Some(("src" | "source", value)) => file = Some(PathBuf::from(value)),
+            Some(("env", value)) => variable = Some(value.to_owned()),
+            _ => return Err(usage(format!("`{part}` is not understood"))),
+        }
+    }
+    let id = id.ok_or_else(|| usage("it has no `id`".to_owned()))?;
+    if !SecretInput::is_id(&id) {
+        return Err(usage(format!(
+            "`{id}` is no name for a file: letters, digits, `.`, `_` and `-`, not starting with a dot"
+        )));
+    }
+    let content = match (file, variable) {
+        (Some(file), None) => crate::fs::read_limited(&file, LARGEST_SECRET).map_err(|error| {
+            Diagnostic::new(Code::Usage, format!("cannot read the secret `{id}`: {error}"))
+        })?,
+        (None, Some(name)) => std::env::var_os(&name)
+            .map(std::os::unix::ffi::OsStringExt::into_vec)
+            .ok_or_else(|| {
+                Diagnostic::new(
+                    Code::Usage,
+                    format!("cannot read the secret `{id}`: the variable `{name}` is not set"),
+                )
+            })?,
+        _ => return Err(usage("it needs either `src=FILE` or `env=VAR`".to_owned())),
+    };
+    Ok(SecretInput { id, content })
+}
+
+fn volume(volume: &Volume) -> Result<Volume, Diagnostic> {
+    let source = std::fs::canonicalize(&volume.source).map_err(|error| {
+        let path = volume.source.clone();
+        Diagnostic::new(
+            Code::Usage,
+            crate::fs::Error::new("use the volume", path, error),
+        )
+    })?;
+    Ok(Volume {
+        source,
+        ..volume.clone()
+    })
+}
+
+fn agent() -> Result<PathBuf, Diagnostic> {
+    std::env::var_os("SSH_AUTH_SOCK")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .ok_or_else(|| {
+            Diagnostic::new(Code::Usage, "`--ssh` needs an SSH agent, and SSH_AUTH_SOCK is not set")
+                .hint("start one: `eval $(ssh-agent) && ssh-add`")
+        })
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match &lower[digits.len()..] {
+        "" | "b" => 1,
+        "k" | "kb" | "ki" | "kib" => 1 << 10,
+        "m" | "mb" | "mi" | "mib" => 1 << 20,
+        "g" | "gb" | "gi" | "gib" => 1 << 30,
+        unit => return Err(format!("`{unit}` is no unit: use k, m or g")),
+    };
+    let number: f64 = digits.parse().map_err(|_| format!("`{text}` is no size"))?;
+    let bytes = number * factor as f64;
+    if !bytes.is_finite() || bytes < (4 << 20) as f64 {
+        return Err("a step needs 4m at least".to_owned());
+    }
+    Ok(bytes as u64)
+}
+
+fn processors(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("expected a number above 0, such as 1.5".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if duration.is_zero() {
+        return Err("a step needs some time".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_read() {
+        assert_eq!(size("512m"), Ok(512 << 20));
+        assert_eq!(size("1.5G"), Ok(3 << 29));
+        assert_eq!(size("8388608"), Ok(8 << 20));
+        for wrong in ["", "m", "12x", "1k", "-1g", "nan"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        for wrong in ["", "0", "0s", "soon", "-1"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(processors("0").is_err() && processors("x").is_err());
+        assert_eq!(processors("1.5"), Ok(1.5));
+    }
+}
