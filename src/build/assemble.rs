@@ -1,17 +1,22 @@
 //! Layers by running `assemble` in the sandbox.
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::agent::Proxy;
+use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, StepInputs};
 use super::plan::{HOOKS, last_wins};
-use super::{Error, Tools, commit};
+use super::step_output::StepOutput;
+use super::{Error, ScriptFailure, Tools, commit};
 use crate::builder_image::Script;
-use crate::event::{Observer, stage};
+use crate::event::{Event, Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
 use crate::layer::{EntryPath, change};
 use crate::sandbox::{
-    Access, Bind, IdMap, Input, Process, RootFilesystem, Rung, Sandbox, Upload, UploadContent,
+    self, Access, Bind, IdMap, Input, Process, RootFilesystem, Sandbox, Secret, Upload,
+    UploadContent,
 };
 use crate::source::{SourceKind, SourceTree};
 use crate::store::unpack_layers;
@@ -100,6 +105,9 @@ pub(super) struct Step<'a> {
     pub hooks: &'a [Script],
     pub application_directory: &'a EntryPath,
     pub epoch: i64,
+    pub inputs: &'a StepInputs,
+    /// The image's name: its log is called so.
+    pub name: &'a str,
 }
 
 /// Runs `assemble` over the builder's layers and makes layers of what it changed.
@@ -111,6 +119,9 @@ pub(super) fn layers(
     observer: &dyn Observer,
 ) -> Result<Vec<NewLayer>, Error> {
     let store = tools.store;
+    let confinement = tools.confinement.ok_or(Error::NothingMayRun)?;
+    let directory = store.workspace()?.join("assemble");
+    crate::fs::create_dir_all(&directory)?;
     let unpacking = stage(observer, "unpack builder image", builder.digest().short());
     let owners = IdMap::of_this_process()?.key();
     let lowers = stacked(unpack_layers(
@@ -122,44 +133,160 @@ pub(super) fn layers(
     )?);
     unpacking.finish(format!("{} layers", lowers.len()));
 
-    let directory = store.workspace()?.join("assemble");
-    crate::fs::create_dir_all(&directory)?;
     let sandbox = Sandbox {
         program: tools.program.clone(),
         directory,
-        rung: Rung::Root,
+        rung: confinement.rung,
         root: RootFilesystem::Overlay {
             lowers: lowers.clone(),
         },
         owners: None,
     };
-    let mut process = step.process.clone();
-    let files = tools.loan.lend(&sandbox.directory, &mut process)?;
-    make_repeatable(&mut process, step.epoch);
-    let input = Input {
-        uploads: uploads(step, source),
-        binds: files,
-        ..Input::default()
-    };
-    let running = stage(observer, "assemble", process.arguments.join(" "));
-    let exit = sandbox.run_step("assemble", &process, input, observer)?;
-    if exit.status != 0 {
-        return Err(Error::Script {
-            script: "assemble",
-            status: exit.status,
-            tail: exit.tail,
-        });
-    }
-    running.finish("");
+    let scaffolding = run(step, source, &sandbox, tools, &owners, observer)?;
 
     let writing = stage(observer, "write layers", "");
     let mut changes = change::from_overlay_upper(&sandbox.upper(), &lowers, observer)?;
-    changes.retain(|change| !is_scaffolding(change, &changes_below(&exit.scaffolding), step));
+    changes.retain(|change| !scaffolding.covers(change));
     let layers = commit::layers(changes, &sandbox.upper(), step, tools, observer)?;
     writing.finish(commit::describe(&layers));
     // Now, not when the store is closed: a later step may need the room.
     crate::fs::remove_tree(&sandbox.directory)?;
     Ok(layers)
+}
+
+/// Runs the script; what is in the root file system because of us.
+fn run(
+    step: &Step<'_>,
+    source: &SourceTree,
+    sandbox: &Sandbox,
+    tools: &Tools<'_>,
+    owners: &str,
+    observer: &dyn Observer,
+) -> Result<Scaffolding, Error> {
+    let inputs = step.inputs;
+    let mut process = step.process.clone();
+    let mut binds = tools.loan.lend(&sandbox.directory, &mut process)?;
+    let has_caches = sandbox.rung.has_mounts();
+    let is_told = process
+        .environment
+        .iter()
+        .any(|(name, _)| name == "PIP_CACHE_DIR");
+    if is_told {
+        // The image or the person has a place for it.
+    } else if has_caches {
+        process
+            .environment
+            .push(("PIP_CACHE_DIR".to_owned(), PIP_CACHE.to_owned()));
+    } else {
+        process
+            .environment
+            .push(("PIP_NO_CACHE_DIR".to_owned(), "1".to_owned()));
+        if !inputs.cache_mounts.is_empty() {
+            observer.observe(Event::Note {
+                text:
+                    "cache mounts begin empty and are not kept: this needs mounts of the step's own"
+                        .to_owned(),
+            });
+        }
+    }
+    let pip = (has_caches && !is_told).then(|| PIP_CACHE.to_owned());
+    let caches: Vec<String> = pip
+        .into_iter()
+        .chain(inputs.cache_mounts.iter().cloned())
+        .collect();
+    for target in &caches {
+        let source = cache_directory(
+            &tools.store.root().join("cache/mounts").join(owners),
+            target,
+        );
+        crate::fs::create_private_dir(&tools.store.root().join("cache"))?;
+        crate::fs::create_dir_all(&source)?;
+        binds.push(Bind {
+            source,
+            target: target.clone(),
+            access: Access::ReadWrite,
+            is_per_user: true,
+        });
+    }
+    binds.extend(inputs.volumes.iter().map(|volume| Bind {
+        source: volume.source.clone(),
+        target: volume.target.clone(),
+        access: volume.access,
+        is_per_user: false,
+    }));
+    let agent = inputs
+        .agent
+        .as_deref()
+        .map(|agent| Proxy::start(agent, &sandbox.directory))
+        .transpose()?;
+    if let Some(agent) = &agent {
+        process
+            .environment
+            .push(("SSH_AUTH_SOCK".to_owned(), AGENT_SOCKET.to_owned()));
+        binds.push(Bind {
+            source: agent.socket().to_owned(),
+            target: AGENT_SOCKET.to_owned(),
+            access: Access::ReadOnly,
+            is_per_user: false,
+        });
+    }
+    make_repeatable(&mut process, step.epoch);
+    let secrets = inputs.secrets.iter().map(|secret| Secret {
+        target: secret.target(),
+        content: secret.content.clone(),
+    });
+    let input = Input {
+        uploads: uploads(step, source),
+        binds,
+        secrets: secrets.collect(),
+        network: inputs.network,
+        limits: inputs.limits,
+        timeout: inputs.timeout,
+    };
+    let output = StepOutput::new(
+        observer,
+        Redaction::new(&inputs.secrets),
+        &tools.store.root().join("logs"),
+        step.name,
+    )?;
+    let running = stage(observer, "assemble", process.arguments.join(" "));
+    let ended = sandbox.run_step("assemble", &process, input, &output);
+    let failed = |how, tail: Vec<String>, output: StepOutput<'_>| Error::Script {
+        script: "assemble",
+        how,
+        tail: output.hide(tail),
+        log: output.finish(),
+    };
+    let exit = match ended {
+        Err(error @ sandbox::Error::TimedOut { .. }) => {
+            let how = ScriptFailure::Time(error.to_string().replacen("the step ", "", 1));
+            return Err(failed(how, Vec::new(), output));
+        }
+        other => other?,
+    };
+    match (exit.status, inputs.limits.memory) {
+        (0, _) => {}
+        (_, Some(limit)) if exit.ran_out_of_memory => {
+            return Err(failed(ScriptFailure::Memory(limit), exit.tail, output));
+        }
+        (status, _) => return Err(failed(ScriptFailure::Status(status), exit.tail, output)),
+    }
+    output.finish();
+    running.finish("");
+    Ok(Scaffolding::new(&exit.scaffolding, &caches, step))
+}
+
+/// Where the cache for `target` is kept: its name is the path, in letters that a file name can have.
+fn cache_directory(caches: &Path, target: &str) -> PathBuf {
+    let name = target
+        .trim_start_matches('/')
+        .replace('%', "%25")
+        .replace('/', "%2F");
+    // A path may be longer than a file name.
+    match name.len() {
+        0..=200 => caches.join(name),
+        _ => caches.join(crate::digest::Digest::of(name.as_bytes()).hex()),
+    }
 }
 
 /// Layers as overlay wants them: topmost first, each once (it refuses one directory twice; the upper mention of
@@ -181,7 +308,6 @@ fn make_repeatable(process: &mut Process, epoch: i64) {
         ("SOURCE_DATE_EPOCH", epoch.to_string()),
         ("PYTHONHASHSEED", "0".to_owned()),
         ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
-        ("PIP_NO_CACHE_DIR", "1".to_owned()),
         ("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned()),
         ("PIP_ROOT_USER_ACTION", "ignore".to_owned()),
         ("PIP_PROGRESS_BAR", "off".to_owned()),
@@ -245,25 +371,40 @@ fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
     uploads
 }
 
-fn changes_below(stubs: &[Vec<u8>]) -> Vec<EntryPath> {
-    stubs
-        .iter()
-        .filter_map(|path| EntryPath::parse(path).ok())
-        .collect()
+/// What is there because of us and is no change of the step's: mount points, copies of what could not be mounted, and
+/// directories that received the source and are left empty.
+struct Scaffolding {
+    paths: BTreeSet<EntryPath>,
+    /// With all that is below them.
+    trees: Vec<EntryPath>,
+    received: Vec<EntryPath>,
 }
 
-/// True for what is there because of us: mount points, and directories that received the source and are left empty.
-fn is_scaffolding(change: &change::Change, stubs: &[EntryPath], step: &Step<'_>) -> bool {
-    let path = change.path();
-    let is_kernel_s = [&b"dev"[..], b"proc", b"sys"]
-        .into_iter()
-        .filter_map(|name| EntryPath::parse(name).ok())
-        .any(|directory| path.is_within(&directory));
-    let received = ["src", "scripts"].map(|name| format!("{}/{name}", step.destination));
-    let is_received = received
-        .iter()
-        .any(|name| name.trim_start_matches('/').as_bytes() == path.as_bytes());
-    // Written back as the parent of something, if there is something.
-    let is_bare_directory = matches!(change, change::Change::Present { entry, .. } if entry.kind == crate::layer::Kind::Directory);
-    is_kernel_s || stubs.contains(path) || (is_received && is_bare_directory)
+impl Scaffolding {
+    fn new(paths: &[Vec<u8>], caches: &[String], step: &Step<'_>) -> Self {
+        let parse = |path: &[u8]| EntryPath::parse(path).ok();
+        let kernel_s = ["dev", "proc", "sys", "run/secrets", "run/overcoat"];
+        let received = ["src", "scripts"].map(|name| format!("{}/{name}", step.destination));
+        Self {
+            paths: paths.iter().filter_map(|path| parse(path)).collect(),
+            trees: kernel_s
+                .into_iter()
+                .chain(caches.iter().map(String::as_str))
+                .filter_map(|path| parse(path.as_bytes()))
+                .collect(),
+            received: received
+                .iter()
+                .filter_map(|path| parse(path.as_bytes()))
+                .collect(),
+        }
+    }
+
+    fn covers(&self, change: &change::Change) -> bool {
+        let path = change.path();
+        // Written back as the parent of something, if there is something.
+        let is_bare_directory = matches!(change, change::Change::Present { entry, .. } if entry.kind == crate::layer::Kind::Directory);
+        self.paths.contains(path)
+            || self.trees.iter().any(|tree| path.is_within(tree))
+            || (is_bare_directory && self.received.contains(path))
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sandbox::{Network, Rung};
+use crate::sandbox::Rung;
 
 /// What keeps steps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +11,6 @@ pub struct Confinement {
     pub rung: Rung,
     /// What the root file system is made of.
     pub rootfs: RootfsKind,
-    /// Which network steps have.
-    pub network: Network,
 }
 
 /// What a step's root file system is made of.

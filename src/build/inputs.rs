@@ -44,7 +44,9 @@ pub struct SecretInput {
 
 impl std::fmt::Debug for SecretInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecretInput").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SecretInput")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +117,9 @@ pub fn inner_path(text: &str) -> Result<String, String> {
     }
     for reserved in ["/proc", "/dev", "/sys", SECRETS, "/run/overcoat"] {
         if path.starts_with(reserved) {
-            return Err(format!("`{text}` lies in `{reserved}`, which the sandbox needs itself"));
+            return Err(format!(
+                "`{text}` lies in `{reserved}`, which the sandbox needs itself"
+            ));
         }
     }
     Ok(path.to_string_lossy().into_owned())
@@ -134,7 +138,9 @@ impl Redaction {
             .iter()
             .flat_map(|secret| {
                 let text = String::from_utf8_lossy(&secret.content).into_owned();
-                text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+                text.lines()
+                    .map(|line| line.trim().to_owned())
+                    .collect::<Vec<_>>()
             })
             .filter(|line| line.len() >= Self::SHORTEST)
             .collect();
@@ -163,12 +169,23 @@ mod tests {
     fn volumes_are_read() {
         let volume = |text: &str| text.parse::<Volume>();
         let found = volume("/data:/mnt/data:ro").unwrap();
-        assert_eq!((found.source.as_path(), found.target.as_str()), (Path::new("/data"), "/mnt/data"));
+        assert_eq!(
+            (found.source.as_path(), found.target.as_str()),
+            (Path::new("/data"), "/mnt/data")
+        );
         assert_eq!(found.access, Access::ReadOnly);
         assert_eq!(volume("a:b:/x/").unwrap().source, Path::new("a:b"));
         assert_eq!(volume("./x:/x//y/").unwrap().target, "/x/y");
         assert_eq!(volume("x:/x:rw").unwrap().access, Access::ReadWrite);
-        for wrong in ["/data", ":/x", "x:y", "x:/", "x:/a/../b", "x:/proc/sys", "x:/run/secrets/a"] {
+        for wrong in [
+            "/data",
+            ":/x",
+            "x:y",
+            "x:/",
+            "x:/a/../b",
+            "x:/proc/sys",
+            "x:/run/secrets/a",
+        ] {
             assert!(volume(wrong).is_err(), "{wrong}");
         }
     }
@@ -179,7 +196,11 @@ mod tests {
             id: "x".to_owned(),
             content: text.as_bytes().to_vec(),
         };
-        let redaction = Redaction::new(&[secret("hunter2-hunter2\n"), secret("hunter2-hunter2-long"), secret("abc")]);
+        let redaction = Redaction::new(&[
+            secret("hunter2-hunter2\n"),
+            secret("hunter2-hunter2-long"),
+            secret("abc"),
+        ]);
         assert_eq!(redaction.hide("token=hunter2-hunter2-long."), "token=***.");
         assert_eq!(redaction.hide("hunter2-hunter2 abc"), "*** abc");
     }

@@ -3,15 +3,20 @@
 //! [`prepare`] reads the source, obtains the builder image and decides; [`execute`] does what was decided. Between
 //! the two a caller may enter a user namespace. [`plan`] decides only.
 
+mod agent;
 pub mod assemble;
 mod builder;
 mod commit;
+mod confinement;
 mod direct;
+pub mod inputs;
 mod plan;
 mod report;
 mod request;
+mod step_output;
 
 pub use builder::{ImageSource, obtain, pull};
+pub use confinement::{Confinement, RootfsKind};
 pub use plan::{BuildPlan, PlanError, Steps};
 pub use report::{BuildReport, ReportedLayer};
 pub use request::{BuildRequest, DEFAULT_EPOCH, Push, Strategy, Tag};
@@ -64,15 +69,20 @@ pub enum Error {
     #[error(transparent)]
     Recipe(#[from] recipe::Error),
     /// A script failed.
-    #[error("the `{script}` script failed with exit status {status}")]
+    #[error("the `{script}` script {how}")]
     Script {
         /// Which.
         script: &'static str,
-        /// Its exit status; 128 + N when signal N ended it.
-        status: u8,
+        /// How.
+        how: ScriptFailure,
         /// The last lines it printed.
         tail: Vec<String>,
+        /// The file with all that it printed.
+        log: PathBuf,
     },
+    /// Something must be executed, and nothing was chosen to keep it apart.
+    #[error("scripts must be executed, and `--isolation none` allows none")]
+    NothingMayRun,
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
@@ -102,6 +112,20 @@ pub enum Error {
     Interrupted,
 }
 
+/// How a script failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptFailure {
+    /// It ended with this status; 128 + N when signal N ended it.
+    #[error("failed with exit status {0}")]
+    Status(u8),
+    /// The kernel killed it.
+    #[error("was killed because it used more than {0} bytes of memory (`--memory`)")]
+    Memory(u64),
+    /// It took longer than it may.
+    #[error("{0} (`--assemble-timeout`)")]
+    Time(String),
+}
+
 impl From<layer::entry::PathError> for Error {
     fn from(error: layer::entry::PathError) -> Self {
         Self::Layer(error.into())
@@ -126,6 +150,8 @@ pub struct Tools<'a> {
     pub now: SystemTime,
     /// How many threads to use for work that can be shared.
     pub threads: usize,
+    /// What keeps steps apart; without it, none can run.
+    pub confinement: Option<Confinement>,
     client: OnceCell<Arc<Http>>,
 }
 
@@ -150,6 +176,7 @@ impl<'a> Tools<'a> {
             loan: host.loan,
             now: host.now,
             threads: host.threads,
+            confinement: None,
             client: OnceCell::new(),
         }
     }
@@ -310,6 +337,11 @@ pub fn execute(
                 hooks,
                 application_directory: &plan.application_directory,
                 epoch: request.epoch,
+                inputs: &request.inputs,
+                name: request
+                    .tags
+                    .first()
+                    .map_or("build", |tag| tag.typed.as_str()),
             };
             assemble::layers(&step, source, builder.image(), tools, observer)?
         }

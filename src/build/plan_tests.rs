@@ -61,6 +61,7 @@ fn request(strategy: Strategy) -> BuildRequest {
         epoch: 0,
         push: Push::No,
         outputs: Vec::new(),
+        inputs: crate::build::inputs::StepInputs::default(),
     }
 }
 

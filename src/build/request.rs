@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::builder::ImageSource;
+use super::inputs::StepInputs;
 use crate::image::Platform;
 use crate::output::Destination;
 use crate::reference::{self, Reference};
@@ -39,6 +40,8 @@ pub struct BuildRequest {
     pub push: Push,
     /// Where else to write the image.
     pub outputs: Vec<Destination>,
+    /// What the scripts get beside the source.
+    pub inputs: StepInputs,
 }
 
 /// Whether the result is pushed.

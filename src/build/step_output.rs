@@ -30,9 +30,14 @@ impl<'a> StepOutput<'a> {
         name: &str,
     ) -> Result<Self, crate::fs::Error> {
         crate::fs::create_private_dir(directory)?;
-        let file = tempfile::NamedTempFile::new_in(directory).context("create a file in", directory)?;
+        let file =
+            tempfile::NamedTempFile::new_in(directory).context("create a file in", directory)?;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let name: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).take(200).collect();
+        let name: String = name
+            .chars()
+            .map(|c| if is_plain(c) { c } else { '-' })
+            .take(200)
+            .collect();
         let path = directory.join(format!("{name}.log"));
         let file = file
             .persist(&path)

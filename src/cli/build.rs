@@ -9,6 +9,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
+use super::step_args::StepArgs;
 use super::{env, observer, open_store, print, run as run_command};
 use crate::build::{self, BuildRequest, ImageSource, Push, Tag, Tools};
 use crate::event::Observer;
@@ -65,6 +66,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "P")]
     platform: Option<Platform>,
 
+    #[command(flatten)]
+    step: StepArgs,
+
     /// Write the image's digest to FILE
     #[arg(long, value_name = "FILE")]
     digest_file: Option<PathBuf>,
@@ -105,7 +109,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         return plan(shared, &request);
     }
     let store = open_store(shared)?;
-    let tools = Tools::new(&store, env::host(shared)?);
+    let mut tools = Tools::new(&store, env::host(shared)?);
     let observer = observer(shared, args.quiet)?;
     // An ordinary user's scripts run in a user namespace, where this command is run once more: what is said in this
     // first pass would be said twice.
@@ -122,6 +126,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
         return run_command::again_as_root(&program, &arguments);
     }
+    tools.confinement = Some(build::Confinement {
+        rung: match std::env::var("OVERCOAT_TMP_RUNG").as_deref() {
+            Ok("single-id") => crate::sandbox::Rung::SingleId,
+            Ok("root") => crate::sandbox::Rung::Root,
+            _ => crate::sandbox::Rung::UsernsDirect,
+        },
+        rootfs: build::RootfsKind::Overlay,
+    });
     let report = build::execute(&request, &prepared, &tools, observer.as_ref())?;
     if let Some(file) = &args.digest_file {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
@@ -172,6 +184,7 @@ fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {
         epoch: env::epoch()?,
         push: if args.push { Push::Yes } else { Push::No },
         outputs: args.outputs.clone(),
+        inputs: args.step.read()?,
     })
 }
 

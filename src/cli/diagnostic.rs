@@ -120,8 +120,14 @@ impl From<build::Error> for Diagnostic {
             }
             Error::WrongPlatform { .. } => Self::new(Code::UnsuitableBuilder, &error)
                 .hint("name another builder image, or another `--platform`"),
-            Error::Script { ref tail, .. } => Self {
-                hints: script_hints(tail),
+            Error::NothingMayRun => Self::new(Code::Sandbox, &error).hint(
+                "leave `--isolation` out, or use `--strategy direct` for an application that installs nothing",
+            ),
+            Error::Script { ref tail, ref log, .. } => Self {
+                hints: script_hints(tail)
+                    .into_iter()
+                    .chain([format!("all that it printed is in `{}`", log.display())])
+                    .collect(),
                 output: tail.clone(),
                 ..Self::new(Code::Script, &error)
             },

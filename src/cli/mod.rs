@@ -14,6 +14,7 @@ mod push;
 mod rm;
 mod run;
 mod signals;
+mod step_args;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -69,7 +69,11 @@ impl StepArgs {
     /// # Errors
     /// A message for each thing that is not there.
     pub(super) fn read(&self) -> Result<StepInputs, Diagnostic> {
-        let secrets = self.secrets.iter().map(|text| secret(text)).collect::<Result<_, _>>()?;
+        let secrets = self
+            .secrets
+            .iter()
+            .map(|text| secret(text))
+            .collect::<Result<_, _>>()?;
         let volumes = self.volumes.iter().map(volume).collect::<Result<_, _>>()?;
         let agent = match self.ssh {
             false => None,
@@ -115,7 +119,10 @@ fn secret(text: &str) -> Result<SecretInput, Diagnostic> {
     }
     let content = match (file, variable) {
         (Some(file), None) => crate::fs::read_limited(&file, LARGEST_SECRET).map_err(|error| {
-            Diagnostic::new(Code::Usage, format!("cannot read the secret `{id}`: {error}"))
+            Diagnostic::new(
+                Code::Usage,
+                format!("cannot read the secret `{id}`: {error}"),
+            )
         })?,
         (None, Some(name)) => std::env::var_os(&name)
             .map(std::os::unix::ffi::OsStringExt::into_vec)
@@ -149,8 +156,11 @@ fn agent() -> Result<PathBuf, Diagnostic> {
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .ok_or_else(|| {
-            Diagnostic::new(Code::Usage, "`--ssh` needs an SSH agent, and SSH_AUTH_SOCK is not set")
-                .hint("start one: `eval $(ssh-agent) && ssh-add`")
+            Diagnostic::new(
+                Code::Usage,
+                "`--ssh` needs an SSH agent, and SSH_AUTH_SOCK is not set",
+            )
+            .hint("start one: `eval $(ssh-agent) && ssh-add`")
         })
 }
 
