@@ -3,6 +3,7 @@
 //! * `tiny` – builds on a builder image of busybox and shell scripts, made here; no network.
 //! * `archives` – layouts and archives, ours read by others and theirs by us.
 //! * `registry` – push and pull against Debian's docker-registry.
+//! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
@@ -14,5 +15,6 @@ mod archives;
 mod errors;
 mod flask;
 mod registry;
+mod steps;
 mod support;
 mod tiny;

@@ -9,7 +9,7 @@ use super::support::tiny::Tiny;
 use super::support::{Done, Overcoat, copy_of_app, tool, wait_for};
 
 /// Writes a small application and gives its path.
-fn application(directory: &Path, files: &[(&str, &str)]) -> String {
+pub(super) fn application(directory: &Path, files: &[(&str, &str)]) -> String {
     let root = directory.join("app");
     for (name, text) in files {
         let path = root.join(name);
@@ -33,7 +33,7 @@ fn build(overcoat: &Overcoat, source: &str, builder: &str) -> String {
 }
 
 /// A directory that an ordinary user can read.
-fn shared() -> tempfile::TempDir {
+pub(super) fn shared() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     directory
