@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::agent::Proxy;
 use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, StepInputs};
 use super::plan::{HOOKS, last_wins};
+use super::rootfs::{RootFs, Wanted};
 use super::step_output::StepOutput;
 use super::{Error, ScriptFailure, Tools, commit};
 use crate::builder_image::Script;
@@ -15,11 +16,10 @@ use crate::image::Image;
 use crate::image::edit::NewLayer;
 use crate::layer::{EntryPath, change};
 use crate::sandbox::{
-    self, Access, Bind, IdMap, Input, Process, RootFilesystem, Sandbox, Secret, Upload,
+    self, Access, Bind, Exit, IdMap, Input, Process, Sandbox, Secret, Upload,
     UploadContent,
 };
 use crate::source::{SourceKind, SourceTree};
-use crate::store::unpack_layers;
 
 /// Where a step finds the host's certificates; a mount, never in the image.
 const CERTIFICATES: &str = "/run/overcoat/ca-certificates.crt";
@@ -106,6 +106,8 @@ pub(super) struct Step<'a> {
     pub application_directory: &'a EntryPath,
     pub epoch: i64,
     pub inputs: &'a StepInputs,
+    /// What the person called the builder image.
+    pub builder: &'a str,
     /// The image's name: its log is called so.
     pub name: &'a str,
 }
@@ -120,50 +122,38 @@ pub(super) fn layers(
 ) -> Result<Vec<NewLayer>, Error> {
     let store = tools.store;
     let confinement = tools.confinement.ok_or(Error::NothingMayRun)?;
-    let directory = store.workspace()?.join("assemble");
-    crate::fs::create_dir_all(&directory)?;
-    let unpacking = stage(observer, "unpack builder image", builder.digest().short());
-    let owners = IdMap::of_this_process()?.key();
-    let lowers = stacked(unpack_layers(
-        store,
-        builder,
-        &owners,
-        tools.threads,
-        observer,
-    )?);
-    unpacking.finish(format!("{} layers", lowers.len()));
-
-    let sandbox = Sandbox {
-        program: tools.program.clone(),
-        directory,
-        rung: confinement.rung,
-        root: RootFilesystem::Overlay {
-            lowers: lowers.clone(),
-        },
-        owners: None,
+    let wanted = Wanted {
+        image: builder,
+        name: step.builder,
+        confinement,
+        threads: tools.threads,
+        ours: &[source.root.clone(), store.root().to_owned(), tools.program.clone()],
     };
-    let scaffolding = run(step, source, &sandbox, tools, &owners, observer)?;
+    let directory = store.workspace()?.join("assemble");
+    let root = RootFs::prepare(&wanted, store, directory, observer)?;
+    let sandbox = root.sandbox(&tools.program)?;
+    let (exit, scaffolding) = run(step, source, &sandbox, tools, observer)?;
 
     let writing = stage(observer, "write layers", "");
-    let mut changes = change::from_overlay_upper(&sandbox.upper(), &lowers, observer)?;
-    changes.retain(|change| !scaffolding.covers(change));
-    let layers = commit::layers(changes, &sandbox.upper(), step, tools, observer)?;
+    let layers = root.with_changes(&exit, observer, |mut changes, directory, owners| {
+        changes.retain(|change| !scaffolding.covers(change));
+        commit::layers(changes, directory, owners, step, tools, observer)
+    })?;
     writing.finish(commit::describe(&layers));
-    // Now, not when the store is closed: a later step may need the room.
-    crate::fs::remove_tree(&sandbox.directory)?;
+    root.finish(observer)?;
     Ok(layers)
 }
 
-/// Runs the script; what is in the root file system because of us.
+/// Runs the script: how it ended, and what is in the root file system because of us.
 fn run(
     step: &Step<'_>,
     source: &SourceTree,
     sandbox: &Sandbox,
     tools: &Tools<'_>,
-    owners: &str,
     observer: &dyn Observer,
-) -> Result<Scaffolding, Error> {
+) -> Result<(Exit, Scaffolding), Error> {
     let inputs = step.inputs;
+    let owners = IdMap::of_this_process()?.key();
     let mut process = step.process.clone();
     let mut binds = tools.loan.lend(&sandbox.directory, &mut process)?;
     let has_caches = sandbox.rung.has_mounts();
@@ -273,7 +263,8 @@ fn run(
     }
     output.finish();
     running.finish("");
-    Ok(Scaffolding::new(&exit.scaffolding, &caches, step))
+    let scaffolding = Scaffolding::new(&exit.scaffolding, &caches, step);
+    Ok((exit, scaffolding))
 }
 
 /// Where the cache for `target` is kept: its name is the path, in letters that a file name can have.
@@ -287,18 +278,6 @@ fn cache_directory(caches: &Path, target: &str) -> PathBuf {
         0..=200 => caches.join(name),
         _ => caches.join(crate::digest::Digest::of(name.as_bytes()).hex()),
     }
-}
-
-/// Layers as overlay wants them: topmost first, each once (it refuses one directory twice; the upper mention of
-/// two equal layers decides what is seen).
-pub fn stacked(base_first: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut lowers: Vec<PathBuf> = Vec::new();
-    for layer in base_first.into_iter().rev() {
-        if !lowers.contains(&layer) {
-            lowers.push(layer);
-        }
-    }
-    lowers
 }
 
 /// What makes Python and others write the same bytes again. Checked-hash `.pyc` files (which `SOURCE_DATE_EPOCH`

@@ -9,14 +9,17 @@ mod builder;
 mod commit;
 mod confinement;
 mod direct;
+mod in_place;
 pub mod inputs;
 mod plan;
 mod report;
 mod request;
+pub mod rootfs;
 mod step_output;
 
 pub use builder::{ImageSource, obtain, pull};
 pub use confinement::{Confinement, RootfsKind};
+pub use in_place::InPlaceError;
 pub use plan::{BuildPlan, PlanError, Steps};
 pub use report::{BuildReport, ReportedLayer};
 pub use request::{BuildRequest, DEFAULT_EPOCH, Push, Strategy, Tag};
@@ -83,6 +86,9 @@ pub enum Error {
     /// Something must be executed, and nothing was chosen to keep it apart.
     #[error("scripts must be executed, and `--isolation none` allows none")]
     NothingMayRun,
+    /// The container that we are in cannot be built in.
+    #[error(transparent)]
+    InPlace(#[from] in_place::InPlaceError),
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
@@ -338,6 +344,7 @@ pub fn execute(
                 application_directory: &plan.application_directory,
                 epoch: request.epoch,
                 inputs: &request.inputs,
+                builder: builder.name(),
                 name: request
                     .tags
                     .first()

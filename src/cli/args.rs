@@ -29,6 +29,10 @@ pub struct Shared {
     )]
     pub progress: Progress,
 
+    /// What was decided before this command started itself again in a user namespace
+    #[arg(long, hide = true, global = true)]
+    pub entered: Option<String>,
+
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,

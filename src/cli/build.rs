@@ -1,7 +1,6 @@
 //! `overcoat build`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
@@ -9,8 +8,9 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
+use super::confine::{self, Way};
 use super::step_args::StepArgs;
-use super::{env, observer, open_store, print, run as run_command};
+use super::{env, observer, open_store, print};
 use crate::build::{self, BuildRequest, ImageSource, Push, Tag, Tools};
 use crate::event::Observer;
 use crate::image::Platform;
@@ -67,6 +67,9 @@ pub(super) struct Args {
     platform: Option<Platform>,
 
     #[command(flatten)]
+    confine: confine::Flags,
+
+    #[command(flatten)]
     step: StepArgs,
 
     /// Write the image's digest to FILE
@@ -111,29 +114,26 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let store = open_store(shared)?;
     let mut tools = Tools::new(&store, env::host(shared)?);
     let observer = observer(shared, args.quiet)?;
-    // An ordinary user's scripts run in a user namespace, where this command is run once more: what is said in this
-    // first pass would be said twice.
-    let is_first_pass = !rustix::process::geteuid().is_root();
+    // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
+    // be said twice.
     let muted = Muted(observer.as_ref());
-    let watcher: &dyn Observer = if is_first_pass {
-        &muted
-    } else {
-        observer.as_ref()
+    let watcher: &dyn Observer = match confine::may_go_inside(&args.confine, shared) {
+        true => &muted,
+        false => observer.as_ref(),
     };
     let prepared = build::prepare(&request, &tools, watcher)?;
-    if is_first_pass && prepared.plan.needs_sandbox() {
-        let program = tools.program.clone();
-        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-        return run_command::again_as_root(&program, &arguments);
+    if prepared.plan.needs_sandbox() {
+        let network = request.inputs.network;
+        let flags = &args.confine;
+        match confine::decide(flags, shared, network, &tools.program, store.root(), observer.as_ref())? {
+            Way::Here(confinement) => tools.confinement = Some(confinement),
+            Way::Inside(namespace, decided) => {
+                let program = tools.program.clone();
+                drop((observer, tools, store));
+                return confine::go_inside(&program, &namespace, &decided);
+            }
+        }
     }
-    tools.confinement = Some(build::Confinement {
-        rung: match std::env::var("OVERCOAT_TMP_RUNG").as_deref() {
-            Ok("single-id") => crate::sandbox::Rung::SingleId,
-            Ok("root") => crate::sandbox::Rung::Root,
-            _ => crate::sandbox::Rung::UsernsDirect,
-        },
-        rootfs: build::RootfsKind::Overlay,
-    });
     let report = build::execute(&request, &prepared, &tools, observer.as_ref())?;
     if let Some(file) = &args.digest_file {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;

@@ -120,6 +120,10 @@ impl From<build::Error> for Diagnostic {
             }
             Error::WrongPlatform { .. } => Self::new(Code::UnsuitableBuilder, &error)
                 .hint("name another builder image, or another `--platform`"),
+            Error::InPlace(ref error) => Self {
+                hints: error.hints(),
+                ..Self::new(Code::Sandbox, error)
+            },
             Error::NothingMayRun => Self::new(Code::Sandbox, &error).hint(
                 "leave `--isolation` out, or use `--strategy direct` for an application that installs nothing",
             ),

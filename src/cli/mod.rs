@@ -4,6 +4,7 @@ pub mod args;
 mod build;
 mod builder;
 mod completion;
+mod confine;
 pub mod diagnostic;
 pub mod env;
 pub mod exit;

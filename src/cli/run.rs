@@ -4,21 +4,18 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 
 use clap::Args as ClapArgs;
 
 use super::args::{self, Shared};
+use super::confine::{self, Way};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, find, open_store, signals};
-use crate::build::Host;
-use crate::build::assemble::stacked;
+use crate::build::RootfsKind;
+use crate::build::rootfs::{RootFs, Wanted};
 use crate::image::Image;
-use crate::sandbox::{
-    IdMap, Input, Process, RootFilesystem, Rung, Sandbox, UserNamespace, enter_user_namespace,
-};
-use crate::store::{BlobStore, unpack_layers};
+use crate::sandbox::{Input, Network, Process, UserNamespace, enter_user_namespace};
 use crate::ui;
 
 /// Run an image's command, or another, in the sandbox
@@ -29,6 +26,9 @@ use crate::ui;
 pub(super) struct Args {
     /// An image of the store, as `overcoat images` lists it
     image: String,
+
+    #[command(flatten)]
+    confine: confine::Flags,
 
     /// Set a variable; may be repeated
     #[arg(short, long = "env", value_name = "K=V", value_parser = args::variable)]
@@ -42,10 +42,6 @@ pub(super) struct Args {
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let host = env::host(shared)?;
-    if !rustix::process::geteuid().is_root() {
-        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-        return again_as_root(&host.program, &arguments);
-    }
     let store = open_store(shared)?;
     let image = store.image(&find(&store, &args.image)?.manifest)?;
     // Both listen while layers are unpacked, so that no signal falls between the two.
@@ -53,46 +49,51 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let interruption = signals::interrupt(&interrupted)?;
     let detail = shared.detail(!shared.verbose);
-    let unpacking = ui::observer(shared.progress, detail, Arc::clone(&interrupted));
-    let owners = IdMap::of_this_process()?.key();
-    let lowers = unpack_layers(&store, &image, &owners, host.threads, unpacking.as_ref())?;
+    let observer = ui::observer(shared.progress, detail, Arc::clone(&interrupted));
+    let observer = observer.as_ref();
+    let (flags, program) = (&args.confine, &host.program);
+    let confinement = match confine::decide(flags, shared, Network::Host, program, store.root(), observer)? {
+        Way::Here(confinement) => confinement,
+        Way::Inside(namespace, decided) => {
+            interruption.close();
+            drop((forward, store));
+            return confine::go_inside(program, &namespace, &decided);
+        }
+    };
+    if confinement.rootfs == RootfsKind::Host {
+        return Err(Diagnostic::new(
+            Code::Usage,
+            "`--isolation in-place` is for builds: this container is the builder image, not the application's",
+        )
+        .hint("leave it out; `overcoat doctor` tells what this machine allows"));
+    }
+    let wanted = Wanted {
+        image: &image,
+        name: &args.image,
+        confinement,
+        threads: host.threads,
+        ours: &[],
+    };
+    let directory = store.workspace()?.join("run");
+    let root = RootFs::prepare(&wanted, &store, directory, observer)?;
     // From here on signals are for the process.
     interruption.close();
     if interrupted.load(Ordering::Relaxed) {
         return Err(crate::build::Error::Interrupted.into());
     }
-    start(args, &image, stacked(lowers), &store, host, &forward)
-}
-
-fn start(
-    args: &Args,
-    image: &Image,
-    lowers: Vec<std::path::PathBuf>,
-    store: &BlobStore,
-    host: Host,
-    forward: &Receiver<i32>,
-) -> Result<u8, Diagnostic> {
-    let directory = store.workspace()?.join("run");
-    crate::fs::create_dir_all(&directory)?;
-    let sandbox = Sandbox {
-        program: host.program,
-        directory,
-        rung: Rung::Root,
-        root: RootFilesystem::Overlay { lowers },
-        owners: None,
-    };
-    let mut process = process(args, image);
+    let sandbox = root.sandbox(program)?;
+    let mut process = process(args, &image);
     // The application sees the host's name resolution; certificates and proxies are for builds.
     let loan = crate::build::assemble::Loan {
-        resolution: host.loan.resolution,
+        resolution: host.loan.resolution.clone(),
         ..Default::default()
     };
-    let files = loan.lend(&sandbox.directory, &mut process)?;
     let input = Input {
-        binds: files,
+        binds: loan.lend(&sandbox.directory, &mut process)?,
         ..Input::default()
     };
-    let exit = sandbox.run_attached(&process, input, forward, &crate::event::Silent)?;
+    let exit = sandbox.run_attached(&process, input, &forward, observer)?;
+    root.finish(observer)?;
     Ok(exit.status)
 }
 
@@ -121,10 +122,13 @@ fn process(args: &Args, image: &Image) -> Process {
 ///
 /// # Errors
 /// When no namespace can be had.
-pub(super) fn again_as_root(program: &Path, arguments: &[OsString]) -> Result<u8, Diagnostic> {
-    let namespace = UserNamespace::for_this_user()?;
+pub(super) fn again_inside(
+    program: &Path,
+    namespace: &UserNamespace,
+    arguments: &[OsString],
+) -> Result<u8, Diagnostic> {
     let forward = signals::forward()?;
-    let mut child = enter_user_namespace(program, &namespace, arguments)?;
+    let mut child = enter_user_namespace(program, namespace, arguments)?;
     loop {
         let waited = child.try_wait();
         let waited = waited

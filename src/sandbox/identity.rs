@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Error, StatusError};
 
 /// A range of ids that a user may hand out in user namespaces.
@@ -79,7 +81,7 @@ impl IdMap {
 }
 
 /// A user of an image, in numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     pub uid: u32,
     pub gid: u32,

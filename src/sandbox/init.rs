@@ -21,7 +21,8 @@ use super::ladder::Rung;
 use super::mounts::{self, Root, refused};
 use super::namespaces::SpecSource;
 use super::uploads::{self, Owner};
-use super::{Spec, Status, StatusError, command, confine, privileges};
+use super::bookkeeping::{self, Caller};
+use super::{Spec, Status, StatusError, command, confine, privileges, seccomp};
 
 /// The exit status of pid 1 when the process was never started; the status file says why.
 pub(super) const NOT_STARTED: u8 = 125;
@@ -69,6 +70,7 @@ pub(super) fn main(arguments: &[std::ffi::OsString]) -> u8 {
 
 fn prepare(spec: &Spec, status: &mut Status) -> Result<(), StatusError> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    let caller = Caller::new(spec)?;
     let identity = match spec.rung {
         Rung::Chroot => enter_chroot(spec, status)?,
         Rung::InPlace => settle_in_place(spec, status)?,
@@ -86,7 +88,30 @@ fn prepare(spec: &Spec, status: &mut Status) -> Result<(), StatusError> {
     super::namespaces::die_with_parent();
     // Nobody inside may look at pid 1 through /proc, nor at the program that it is.
     rprocess::set_dumpable_behavior(rprocess::DumpableBehavior::NotDumpable)
-        .map_err(|errno| refused("hide pid 1", errno))
+        .map_err(|errno| refused("hide pid 1", errno))?;
+    // The first filter sends calls to the stage, the second refuses what no step needs.
+    if let Some(caller) = caller {
+        caller.hand_over()?;
+    }
+    filter_calls(spec.rung, status)
+}
+
+/// Docker's list of system calls. A machine that has no filter is told of, for there the kernel's whole surface is open.
+fn filter_calls(rung: Rung, status: &mut Status) -> Result<(), StatusError> {
+    match seccomp::confine(&seccomp::Options {
+        may_change_root: rung.has_mounts(),
+    }) {
+        Ok(()) => Ok(()),
+        Err(seccomp::Error::Architecture(name)) => {
+            status.notes.push(format!("there is no list of system calls for {name}: all are allowed"));
+            Ok(())
+        }
+        Err(error) => Err(StatusError::Setup {
+            step: "limit the system calls of the step".to_owned(),
+            reason: error.to_string(),
+            hint: None,
+        }),
+    }
 }
 
 /// Mounts, uploads, and the new root.
@@ -117,6 +142,7 @@ fn enter_namespaces(spec: &Spec, status: &mut Status) -> Result<Identity, Status
 /// What every root file system gets before the walls are closed: the source and the working directory.
 fn furnish(root: &Root, spec: &Spec) -> Result<Identity, StatusError> {
     let identity = find_user(root, &spec.process.user)?;
+    bookkeeping::introduce(spec, &identity)?;
     let owner = Owner::new(&identity, spec.rung);
     for upload in &spec.uploads {
         uploads::place(root, upload, owner)?;

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{self as rfs, Mode, OFlags};
 use rustix::process::{self as rprocess, Pid, Signal, WaitOptions};
 
+use super::bookkeeping::Bookkeeper;
 use super::namespaces::{SpecSource, setup};
 use super::{Error, OnSignal, Spec};
 
@@ -26,6 +27,7 @@ pub(super) fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
     if rprocess::getppid() != parent {
         return Err(Error::Interrupted);
     }
+    let bookkeeper = Bookkeeper::begin(spec)?;
     let mut init = source
         .start(std::path::Path::new("/proc/self/exe"), "init", spec)
         .map_err(|error| setup("start the step", &error))?;
@@ -44,6 +46,9 @@ pub(super) fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
             }
         }
     });
+    if let Some(bookkeeper) = bookkeeper {
+        bookkeeper.keep(&mut init)?;
+    }
     let status = init
         .wait()
         .map_err(|error| setup("wait for the step", &error))?;

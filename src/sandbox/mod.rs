@@ -16,23 +16,29 @@
 //! namespace the stage ends everything itself. So nothing outlives overcoat. This module knows nothing of images,
 //! labels or scripts.
 
+mod bookkeeping;
 mod cgroup;
 mod command;
 mod confine;
 mod identity;
 mod init;
 mod keeper;
-mod ladder;
+pub mod ladder;
+mod ledger;
 mod mounts;
 mod namespaces;
 mod network;
 mod privileges;
+pub mod probe;
 mod run;
+mod seccomp;
+mod sys;
 mod uploads;
 
 pub use cgroup::{ControlGroup, Limits};
 pub use identity::{IdMap, SubordinateIds};
 pub use ladder::Rung;
+pub use ledger::{FileIdentity, Ledger};
 pub use namespaces::{UserNamespace, enter_user_namespace};
 pub use run::{Exit, Input, Sandbox};
 
@@ -321,6 +327,7 @@ pub fn stage_main(arguments: &[std::ffi::OsString]) -> Option<u8> {
         Some("write-maps") => namespaces::write_maps_stage(rest),
         Some("stage") => namespaces::stage(rest),
         Some("init") => init::main(rest),
+        Some("probe") => probe::stage(rest),
         _ => 70,
     })
 }

@@ -11,6 +11,7 @@ use rustix::process::{self as rprocess, Pid, Signal};
 use rustix::thread as rthread;
 use rustix::thread::UnshareFlags;
 
+use super::bookkeeping::Bookkeeper;
 use super::identity::{IdMap, SubordinateIds};
 use super::{Error, Network, OnSignal, Rung, STAGE_ARGUMENT, Spec};
 
@@ -391,6 +392,7 @@ fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
         super::network::raise_loopback()
             .map_err(|errno| setup("raise the loopback interface", &errno))?;
     }
+    let bookkeeper = Bookkeeper::begin(spec)?;
     let program = read_only_program().map_err(|errno| setup("protect this program", &errno))?;
     let mut init = source
         .start(&program, "init", spec)
@@ -398,6 +400,9 @@ fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
     let pid = i32::try_from(init.id()).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
         let _ = sender.send(pid);
+    }
+    if let Some(bookkeeper) = bookkeeper {
+        bookkeeper.keep(&mut init)?;
     }
     let status = init
         .wait()

@@ -7,8 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::bookkeeping;
 use super::{
-    Bind, ControlGroup, Error, Limits, Network, OnSignal, Process, RootFilesystem, Rung,
+    Bind, ControlGroup, Error, Ledger, Limits, Network, OnSignal, Process, RootFilesystem, Rung,
     STAGE_ARGUMENT, Secret, Spec, Status, Upload,
 };
 use crate::event::{Event, Observer, printable};
@@ -64,6 +65,10 @@ pub struct Exit {
     pub ran_out_of_memory: bool,
     /// Paths that are there only because of the sandbox, relative to the root.
     pub scaffolding: Vec<Vec<u8>>,
+    /// The process's user and group, as the image knows them.
+    pub user: (u32, u32),
+    /// Owners that it gave to files, where the disk does not have them.
+    pub ledger: Ledger,
 }
 
 impl Sandbox {
@@ -228,6 +233,8 @@ impl Sandbox {
                     tail,
                     ran_out_of_memory: false,
                     scaffolding,
+                    user: bookkeeping::read_user(&self.directory),
+                    ledger: bookkeeping::read_ledger(&self.directory),
                 })
             }
             // A signal that was passed on before pid 1 could take it has ended the stage.
@@ -236,6 +243,8 @@ impl Sandbox {
                 tail,
                 ran_out_of_memory: false,
                 scaffolding: Vec::new(),
+                user: (0, 0),
+                ledger: Ledger::default(),
             }),
             None => Err(Error::Setup {
                 step: "start the sandbox".to_owned(),
