@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="busybox-static docker-registry openssl procps shellcheck skopeo uidmap umoci"
+packages="busybox-static docker-registry openssl procps runc shellcheck skopeo uidmap umoci"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "test.sh: the tests need root, for they mount file systems and act as other users: sudo ./test.sh" >&2
@@ -35,12 +35,20 @@ if ! setpriv --reuid=overcoat-test --regid=overcoat-test --clear-groups test -x 
     target=$CARGO_TARGET_DIR
 fi
 
-shellcheck s2i-scripts/python/* test.sh .ci/run
+shellcheck s2i-scripts/python/* test.sh .ci/run tests/compare-skips testdata/runners/probe
 
-# The builder image of a run is made in that run.
-rm -rf "$target/tmp/seed-store"
+# The builder image of a run is made in that run, and so is the list of tests that could not be run.
+rm -rf "$target/tmp/seed-store" "$target/tmp/seed-unpacked" "$target/tmp/skipped"
 
+status=0
 if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --no-fail-fast "$@"
+    cargo nextest run --no-fail-fast "$@" || status=$?
+else
+    cargo test --no-fail-fast "$@" || status=$?
 fi
-exec cargo test --no-fail-fast "$@"
+
+# Arguments may leave tests out; those need not have been skipped.
+some=
+[ $# -eq 0 ] || some=--some
+tests/compare-skips $some tests/skips.txt "$target/tmp/skipped" || status=1
+exit "$status"

@@ -8,10 +8,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::support::registry::Registry;
+use super::support::runner::unpack;
 use super::support::{Done, Overcoat, Running, copy_of_app, free_port, get, tool, wait_for};
 
 /// A store with the default builder in it, made by whichever test comes first.
-fn seed() -> PathBuf {
+pub fn seed() -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
     fs::create_dir_all(&directory).unwrap();
     let lock = fs::File::create(directory.join("seed.lock")).unwrap();
@@ -29,6 +30,22 @@ fn seed() -> PathBuf {
         fs::write(store.join("complete"), "").unwrap();
     }
     store
+}
+
+/// The root file system of the default builder, unpacked once for all tests: the lower side of overlays, never written to.
+pub fn unpacked_seed() -> PathBuf {
+    let store = seed();
+    let directory = store.with_file_name("seed-unpacked");
+    let lock = fs::File::create(directory.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    if !directory.join("complete").exists() {
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).unwrap();
+        let image = format!("{}:builder/python-3.11:latest", store.display());
+        unpack(&image, &directory);
+        fs::write(directory.join("complete"), "").unwrap();
+    }
+    directory.join("umoci/rootfs")
 }
 
 fn with_builder(overcoat: Overcoat) -> Overcoat {

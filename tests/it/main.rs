@@ -5,6 +5,7 @@
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
+//! * `runners` – the kinds of runner that people build in are made, and allow and refuse what they should.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
@@ -16,5 +17,6 @@ mod errors;
 mod flask;
 mod registry;
 mod steps;
+mod runners;
 mod support;
 mod tiny;

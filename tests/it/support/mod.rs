@@ -1,6 +1,8 @@
 //! A store of its own for every test, a builder image that needs no network, and other people's programs.
 
 pub mod registry;
+pub mod runner;
+pub mod skip;
 pub mod tiny;
 
 use std::fs;
