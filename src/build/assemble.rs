@@ -153,7 +153,7 @@ fn run(
     observer: &dyn Observer,
 ) -> Result<(Exit, Scaffolding), Error> {
     let inputs = step.inputs;
-    let owners = IdMap::of_this_process()?.key();
+    let key = IdMap::of_this_process()?.key();
     let mut process = step.process.clone();
     let mut binds = tools.loan.lend(&sandbox.directory, &mut process)?;
     let has_caches = sandbox.rung.has_mounts();
@@ -186,7 +186,7 @@ fn run(
         .collect();
     for target in &caches {
         let source = cache_directory(
-            &tools.store.root().join("cache/mounts").join(owners),
+            &tools.store.root().join("cache/mounts").join(&key),
             target,
         );
         crate::fs::create_private_dir(&tools.store.root().join("cache"))?;

@@ -272,14 +272,14 @@ fn difference(
         }
         Kind::File { size } if *size != metadata.len() => Some("another size"),
         Kind::File { .. } => match fs::File::open(file) {
-            Ok(here) if !is_same(content, here) => Some("another content"),
+            Ok(here) if !is_same(content, &here) => Some("another content"),
             _ => (metadata.mode() & PERMISSIONS != entry.mode & PERMISSIONS).then_some("another mode"),
         },
         _ => None,
     }
 }
 
-fn is_same(content: &mut dyn Read, here: fs::File) -> bool {
+fn is_same(content: &mut dyn Read, here: &fs::File) -> bool {
     let mut here = BufReader::with_capacity(64 << 10, here);
     let (mut left, mut right) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
@@ -313,8 +313,7 @@ fn mount_points(text: &str) -> Vec<PathBuf> {
                 }
             }
         }
-        PathBuf::from(std::os::unix::ffi::OsStringExt::from_vec(bytes)
-            as std::ffi::OsString)
+        PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
     };
     let point = |line: &str| line.split(' ').nth(4).map(unescape);
     text.lines()

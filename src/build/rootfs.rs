@@ -8,7 +8,6 @@
 //!
 //! All three give the same list for the same work, so the same layers.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +23,9 @@ use crate::layer::owners::{Device, LedgerAnswer, OwnerList, Owners, RealOwners, 
 use crate::layer::snapshot::{Contents, Snapshot};
 use crate::layer::stack::Stack;
 use crate::layer::{EntryPath, Ownership};
-use crate::sandbox::{Exit, FileIdentity, IdMap, Ledger, RootFilesystem, Sandbox};
+use crate::sandbox::{
+    Exit, FileIdentity, IdMap, ImageOwners, Ledger, RootFilesystem, Sandbox,
+};
 use crate::store::{BlobStore, Lease, recorded_owners, unpack_layers};
 
 /// The root file system of one step.
@@ -137,34 +138,48 @@ impl RootFs {
     }
 
     /// The owners of the image's files, for whoever answers the step's questions about them.
-    fn write_owners(&self) -> Result<Option<PathBuf>, Error> {
+    fn write_owners(&self) -> Result<Vec<ImageOwners>, Error> {
         if !self.has_records() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let mut owners: BTreeMap<EntryPath, (u32, u32)> = BTreeMap::new();
         match &self.kind {
             Kind::Overlay(lowers) | Kind::Extracted { lowers, .. } => {
-                // The bottom first: what an upper layer says stays.
-                for list in lists(lowers)?.iter().rev() {
-                    owners.extend(list.iter().map(|(path, owned)| (path.clone(), (owned.uid, owned.gid))));
-                }
+                let write = |(index, lower): (usize, &PathBuf)| {
+                    let list = recorded_owners(lower)?;
+                    let listed = list.iter().map(|(path, owned)| (path, owned.uid, owned.gid));
+                    Ok(ImageOwners {
+                        layer: Some(lower.clone()),
+                        list: self.write_list(index, listed)?,
+                    })
+                };
+                lowers.iter().enumerate().map(write).collect()
             }
             Kind::Host { snapshot, .. } => {
-                let known = snapshot.records().iter();
-                owners.extend(known.filter_map(|(path, record)| {
-                    record.entry().map(|entry| (path.clone(), (entry.uid, entry.gid)))
-                }));
+                let known = snapshot.records().iter().filter_map(|(path, record)| {
+                    record.entry().map(|entry| (path, entry.uid, entry.gid))
+                });
+                Ok(vec![ImageOwners {
+                    layer: None,
+                    list: self.write_list(0, known)?,
+                }])
             }
         }
-        let path = self.directory.join("owners");
+    }
+
+    fn write_list<'p>(
+        &self,
+        index: usize,
+        owners: impl Iterator<Item = (&'p EntryPath, u32, u32)>,
+    ) -> Result<PathBuf, Error> {
+        let path = self.directory.join(format!("owners-{index}"));
         let mut text = Vec::new();
-        for (name, (uid, gid)) in &owners {
+        for (name, uid, gid) in owners {
             let _ = write!(text, "{uid} {gid} ");
             text.extend_from_slice(name.as_bytes());
             text.push(0);
         }
         std::fs::write(&path, text).context("write", &path)?;
-        Ok(Some(path))
+        Ok(path)
     }
 
     /// Finds what the step changed, and hands it over with the directory in which the files are and with what says whose

@@ -129,7 +129,6 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
             Way::Here(confinement) => tools.confinement = Some(confinement),
             Way::Inside(namespace, decided) => {
                 let program = tools.program.clone();
-                drop((observer, tools, store));
                 return confine::go_inside(&program, &namespace, &decided);
             }
         }

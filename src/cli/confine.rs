@@ -16,6 +16,7 @@ use crate::sandbox::{Network, UserNamespace};
 
 /// Flags of every command that runs something.
 #[derive(ClapArgs, Clone, Copy, Debug, Default)]
+#[group(id = "confinement")]
 pub(super) struct Flags {
     #[command(flatten)]
     isolation: isolation::Flags,

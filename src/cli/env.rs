@@ -90,6 +90,11 @@ pub fn epoch() -> Result<i64, Diagnostic> {
     }
 }
 
+/// Where programs are looked up: `PATH`, else what shells have as its default.
+pub fn search_path() -> String {
+    variable("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned())
+}
+
 /// What there is to know of this machine.
 ///
 /// # Errors

@@ -6,10 +6,12 @@ mod builder;
 mod completion;
 mod confine;
 pub mod diagnostic;
+mod doctor;
 pub mod env;
 pub mod exit;
 mod images;
 mod inspect;
+pub mod isolation;
 mod pull;
 mod push;
 mod rm;
@@ -53,6 +55,7 @@ Examples:
   overcoat build src -t registry.example.com/team/hello:1.0 --push
   overcoat run hello                           start it here, with the host's network
   overcoat build --plan                        say what would be done
+  overcoat doctor                              say whether builds can run here, and why not
 
 Results go to stdout, everything for people to stderr. Exit codes: docs/exit-codes.md";
 
@@ -66,6 +69,7 @@ enum Command {
     Images(images::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
+    Doctor(doctor::Args),
     Completion(completion::Args),
 }
 
@@ -104,6 +108,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),
+        Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut Cli::command()).map(done),
     }
 }

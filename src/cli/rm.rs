@@ -7,7 +7,9 @@ use clap::Args as ClapArgs;
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{env, find, open_store, print, run as run_command};
+use super::{env, find, isolation, open_store, print, run as run_command};
+use crate::sandbox::UserNamespace;
+use crate::sandbox::ladder::Isolation;
 use crate::event::{Event, Observer};
 use crate::ui::size;
 
@@ -26,9 +28,15 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let named = find(&store, &args.image)?;
     if !rustix::process::geteuid().is_root() && store.root().join("unpacked").exists() {
         // What was unpacked in a user namespace belongs to ids that only exist there.
-        drop(store);
-        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-        return run_command::again_as_root(&env::host(shared)?.program, &arguments);
+        // Where none can be had, nothing was unpacked in one.
+        let namespace = UserNamespace::for_this_user().unwrap_or_else(|_| UserNamespace::of_one_id());
+        let program = env::host(shared)?.program;
+        let prober = isolation::prober(&program, store.root());
+        if prober.choose(Isolation::Auto, Some(Isolation::SingleId)).is_ok() {
+            drop(store);
+            let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+            return run_command::again_inside(&program, &namespace, &arguments);
+        }
     }
     store.untag(&named.name)?;
     let observer: Box<dyn Observer> = super::observer(shared, false)?;

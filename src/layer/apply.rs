@@ -11,26 +11,40 @@
 //! the layer, names are resolved by the kernel with that directory as the root (`openat2` with `RESOLVE_IN_ROOT`):
 //! whatever `..`, absolute names and links say, nothing outside is reached (T4 of `rust-crates.md` is why this is
 //! not `tar::Archive::unpack`).
+//!
+//! Where this user cannot give files away or make devices, their owners are recorded instead ([`Ownership`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{
-    self as rfs, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
-};
+use rustix::fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::entry::{Entry, EntryPath, Kind};
+use super::entry::{CAPABILITY_XATTR, Entry, EntryPath, Kind};
+use super::owners::{Device, Owned, OwnerList};
 use super::read;
 use super::whiteout::{self, Whiteout};
+use super::within::{
+    clear_xattrs, create_file, open_directory, open_in_root, resolve, times,
+};
 use super::{Error, decompress};
 use crate::digest::{DiffId, Digester};
 use crate::event::Observer;
 use crate::fs::Context;
 use crate::image::media_type::Compression;
+
+/// Where the owners of a layer's files go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// Onto the disk. Devices that this user may not make are left out.
+    Real,
+    /// Into [`Report::owners`]: everything on disk belongs to this user. An empty file stands for each device that this
+    /// user may not make, and `security.capability` is recorded where the kernel refuses it.
+    Recorded,
+}
 
 /// What there is to say after a layer was applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,10 +55,12 @@ pub struct Report {
     pub skipped_devices: u64,
     /// Directories that had to be made and that the layer does not describe: what lies below it does.
     pub implied: Vec<EntryPath>,
+    /// With [`Ownership::Recorded`]: what the layer says that is not on disk, by the paths that files have there.
+    pub owners: OwnerList,
 }
 
-/// Unpacks a compressed layer into `directory`, which must be empty, with owners, modes, times and extended
-/// attributes, and checks the diff id.
+/// Unpacks a compressed layer into `directory`, which must be empty, with owners (by `ownership`), modes, times and
+/// extended attributes, and checks the diff id.
 ///
 /// The caller verifies the compressed bytes (a [`crate::digest::VerifyingReader`]); this reads them to the end. After
 /// an error the directory holds a part; the caller removes it.
@@ -57,6 +73,7 @@ pub fn apply(
     compression: Compression,
     expected: &DiffId,
     directory: &Path,
+    ownership: Ownership,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
     let read = |source| Error::Io {
@@ -69,7 +86,7 @@ pub fn apply(
         inner: tar,
         digester: Digester::new(expected.0.algorithm()),
     };
-    let report = unpack(&mut tar, directory, observer)?;
+    let report = unpack(&mut tar, directory, ownership, observer)?;
     // What follows the end-of-archive mark is part of the bytes that the digests name.
     io::copy(&mut tar, &mut io::sink()).map_err(read)?;
     let found = tar.digester.finish();
@@ -95,7 +112,12 @@ impl<R: Read> Read for Teeing<R> {
     }
 }
 
-fn unpack(tar: &mut dyn Read, directory: &Path, observer: &dyn Observer) -> Result<Report, Error> {
+fn unpack(
+    tar: &mut dyn Read,
+    directory: &Path,
+    ownership: Ownership,
+    observer: &dyn Observer,
+) -> Result<Report, Error> {
     let root = rfs::open(
         directory,
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -104,8 +126,10 @@ fn unpack(tar: &mut dyn Read, directory: &Path, observer: &dyn Observer) -> Resu
     .context("open directory", directory)?;
     let mut unpacker = Unpacker {
         root,
+        ownership,
         parent: None,
         directories: BTreeMap::new(),
+        implied: BTreeSet::new(),
         report: Report::default(),
     };
     read::for_each(tar, |entry, content| {
@@ -124,73 +148,208 @@ fn unpack(tar: &mut dyn Read, directory: &Path, observer: &dyn Observer) -> Resu
 
 struct Unpacker {
     root: OwnedFd,
+    ownership: Ownership,
     /// The directory of the entry before: neighbours are the rule.
-    parent: Option<(EntryPath, OwnedFd)>,
-    /// Times and modes of directories, set at the end: what is put into them changes the former, and the latter
-    /// may forbid it.
-    directories: BTreeMap<EntryPath, Entry>,
+    parent: Option<Parent>,
+    /// Owners, modes and times of directories, set at the end: what is put into them changes their times, and their
+    /// modes may forbid it. Nothing else is remembered: a layer may have a million members.
+    directories: BTreeMap<EntryPath, Attributes>,
+    implied: BTreeSet<EntryPath>,
     report: Report,
+}
+
+struct Parent {
+    /// As the tar names it.
+    path: EntryPath,
+    /// Without links, when owners are recorded.
+    real: EntryPath,
+    directory: OwnedFd,
+}
+
+#[derive(Clone, Copy)]
+struct Attributes {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    mtime: i64,
+}
+
+impl Attributes {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            uid: entry.uid,
+            gid: entry.gid,
+            mode: entry.mode,
+            mtime: entry.mtime,
+        }
+    }
 }
 
 impl Unpacker {
     fn create(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Error> {
-        let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
         if entry.path.is_root() {
-            self.directories.insert(entry.path.clone(), entry.clone());
-            return Ok(());
+            return self.describe_root(entry);
         }
         self.enter_parent(&entry.path)?;
-        let name = entry.path.file_name();
         let replaced = self.make_room(entry)?;
-        let (_, parent) = self.parent.as_ref().expect("entered above");
-        let parent = parent.as_fd();
         match &entry.kind {
-            Kind::Directory => {
-                match rfs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(failed(errno)),
-                }
-                let directory = open_directory(parent, name).map_err(failed)?;
-                if replaced == Some(Replaced::Whiteout) {
-                    rfs::fsetxattr(
-                        &directory,
-                        whiteout::OPAQUE_XATTR,
-                        b"y",
-                        rfs::XattrFlags::empty(),
-                    )
-                    .map_err(failed)?;
-                }
-                own(directory.as_fd(), entry).map_err(failed)?;
-                self.directories.insert(entry.path.clone(), entry.clone());
-                self.report.implied.retain(|path| *path != entry.path);
-                return Ok(());
+            Kind::Directory => self.directory(entry, replaced),
+            Kind::File { size } => self.file(entry, *size, content),
+            Kind::HardLink { target } => self.link(entry, target),
+            Kind::Symlink { .. }
+            | Kind::CharacterDevice { .. }
+            | Kind::BlockDevice { .. }
+            | Kind::Fifo => self.special(entry),
+        }
+    }
+
+    fn parent(&self) -> BorrowedFd<'_> {
+        let parent = self.parent.as_ref().expect("the caller entered it");
+        parent.directory.as_fd()
+    }
+
+    /// Records whose the file is that the tar calls `path`, in the directory that was entered.
+    fn record(&mut self, path: &EntryPath, owned: Owned) -> Result<(), Error> {
+        if self.ownership == Ownership::Recorded {
+            let real = self.real(path)?;
+            self.report.owners.set(real, owned);
+        }
+        Ok(())
+    }
+
+    fn real(&self, path: &EntryPath) -> Result<EntryPath, Error> {
+        match &self.parent {
+            Some(parent) if path.parent().as_ref() == Some(&parent.path) => {
+                Ok(parent.real.join(path.file_name())?)
             }
-            Kind::File { size } => return write_file(parent, entry, *size, content),
+            _ => Ok(path.clone()),
+        }
+    }
+
+    fn describe_root(&mut self, entry: &Entry) -> Result<(), Error> {
+        let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
+        let directory = open_directory(self.root.as_fd(), b".").map_err(failed)?;
+        let mut owned = Owned::by(entry.uid, entry.gid);
+        owned.capability = self
+            .set_xattrs(directory.as_fd(), entry)
+            .map_err(failed)?;
+        self.directories
+            .insert(entry.path.clone(), Attributes::of(entry));
+        self.record(&entry.path, owned)
+    }
+
+    fn directory(&mut self, entry: &Entry, replaced: Option<Replaced>) -> Result<(), Error> {
+        let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
+        let name = entry.path.file_name();
+        let is_new = match rfs::mkdirat(self.parent(), name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(failed(errno)),
+        };
+        let directory = open_directory(self.parent(), name).map_err(failed)?;
+        if replaced == Some(Replaced::Whiteout) {
+            rfs::fsetxattr(
+                &directory,
+                whiteout::OPAQUE_XATTR,
+                b"y",
+                rfs::XattrFlags::empty(),
+            )
+            .map_err(failed)?;
+        }
+        if !is_new {
+            // The last description wins.
+            clear_xattrs(directory.as_fd()).map_err(failed)?;
+        }
+        self.own(directory.as_fd(), entry.uid, entry.gid)
+            .map_err(failed)?;
+        let mut owned = Owned::by(entry.uid, entry.gid);
+        owned.capability = self
+            .set_xattrs(directory.as_fd(), entry)
+            .map_err(failed)?;
+        self.directories
+            .insert(entry.path.clone(), Attributes::of(entry));
+        self.implied.remove(&entry.path);
+        self.record(&entry.path, owned)
+    }
+
+    fn file(&mut self, entry: &Entry, size: u64, content: &mut dyn Read) -> Result<(), Error> {
+        let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
+        let file = create_file(self.parent(), entry.path.file_name()).map_err(failed)?;
+        let mut file = std::fs::File::from(file);
+        let written = io::copy(content, &mut file).map_err(|source| Error::Io {
+            action: "unpack",
+            path: entry.path.to_string(),
+            source,
+        })?;
+        if written != size {
+            return Err(Error::Hostile(format!(
+                "`{}` ends after {written} of {size} bytes",
+                entry.path
+            )));
+        }
+        // Owner, attributes, mode, in this order: changing the owner clears setuid bits and capabilities, and the mode
+        // may forbid to set attributes.
+        self.own(file.as_fd(), entry.uid, entry.gid)
+            .map_err(failed)?;
+        let mut owned = Owned::by(entry.uid, entry.gid);
+        owned.capability = self.set_xattrs(file.as_fd(), entry).map_err(failed)?;
+        rfs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
+        rfs::futimens(&file, &times(entry.mtime)).map_err(failed)?;
+        self.record(&entry.path, owned)
+    }
+
+    /// Links, devices, pipes: what has no content and no descriptor of its own.
+    fn special(&mut self, entry: &Entry) -> Result<(), Error> {
+        let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
+        let name = entry.path.file_name();
+        let mut owned = Owned::by(entry.uid, entry.gid);
+        let private = Mode::from_raw_mode(0o600);
+        match &entry.kind {
             Kind::Symlink { target } => {
-                rfs::symlinkat(&target[..], parent, name).map_err(failed)?
+                rfs::symlinkat(&target[..], self.parent(), name).map_err(failed)?;
             }
-            Kind::HardLink { target } => return self.link(entry, target),
             Kind::CharacterDevice { major, minor } => {
-                if !self.device(entry, FileType::CharacterDevice, *major, *minor)? {
-                    return Ok(());
+                let device = Device::Character {
+                    major: *major,
+                    minor: *minor,
+                };
+                match self.device(entry, device)? {
+                    Made::Device => {}
+                    Made::Placeholder => owned.device = Some(device),
+                    Made::Nothing => return Ok(()),
                 }
             }
             Kind::BlockDevice { major, minor } => {
-                if !self.device(entry, FileType::BlockDevice, *major, *minor)? {
-                    return Ok(());
+                let device = Device::Block {
+                    major: *major,
+                    minor: *minor,
+                };
+                match self.device(entry, device)? {
+                    Made::Device => {}
+                    Made::Placeholder => owned.device = Some(device),
+                    Made::Nothing => return Ok(()),
                 }
             }
-            Kind::Fifo => rfs::mknodat(parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
-                .map_err(failed)?,
+            _ => rfs::mknodat(self.parent(), name, FileType::Fifo, private, 0).map_err(failed)?,
         }
-        let (_, parent) = self.parent.as_ref().expect("entered above");
-        finish_special(parent.as_fd(), entry).map_err(failed)
+        if self.ownership == Ownership::Real {
+            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rfs::chownat(self.parent(), name, Some(uid), Some(gid), flags).map_err(failed)?;
+        }
+        if !matches!(entry.kind, Kind::Symlink { .. }) {
+            let mode = Mode::from_raw_mode(entry.mode);
+            rfs::chmodat(self.parent(), name, mode, AtFlags::empty()).map_err(failed)?;
+        }
+        let times = times(entry.mtime);
+        rfs::utimensat(self.parent(), name, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        self.record(&entry.path, owned)
     }
 
     /// Takes away what stands in the way of an entry: a later member of the same name wins. A directory stays when
     /// the new entry is one too.
     fn make_room(&mut self, entry: &Entry) -> Result<Option<Replaced>, Error> {
-        let (_, parent) = self.parent.as_ref().expect("entered above");
+        let parent = self.parent();
         let name = entry.path.file_name();
         let failed = |errno: Errno| io_error("replace", &entry.path, errno);
         let existing = match rfs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -218,7 +377,7 @@ impl Unpacker {
 
     fn delete(&mut self, path: &EntryPath) -> Result<(), Error> {
         self.enter_parent(path)?;
-        let (_, parent) = self.parent.as_ref().expect("entered above");
+        let parent = self.parent();
         let failed = |errno: Errno| io_error("mark as deleted", path, errno);
         match rfs::mknodat(
             parent,
@@ -268,47 +427,51 @@ impl Unpacker {
         };
         let directory = target.parent().ok_or_else(broken)?;
         let resolved = open_in_root(self.root.as_fd(), &directory).map_err(|_| broken())?;
-        let (_, parent) = self.parent.as_ref().expect("entered above");
         match rfs::linkat(
             &resolved,
             target.file_name(),
-            parent,
+            self.parent(),
             entry.path.file_name(),
             AtFlags::empty(),
         ) {
+            Ok(()) if self.ownership == Ownership::Recorded => {
+                // One file, one owner, as on disk.
+                let real = resolve(self.root.as_fd(), &directory)
+                    .map_err(|_| broken())?
+                    .join(target.file_name())?;
+                self.record(&entry.path, self.report.owners.get(&real))
+            }
             Ok(()) => Ok(()),
             Err(Errno::NOENT | Errno::PERM) => Err(broken()),
             Err(errno) => Err(io_error("link", &entry.path, errno)),
         }
     }
 
-    /// Makes a device; `false` when this user may not (inside a user namespace) and it is left out.
-    fn device(
-        &mut self,
-        entry: &Entry,
-        kind: FileType,
-        major: u32,
-        minor: u32,
-    ) -> Result<bool, Error> {
-        let (_, parent) = self.parent.as_ref().expect("entered above");
-        let device = rfs::makedev(major, minor);
-        if kind == FileType::CharacterDevice && device == 0 {
+    /// Makes a device, or what takes its place when this user may not (inside a user namespace).
+    fn device(&mut self, entry: &Entry, device: Device) -> Result<Made, Error> {
+        let failed = |errno: Errno| io_error("make the device", &entry.path, errno);
+        let name = entry.path.file_name();
+        let (kind, major, minor) = match device {
+            Device::Character { major, minor } => (FileType::CharacterDevice, major, minor),
+            Device::Block { major, minor } => (FileType::BlockDevice, major, minor),
+        };
+        let number = rfs::makedev(major, minor);
+        if kind == FileType::CharacterDevice && number == 0 {
             // On disk this is overlay's whiteout; as a tar member it is not how layers delete.
             return Err(Error::Hostile(format!("`{}` is a device 0:0", entry.path)));
         }
-        match rfs::mknodat(
-            parent,
-            entry.path.file_name(),
-            kind,
-            Mode::from_raw_mode(0o600),
-            device,
-        ) {
-            Ok(()) => Ok(true),
+        let private = Mode::from_raw_mode(0o600);
+        match rfs::mknodat(self.parent(), name, kind, private, number) {
+            Ok(()) => Ok(Made::Device),
+            Err(Errno::PERM | Errno::ACCESS) if self.ownership == Ownership::Recorded => {
+                create_file(self.parent(), name).map_err(failed)?;
+                Ok(Made::Placeholder)
+            }
             Err(Errno::PERM | Errno::ACCESS) => {
                 self.report.skipped_devices += 1;
-                Ok(false)
+                Ok(Made::Nothing)
             }
-            Err(errno) => Err(io_error("make the device", &entry.path, errno)),
+            Err(errno) => Err(failed(errno)),
         }
     }
 
@@ -321,10 +484,19 @@ impl Unpacker {
         if self
             .parent
             .as_ref()
-            .is_none_or(|(current, _)| *current != parent)
+            .is_none_or(|current| current.path != parent)
         {
             let directory = self.ensure_directory(&parent)?;
-            self.parent = Some((parent, directory));
+            let real = match self.ownership {
+                Ownership::Real => parent.clone(),
+                Ownership::Recorded => resolve(self.root.as_fd(), &parent)
+                    .map_err(|errno| io_error("enter", &parent, errno))?,
+            };
+            self.parent = Some(Parent {
+                path: parent,
+                real,
+                directory,
+            });
         }
         Ok(())
     }
@@ -351,15 +523,16 @@ impl Unpacker {
         rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).map_err(failed)?;
         let implied = Entry::new(path.clone(), Kind::Directory, 0o755);
         let directory = open_directory(parent.as_fd(), name).map_err(failed)?;
-        own(directory.as_fd(), &implied).map_err(failed)?;
-        self.directories.insert(path.clone(), implied);
-        self.report.implied.push(path.clone());
+        self.own(directory.as_fd(), 0, 0).map_err(failed)?;
+        self.directories
+            .insert(path.clone(), Attributes::of(&implied));
+        self.implied.insert(path.clone());
         open_in_root(self.root.as_fd(), path).map_err(failed)
     }
 
     /// Gives directories their modes and times, the deepest first.
-    fn finish(self) -> Result<Report, Error> {
-        for (path, entry) in self.directories.iter().rev() {
+    fn finish(mut self) -> Result<Report, Error> {
+        for (path, attributes) in self.directories.iter().rev() {
             let failed = |errno: Errno| io_error("set the mode of", path, errno);
             let directory = match open_in_root(self.root.as_fd(), path) {
                 Ok(directory) => directory,
@@ -368,131 +541,60 @@ impl Unpacker {
                 Err(errno) => return Err(failed(errno)),
             };
             let directory = open_directory(directory.as_fd(), b".").map_err(failed)?;
-            own(directory.as_fd(), entry).map_err(failed)?;
-            rfs::fchmod(&directory, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
-            set_xattrs(directory.as_fd(), entry).map_err(failed)?;
-            rfs::futimens(&directory, &times(entry.mtime)).map_err(failed)?;
+            self.own(directory.as_fd(), attributes.uid, attributes.gid)
+                .map_err(failed)?;
+            rfs::fchmod(&directory, Mode::from_raw_mode(attributes.mode)).map_err(failed)?;
+            rfs::futimens(&directory, &times(attributes.mtime)).map_err(failed)?;
         }
+        self.report.implied = self.implied.into_iter().collect();
         Ok(self.report)
     }
+
+    /// Before the mode is set: changing the owner clears setuid bits.
+    fn own(&self, file: BorrowedFd<'_>, uid: u32, gid: u32) -> rustix::io::Result<()> {
+        match self.ownership {
+            Ownership::Real => rfs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))),
+            Ownership::Recorded => Ok(()),
+        }
+    }
+
+    /// Sets the attributes of an entry; gives the file capabilities that are to be recorded instead.
+    fn set_xattrs(
+        &self,
+        file: BorrowedFd<'_>,
+        entry: &Entry,
+    ) -> rustix::io::Result<Option<Vec<u8>>> {
+        let mut recorded = None;
+        for (name, value) in &entry.xattrs {
+            let is_recorded = self.ownership == Ownership::Recorded && name == CAPABILITY_XATTR;
+            match rfs::fsetxattr(
+                file,
+                std::ffi::OsStr::from_bytes(name),
+                value,
+                rfs::XattrFlags::empty(),
+            ) {
+                // The file system has no such attributes; nothing that runs could see them anyway.
+                Ok(()) | Err(Errno::NOTSUP) => {}
+                // Not root, or root of a namespace in which there is no user 0.
+                Err(Errno::PERM | Errno::INVAL) if is_recorded => recorded = Some(value.clone()),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(recorded)
+    }
+}
+
+/// What was made for a device.
+enum Made {
+    Device,
+    Placeholder,
+    Nothing,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Replaced {
     Whiteout,
     Other,
-}
-
-/// Opens a directory by a path that the kernel resolves with `root` as the root directory.
-fn open_in_root(root: BorrowedFd<'_>, path: &EntryPath) -> rustix::io::Result<OwnedFd> {
-    let path = if path.is_root() {
-        Path::new(".")
-    } else {
-        path.as_path()
-    };
-    rfs::openat2(
-        root,
-        path,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
-}
-
-fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rfs::openat(parent, name, flags, Mode::empty())
-}
-
-fn write_file(
-    parent: BorrowedFd<'_>,
-    entry: &Entry,
-    size: u64,
-    content: &mut dyn Read,
-) -> Result<(), Error> {
-    let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rfs::openat(
-        parent,
-        entry.path.file_name(),
-        flags,
-        Mode::from_raw_mode(0o600),
-    )
-    .map_err(failed)?;
-    let mut file = std::fs::File::from(file);
-    let written = io::copy(content, &mut file).map_err(|source| Error::Io {
-        action: "unpack",
-        path: entry.path.to_string(),
-        source,
-    })?;
-    if written != size {
-        return Err(Error::Hostile(format!(
-            "`{}` ends after {written} of {size} bytes",
-            entry.path
-        )));
-    }
-    own(file.as_fd(), entry).map_err(failed)?;
-    rfs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
-    set_xattrs(file.as_fd(), entry).map_err(failed)?;
-    rfs::futimens(&file, &times(entry.mtime)).map_err(failed)
-}
-
-/// Owner, mode and time of what has no descriptor of its own: links, devices, pipes.
-fn finish_special(parent: BorrowedFd<'_>, entry: &Entry) -> rustix::io::Result<()> {
-    let name = entry.path.file_name();
-    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    rfs::chownat(
-        parent,
-        name,
-        Some(uid),
-        Some(gid),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    if !matches!(entry.kind, Kind::Symlink { .. }) {
-        rfs::chmodat(
-            parent,
-            name,
-            Mode::from_raw_mode(entry.mode),
-            AtFlags::empty(),
-        )?;
-    }
-    rfs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// Before the mode is set: changing the owner clears setuid bits.
-fn own(file: BorrowedFd<'_>, entry: &Entry) -> rustix::io::Result<()> {
-    rfs::fchown(
-        file,
-        Some(Uid::from_raw(entry.uid)),
-        Some(Gid::from_raw(entry.gid)),
-    )
-}
-
-fn set_xattrs(file: BorrowedFd<'_>, entry: &Entry) -> rustix::io::Result<()> {
-    for (name, value) in &entry.xattrs {
-        match rfs::fsetxattr(
-            file,
-            std::ffi::OsStr::from_bytes(name),
-            value,
-            rfs::XattrFlags::empty(),
-        ) {
-            // The file system has no such attributes; nothing that runs could see them anyway.
-            Ok(()) | Err(Errno::NOTSUP) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn times(seconds: i64) -> Timestamps {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
 }
 
 fn is_whiteout(status: &rfs::Stat) -> bool {

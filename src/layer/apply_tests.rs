@@ -60,7 +60,7 @@ impl Tar {
         let root = outside.path().join("layer");
         fs::create_dir(&root).unwrap();
         let diff_id = DiffId(Digest::of(&bytes));
-        let result = apply(&bytes[..], Compression::None, &diff_id, &root, &Silent);
+        let result = apply(&bytes[..], Compression::None, &diff_id, &root, Ownership::Real, &Silent);
         let names: Vec<_> = fs::read_dir(outside.path())
             .unwrap()
             .map(|e| e.unwrap().file_name())
@@ -152,6 +152,7 @@ fn t4_setuid_survives() {
         Compression::None,
         &DiffId(Digest::of(&bytes)),
         root.path(),
+        Ownership::Real,
         &Silent,
     )
     .unwrap();
@@ -267,6 +268,7 @@ fn t18_layers_of_several_gzip_members_are_read_to_the_end() {
         Compression::Gzip,
         &diff_id,
         root.path(),
+        Ownership::Real,
         &Silent,
     )
     .unwrap();
@@ -283,6 +285,7 @@ fn zstd_layers_are_read() {
         Compression::Zstd,
         &DiffId(Digest::of(&tar)),
         root.path(),
+        Ownership::Real,
         &Silent,
     )
     .unwrap();
@@ -294,6 +297,6 @@ fn another_tar_than_promised_is_refused() {
     let promised = DiffId(Digest::of(b"something else"));
     let tar = Tar::default().file("file", "x").bytes();
     let root = tempfile::tempdir().unwrap();
-    let result = apply(&tar[..], Compression::None, &promised, root.path(), &Silent);
+    let result = apply(&tar[..], Compression::None, &promised, root.path(), Ownership::Real, &Silent);
     assert!(matches!(result, Err(Error::DiffId { .. })), "{result:?}");
 }

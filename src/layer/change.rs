@@ -1,24 +1,30 @@
-//! What a step changed, found in an overlay's upper directory.
+//! What a step changed, found in an overlay's upper directory or in a tree that it worked in.
+//!
+//! Both ways give the same list, for it depends on two things only: what was there before, and what is there at the
+//! end. How the step got there (a directory removed and made again, a file written and written back) shows in an
+//! upper directory, but is no part of the image.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs as rfs;
-
-use super::entry::{Entry, EntryPath, Kind, is_portable_xattr};
+use super::disk::{self, is_nothing, is_opaque};
+use super::entry::{Entry, EntryPath, Kind};
+use super::owners::Owners;
+use super::snapshot::{Contents, Snapshot};
+use super::stack::Stack;
 use super::{Error, whiteout};
+use crate::digest::Digest;
 use crate::event::Observer;
 use crate::fs::Context;
 
 /// One change to the layers below.
 ///
 /// # Spec
-/// OCI image-spec `layer.md`, *Change Types*.
+/// OCI image-spec `layer.md`, *Change Types*; of its two ways to say that a directory's content is gone, the
+/// explicit one, which it prefers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Something is new, or is now this.
@@ -28,10 +34,8 @@ pub enum Change {
         /// Where its content is, for files.
         content: Option<PathBuf>,
     },
-    /// Something that lower layers have is gone.
+    /// Something that lower layers have is gone, with all that was in it.
     Deleted(EntryPath),
-    /// Everything that lower layers have in this directory is gone.
-    Opaque(EntryPath),
 }
 
 impl Change {
@@ -39,27 +43,95 @@ impl Change {
     pub fn path(&self) -> &EntryPath {
         match self {
             Self::Present { entry, .. } => &entry.path,
-            Self::Deleted(path) | Self::Opaque(path) => path,
+            Self::Deleted(path) => path,
         }
     }
 }
 
-/// Lists what an overlay's `upper` directory changes of `lowers` (topmost first), sorted by path.
+/// What was there before the step.
+pub trait Before {
+    /// What was at `path`.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read.
+    fn find(&self, path: &EntryPath) -> Result<Option<Found>, Error>;
+
+    /// The names that were in a directory; none when there was no directory.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    fn names(&self, directory: &EntryPath) -> Result<Vec<Vec<u8>>, Error>;
+}
+
+/// Something that was there before.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What it was.
+    pub entry: Entry,
+    /// Its content, for files.
+    pub content: Content,
+}
+
+/// What is known of a file's content.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// It is still to be read here.
+    File(PathBuf),
+    /// Its SHA-256.
+    Digest(Digest),
+    /// Nothing: this user may not read it.
+    Unknown,
+}
+
+/// Layers as what was before: a stack, and who owns what is in it.
+#[derive(Clone, Copy)]
+pub struct Layers<'a> {
+    /// The unpacked layers.
+    pub stack: &'a Stack,
+    /// Whose their files are.
+    pub owners: &'a dyn Owners,
+}
+
+impl std::fmt::Debug for Layers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layers")
+            .field("stack", self.stack)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Before for Layers<'_> {
+    fn find(&self, path: &EntryPath) -> Result<Option<Found>, Error> {
+        let Some(shown) = self.stack.find(path)? else {
+            return Ok(None);
+        };
+        let owned = self.owners.before(path, &shown)?;
+        Ok(Some(Found {
+            entry: disk::entry(&shown.file, path.clone(), &shown.metadata, owned)?,
+            content: Content::File(shown.file),
+        }))
+    }
+
+    fn names(&self, directory: &EntryPath) -> Result<Vec<Vec<u8>>, Error> {
+        Ok(self.stack.list(directory)?.into_keys().collect())
+    }
+}
+
+/// Lists what an overlay's `upper` directory changes of the layers under it, sorted by path.
 ///
 /// Overlay copies up more than changes: a file that was only opened for writing, a directory in which something
 /// changed. What is like before (times aside: opening a file for writing changes them) is no change and is left out;
-/// directories above a change are put back by whoever writes the layer. Sockets are left out.
+/// directories above a change are put back by whoever writes the layer ([`super::members()`]). Sockets are left out.
 ///
 /// # Errors
 /// [`Error::File`] with the path that could not be read, [`Error::Path`] for names that no layer can hold,
-/// [`Error::Interrupted`].
+/// [`Error::Hostile`] for those that mean a deletion in a layer, [`Error::Interrupted`].
 pub fn from_overlay_upper(
     upper: &Path,
-    lowers: &[PathBuf],
+    before: Layers<'_>,
     observer: &dyn Observer,
 ) -> Result<Vec<Change>, Error> {
-    let mut changes = Vec::new();
-    let mut inodes: BTreeMap<EntryPath, (u64, u64)> = BTreeMap::new();
+    let mut changes = Changes::new(&before, before.owners);
     // The walk goes into a directory right after it, so the last opaque one is the only one to remember.
     let mut opaque: Option<EntryPath> = None;
     let walk = walkdir::WalkDir::new(upper)
@@ -77,364 +149,204 @@ pub fn from_overlay_upper(
         let relative = file.strip_prefix(upper).unwrap_or(file);
         let path = EntryPath::parse(relative.as_os_str().as_bytes())?;
         let metadata = fs::symlink_metadata(file).context("read", file)?;
-        let hidden = opaque.as_ref().is_some_and(|opaque| path.is_within(opaque));
-        let before = if hidden { None } else { lookup(lowers, &path)? };
-        if is_whiteout(&metadata) {
-            if before.is_some() {
-                changes.push(Change::Deleted(path));
+        if is_nothing(&metadata) {
+            changes.deleted(path)?;
+            continue;
+        }
+        if metadata.is_dir() {
+            let is_hidden = opaque.as_ref().is_some_and(|opaque| path.is_within(opaque));
+            if !is_hidden && is_opaque(file)? {
+                opaque = Some(path.clone());
             }
+            if is_hidden || opaque.as_ref() == Some(&path) {
+                changes.deleted_in(&path, file)?;
+            }
+        }
+        changes.present(path, file, &metadata)?;
+    }
+    changes.finish()
+}
+
+/// Lists what a step changed of a tree that it worked in, sorted by path.
+///
+/// `snapshot` is of `root` before the step; what is not as it was is compared with `before`, so that the list is the
+/// one that [`from_overlay_upper`] would give. `skip` is what the snapshot skipped.
+///
+/// # Errors
+/// As [`from_overlay_upper`].
+pub fn from_tree(
+    root: &Path,
+    snapshot: &Snapshot,
+    before: &dyn Before,
+    owners: &dyn Owners,
+    skip: &[EntryPath],
+    observer: &dyn Observer,
+) -> Result<Vec<Change>, Error> {
+    let now = Snapshot::look(root, skip, Contents::Listed, observer)?;
+    let mut changes = Changes::new(before, owners);
+    let mut gone: BTreeSet<&EntryPath> = BTreeSet::new();
+    for (path, record) in now.records() {
+        let is_same = |old| record.is_same(old);
+        if path.is_root() || snapshot.get(path).is_some_and(is_same) || snapshot.is_covered(path) {
             continue;
         }
-        if metadata.file_type().is_socket() {
+        if observer.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let file = path.below(root);
+        let metadata = fs::symlink_metadata(&file).context("read", &file)?;
+        if is_nothing(&metadata) {
+            gone.insert(path);
             continue;
         }
+        changes.present(path.clone(), &file, &metadata)?;
+    }
+    for (path, _) in snapshot.records() {
+        let is_gone = now.get(path).is_none() || gone.contains(path);
+        if !is_gone || now.is_covered(path) {
+            continue;
+        }
+        // What stood in a directory that is gone, or is none any more, needs no mention.
+        let is_in_directory = path
+            .parent()
+            .is_some_and(|parent| now.get(&parent).is_some_and(|record| record.is_directory()));
+        if is_in_directory {
+            changes.deleted(path.clone())?;
+        }
+    }
+    changes.finish()
+}
+
+/// Changes as they are found.
+struct Changes<'a> {
+    before: &'a dyn Before,
+    owners: &'a dyn Owners,
+    found: BTreeMap<EntryPath, Change>,
+    /// Files with several names, by device and inode.
+    linked: BTreeMap<(u64, u64), BTreeSet<EntryPath>>,
+}
+
+impl<'a> Changes<'a> {
+    fn new(before: &'a dyn Before, owners: &'a dyn Owners) -> Self {
+        Self {
+            before,
+            owners,
+            found: BTreeMap::new(),
+            linked: BTreeMap::new(),
+        }
+    }
+
+    /// There is nothing at `path`; a change if there was something.
+    fn deleted(&mut self, path: EntryPath) -> Result<(), Error> {
+        if self.before.find(&path)?.is_some() {
+            self.found.insert(path.clone(), Change::Deleted(path));
+        }
+        Ok(())
+    }
+
+    /// What was in a directory, and is not in the directory on disk.
+    fn deleted_in(&mut self, directory: &EntryPath, on_disk: &Path) -> Result<(), Error> {
+        for name in self.before.names(directory)? {
+            let path = directory.join(&name)?;
+            let file = on_disk.join(Path::new(std::ffi::OsStr::from_bytes(&name)));
+            match fs::symlink_metadata(&file) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.deleted(path)?,
+                Err(error) => return Err(crate::fs::Error::new("read", file, error).into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// There is `file` at `path`; a change unless it is as before.
+    fn present(&mut self, path: EntryPath, file: &Path, metadata: &Metadata) -> Result<(), Error> {
         if whiteout::is_reserved(&path) {
             return Err(Error::Hostile(format!(
                 "`{path}` has a name that layers reserve for deletions"
             )));
         }
-        let is_opaque = metadata.is_dir() && is_opaque(file)?;
-        if is_opaque {
-            if before
-                .as_ref()
-                .is_some_and(|(_, metadata)| metadata.is_dir())
-            {
-                changes.push(Change::Opaque(path.clone()));
-            }
-            if !hidden {
-                opaque = Some(path.clone());
-            }
-        }
-        let entry = entry_of(file, path, &metadata)?;
-        // Whiteouts share one inode (T11), but they never come here. A file of several names is always written: one
-        // of the names may be as before while another is new.
-        let is_linked = metadata.nlink() > 1 && metadata.is_file();
-        let unchanged = match &before {
-            Some((lower, lower_metadata)) if !is_opaque && !is_linked => {
-                is_same(&entry, file, lower, lower_metadata)?
-            }
-            _ => false,
-        };
+        let owned = self.owners.now(&path, file, metadata)?;
+        let entry = disk::entry(file, path.clone(), metadata, owned)?;
+        let is_file = matches!(entry.kind, Kind::File { .. });
+        // Of a file with several names, one may be as before while another is new, and the new one must be a link to
+        // something: whether to leave it out is decided when all its names are known.
+        let is_linked = is_file && metadata.nlink() > 1;
         if is_linked {
-            inodes.insert(entry.path.clone(), (metadata.dev(), metadata.ino()));
+            let inode = (metadata.dev(), metadata.ino());
+            self.linked.entry(inode).or_default().insert(path.clone());
+        } else if self.is_as_before(&entry, file)? {
+            return Ok(());
         }
-        if !unchanged {
-            let content = matches!(entry.kind, Kind::File { .. }).then(|| file.to_owned());
-            changes.push(Change::Present { entry, content });
+        let content = is_file.then(|| file.to_owned());
+        self.found.insert(path, Change::Present { entry, content });
+        Ok(())
+    }
+
+    /// True when an entry is what was there already, times aside.
+    fn is_as_before(&self, entry: &Entry, file: &Path) -> Result<bool, Error> {
+        let Some(before) = self.before.find(&entry.path)? else {
+            return Ok(false);
+        };
+        let is_alike = entry.kind == before.entry.kind
+            && (entry.mode, entry.uid, entry.gid)
+                == (before.entry.mode, before.entry.uid, before.entry.gid)
+            && entry.xattrs == before.entry.xattrs;
+        match (&entry.kind, &before.content) {
+            _ if !is_alike => Ok(false),
+            (Kind::File { .. }, Content::File(known)) => disk::is_same_content(file, known),
+            (Kind::File { .. }, Content::Digest(known)) => Ok(disk::content_digest(file)? == *known),
+            (Kind::File { .. }, Content::Unknown) => Ok(false),
+            _ => Ok(true),
         }
     }
-    changes.sort_by(|a, b| a.path().cmp(b.path()));
-    link_names(&mut changes, &inodes);
-    Ok(changes)
-}
 
-/// Turns all but the first name of a file into links to the first, which comes earlier in the layer.
-fn link_names(changes: &mut [Change], inodes: &BTreeMap<EntryPath, (u64, u64)>) {
-    let mut first: BTreeMap<(u64, u64), EntryPath> = BTreeMap::new();
-    for change in changes {
-        let Change::Present { entry, .. } = change else {
-            continue;
-        };
-        let Some(inode) = inodes.get(&entry.path) else {
-            continue;
-        };
-        let target = first.entry(*inode).or_insert_with(|| entry.path.clone());
-        if *target != entry.path {
-            entry.kind = Kind::HardLink {
-                target: target.clone(),
+    /// Turns all but the first name of a file into links to the first, which comes earlier in the layer.
+    fn finish(mut self) -> Result<Vec<Change>, Error> {
+        for names in std::mem::take(&mut self.linked).into_values() {
+            let mut names = names.into_iter();
+            let Some(first) = names.next() else {
+                continue;
             };
+            let mut is_single = true;
+            for name in names {
+                is_single = false;
+                if let Some(Change::Present { entry, .. }) = self.found.get_mut(&name) {
+                    entry.kind = Kind::HardLink {
+                        target: first.clone(),
+                    };
+                }
+            }
+            // Its other names are elsewhere: overlay's bookkeeping, or what was skipped.
+            if is_single
+                && let Some(Change::Present {
+                    entry,
+                    content: Some(content),
+                }) = self.found.get(&first)
+                && self.is_as_before(entry, content)?
+            {
+                self.found.remove(&first);
+            }
         }
+        Ok(self.found.into_values().collect())
     }
 }
 
-/// The entry of a directory that stands above changes: as it is in `upper`, where overlay has it whenever something
-/// below it changed.
+/// The entry of a directory that stands above changes, as it is in `root`: a tree, or the upper directory, where
+/// overlay has it whenever something below it changed.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
-pub fn directory_entry(upper: &Path, path: &EntryPath) -> Result<Entry, Error> {
-    let file = path.below(upper);
+pub fn directory_entry(
+    root: &Path,
+    path: &EntryPath,
+    owners: &dyn Owners,
+) -> Result<Entry, Error> {
+    let file = path.below(root);
     let metadata = fs::symlink_metadata(&file).context("read", &file)?;
-    entry_of(&file, path.clone(), &metadata)
-}
-
-fn entry_of(file: &Path, path: EntryPath, metadata: &Metadata) -> Result<Entry, Error> {
-    let kind = metadata.file_type();
-    let device = metadata.rdev();
-    let (major, minor) = (rfs::major(device), rfs::minor(device));
-    let kind = if kind.is_dir() {
-        Kind::Directory
-    } else if kind.is_symlink() {
-        let target = fs::read_link(file).context("read link", file)?;
-        Kind::Symlink {
-            target: target.as_os_str().as_bytes().to_vec(),
-        }
-    } else if kind.is_char_device() {
-        Kind::CharacterDevice { major, minor }
-    } else if kind.is_block_device() {
-        Kind::BlockDevice { major, minor }
-    } else if kind.is_fifo() {
-        Kind::Fifo
-    } else {
-        Kind::File {
-            size: metadata.len(),
-        }
-    };
-    Ok(Entry {
-        path,
-        kind,
-        mode: metadata.mode() & 0o7777,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-        mtime: metadata.mtime(),
-        xattrs: xattrs(file)?,
-    })
-}
-
-fn xattrs(file: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> {
-    let mut names = vec![0; 64 << 10];
-    let length = match rfs::llistxattr(file, &mut names[..]) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::NOTSUP) => 0,
-        Err(errno) => {
-            return Err(crate::fs::Error::new("list the attributes of", file, errno.into()).into());
-        }
-    };
-    let mut found = BTreeMap::new();
-    for name in names[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| is_portable_xattr(name))
-    {
-        let mut value = vec![0; 64 << 10];
-        let length = rfs::lgetxattr(file, OsStr::from_bytes(name), &mut value[..])
-            .context("read an attribute of", file)?;
-        value.truncate(length);
-        found.insert(name.to_vec(), value);
-    }
-    Ok(found)
-}
-
-/// True for overlay's mark of a deleted name.
-pub(crate) fn is_whiteout(metadata: &Metadata) -> bool {
-    metadata.file_type().is_char_device() && metadata.rdev() == 0
-}
-
-fn is_opaque(directory: &Path) -> Result<bool, Error> {
-    let mut value = [0; 8];
-    match rfs::lgetxattr(directory, whiteout::OPAQUE_XATTR, &mut value) {
-        Ok(length) => Ok(&value[..length] == b"y"),
-        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(false),
-        Err(errno) => {
-            Err(crate::fs::Error::new("read an attribute of", directory, errno.into()).into())
-        }
-    }
-}
-
-/// Finds what the stacked `lowers` (topmost first) show at `path`, as overlay would.
-fn lookup(lowers: &[PathBuf], path: &EntryPath) -> Result<Option<(PathBuf, Metadata)>, Error> {
-    let components: Vec<&[u8]> = path.as_bytes().split(|byte| *byte == b'/').collect();
-    'lower: for lower in lowers {
-        let mut file = lower.clone();
-        let mut hides_the_rest = false;
-        for (depth, component) in components.iter().enumerate() {
-            file.push(OsStr::from_bytes(component));
-            let metadata = match fs::symlink_metadata(&file) {
-                Ok(metadata) => metadata,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    if hides_the_rest {
-                        return Ok(None);
-                    }
-                    continue 'lower;
-                }
-                Err(error) => return Err(crate::fs::Error::new("read", file, error).into()),
-            };
-            if is_whiteout(&metadata) {
-                return Ok(None);
-            }
-            if depth + 1 == components.len() {
-                return Ok(Some((file, metadata)));
-            }
-            if !metadata.is_dir() {
-                return Ok(None);
-            }
-            hides_the_rest |= is_opaque(&file)?;
-        }
-    }
-    Ok(None)
-}
-
-/// True when an entry is what the lower layers already show.
-fn is_same(
-    entry: &Entry,
-    file: &Path,
-    lower: &Path,
-    lower_metadata: &Metadata,
-) -> Result<bool, Error> {
-    let before = entry_of(lower, entry.path.clone(), lower_metadata)?;
-    let alike = entry.kind == before.kind
-        && (entry.mode, entry.uid, entry.gid) == (before.mode, before.uid, before.gid)
-        && entry.xattrs == before.xattrs;
-    match entry.kind {
-        Kind::File { .. } if alike => same_content(file, lower),
-        _ => Ok(alike),
-    }
-}
-
-fn same_content(a: &Path, b: &Path) -> Result<bool, Error> {
-    let (mut left, mut right) = (crate::fs::open(a)?, crate::fs::open(b)?);
-    let (mut left_bytes, mut right_bytes) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    loop {
-        let count = left.read(&mut left_bytes).context("read", a)?;
-        if count == 0 {
-            return Ok(right.read(&mut right_bytes[..1]).context("read", b)? == 0);
-        }
-        if right.read_exact(&mut right_bytes[..count]).is_err()
-            || left_bytes[..count] != right_bytes[..count]
-        {
-            return Ok(false);
-        }
-    }
+    let owned = owners.now(path, &file, &metadata)?;
+    disk::entry(&file, path.clone(), &metadata, owned)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-    use crate::event::Silent;
-
-    struct Trees {
-        _directory: tempfile::TempDir,
-        upper: PathBuf,
-        lowers: Vec<PathBuf>,
-    }
-
-    /// An upper directory over two lower ones, each made by its function.
-    fn trees(upper: impl Fn(&Path), top: impl Fn(&Path), bottom: impl Fn(&Path)) -> Trees {
-        let directory = tempfile::tempdir().unwrap();
-        let make = |name: &str, fill: &dyn Fn(&Path)| {
-            let path = directory.path().join(name);
-            fs::create_dir(&path).unwrap();
-            fill(&path);
-            path
-        };
-        let lowers = vec![make("top", &top), make("bottom", &bottom)];
-        let upper = make("upper", &upper);
-        Trees {
-            _directory: directory,
-            upper,
-            lowers,
-        }
-    }
-
-    fn write(root: &Path, name: &str, text: &str) {
-        let path = root.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn delete(root: &Path, name: &str) {
-        rfs::mknodat(
-            rfs::CWD,
-            root.join(name),
-            rfs::FileType::CharacterDevice,
-            rfs::Mode::empty(),
-            0,
-        )
-        .unwrap();
-    }
-
-    fn found(trees: &Trees) -> Vec<String> {
-        let name = |change: &Change| match change {
-            Change::Present { entry, .. } => match &entry.kind {
-                Kind::HardLink { target } => format!("{} = {target}", entry.path),
-                _ => format!("+{}", entry.path),
-            },
-            Change::Deleted(path) => format!("-{path}"),
-            Change::Opaque(path) => format!("!{path}"),
-        };
-        from_overlay_upper(&trees.upper, &trees.lowers, &Silent)
-            .unwrap()
-            .iter()
-            .map(name)
-            .collect()
-    }
-
-    #[test]
-    fn what_was_copied_up_and_is_as_before_is_no_change() {
-        let trees = trees(
-            |upper| {
-                write(upper, "etc/same", "1");
-                write(upper, "etc/other", "2");
-                write(upper, "etc/new", "3");
-                symlink("same", upper.join("etc/link")).unwrap();
-            },
-            |top| write(top, "etc/same", "1"),
-            |bottom| {
-                write(bottom, "etc/other", "1");
-                symlink("same", bottom.join("etc/link")).unwrap();
-            },
-        );
-        assert_eq!(found(&trees), ["+/etc/new", "+/etc/other"]);
-    }
-
-    #[test]
-    fn deletions_count_only_where_something_was() {
-        let trees = trees(
-            |upper| {
-                delete(upper, "gone");
-                delete(upper, "never-was");
-                delete(upper, "already-gone");
-            },
-            |top| delete(top, "already-gone"),
-            |bottom| {
-                write(bottom, "gone", "");
-                write(bottom, "already-gone", "");
-            },
-        );
-        assert_eq!(found(&trees), ["-/gone"]);
-    }
-
-    #[test]
-    fn an_opaque_directory_is_said_before_its_content_and_only_over_a_lower_one() {
-        let opaque = |path: PathBuf| {
-            fs::create_dir(&path).unwrap();
-            rfs::setxattr(
-                &path,
-                whiteout::OPAQUE_XATTR,
-                b"y",
-                rfs::XattrFlags::empty(),
-            )
-            .unwrap();
-        };
-        let trees = trees(
-            |upper| {
-                opaque(upper.join("replaced"));
-                write(upper, "replaced/file", "");
-                opaque(upper.join("new"));
-            },
-            |_| {},
-            |bottom| write(bottom, "replaced/file", ""),
-        );
-        assert_eq!(
-            found(&trees),
-            ["+/new", "!/replaced", "+/replaced", "+/replaced/file"]
-        );
-    }
-
-    #[test]
-    fn hard_links_are_kept_and_whiteouts_are_not_taken_for_them() {
-        let trees = trees(
-            |upper| {
-                write(upper, "a", "x");
-                fs::hard_link(upper.join("a"), upper.join("b")).unwrap();
-                delete(upper, "c");
-                // T11 of rust-crates.md: overlay hard-links its whiteouts.
-                fs::hard_link(upper.join("c"), upper.join("d")).unwrap();
-            },
-            |top| write(top, "c", ""),
-            |bottom| write(bottom, "d", ""),
-        );
-        assert_eq!(found(&trees), ["+/a", "/b = /a", "-/c", "-/d"]);
-    }
-}
+#[path = "change_tests.rs"]
+mod tests;

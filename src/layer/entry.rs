@@ -199,10 +199,13 @@ impl Entry {
     }
 }
 
+/// The extended attribute of file capabilities.
+pub const CAPABILITY_XATTR: &[u8] = b"security.capability";
+
 /// True for an extended attribute that belongs in a layer: file capabilities and the user's own. Security labels,
 /// ACL caches and overlay's bookkeeping describe this machine, not the image.
 pub fn is_portable_xattr(name: &[u8]) -> bool {
-    name == b"security.capability"
+    name == CAPABILITY_XATTR
         || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
 

@@ -1,19 +1,30 @@
 //! Filesystem changes as tar bytes: writing layers, reading them, finding what changed.
 //!
 //! A layer is a tar of changes to the layers below it. [`LayerWriter`] writes one, [`apply()`] unpacks one into a
-//! directory of its own that overlay can stack, [`change`] finds what a step changed. This module does not know
-//! where layers come from or go.
+//! directory of its own that overlay can stack, [`stack`] reads such directories as overlay would show them,
+//! [`change`] finds what a step changed (of a tree, with a [`snapshot`]), [`owners`] says whose files are where the
+//! disk cannot. This module does not know where layers come from or go.
 
 mod apply;
 pub mod change;
+mod codec;
 pub mod compress;
+pub mod disk;
 pub mod entry;
+mod members;
+pub mod owners;
 pub mod read;
+mod recorded;
+pub mod snapshot;
+pub mod stack;
 mod tar;
 pub mod whiteout;
+pub(crate) mod within;
 
-pub use apply::{Report, apply};
+pub use apply::{Ownership, Report, apply};
+pub use codec::Damaged;
 pub use entry::{Entry, EntryPath, Kind};
+pub use members::{Member, members};
 pub use tar::LayerWriter;
 
 use std::io::{self, Read};

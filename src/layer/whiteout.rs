@@ -56,14 +56,6 @@ pub fn deleted(path: &EntryPath) -> Result<EntryPath, PathError> {
     parent.join(&[PREFIX, path.file_name()].concat())
 }
 
-/// The tar name that says `directory` is opaque.
-///
-/// # Errors
-/// As [`deleted`].
-pub fn opaque(directory: &EntryPath) -> Result<EntryPath, PathError> {
-    directory.join(OPAQUE)
-}
-
 /// True when a file of this name on disk would be read as a whiteout if it were written into a layer.
 pub fn is_reserved(path: &EntryPath) -> bool {
     path.file_name().starts_with(PREFIX)
@@ -85,7 +77,7 @@ mod tests {
             Some(Whiteout::Deleted(path("a/b")))
         );
         assert_eq!(
-            parse(&opaque(&path("a")).unwrap()).unwrap(),
+            parse(&path("a/.wh..wh..opq")).unwrap(),
             Some(Whiteout::Opaque(path("a")))
         );
         assert_eq!(

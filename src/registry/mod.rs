@@ -15,6 +15,7 @@ mod body;
 mod credentials;
 mod download;
 mod error;
+mod ping;
 mod pull;
 mod push;
 mod retry;

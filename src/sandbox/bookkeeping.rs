@@ -3,21 +3,23 @@
 //! The stage is outside the walls of the step. It holds the outer `/proc`, in which the kernel's notifications name
 //! processes, and the directory of this run, which nobody finds by its path once the root has changed.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::collections::BTreeMap;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{self as rfs, Mode, OFlags};
+use rustix::fs::{self as rfs, Mode, OFlags, ResolveFlags};
 
 use super::identity::Identity;
 use super::ledger::{self, Credentials, Ledger, Owner, Supervision};
 use super::namespaces::setup;
-use super::{Error, RootFilesystem, Spec, StatusError, sys};
+use super::{Error, ImageOwners, RootFilesystem, Spec, StatusError, sys};
 
 const SOCKET: &str = "ledger.sock";
 const LEDGER: &str = "ledger.json";
@@ -30,7 +32,13 @@ pub(super) struct Bookkeeper {
     proc: OwnedFd,
     upper: Option<OwnedFd>,
     output: File,
-    owners: BTreeMap<Vec<u8>, Owner>,
+    owners: Vec<KnownOwners>,
+}
+
+/// Owners in one layer, or in all.
+struct KnownOwners {
+    layer: Option<OwnedFd>,
+    list: BTreeMap<Vec<u8>, Owner>,
 }
 
 impl Bookkeeper {
@@ -48,10 +56,14 @@ impl Bookkeeper {
             }
             _ => None,
         };
-        let owners = match &spec.owners {
-            Some(path) => parse_owners(&crate::fs::read_limited(path, 1 << 30)?),
-            None => BTreeMap::new(),
+        let known = |owners: &ImageOwners| -> Result<KnownOwners, Error> {
+            let layer = owners.layer.as_deref().map(open_directory).transpose();
+            Ok(KnownOwners {
+                layer: layer.map_err(|errno| failed(errno.into()))?,
+                list: parse_owners(&crate::fs::read_limited(&owners.list, 1 << 30)?),
+            })
         };
+        let owners = spec.owners.iter().map(known).collect::<Result<_, _>>()?;
         Ok(Some(Self {
             proc: open_directory(Path::new("/proc")).map_err(|errno| failed(errno.into()))?,
             output: File::create(spec.directory.join(LEDGER)).map_err(failed)?,
@@ -101,7 +113,7 @@ impl Bookkeeper {
                     uid: rustix::process::geteuid().as_raw(),
                     gid: rustix::process::getegid().as_raw(),
                 },
-                base: Box::new(move |path| owners.get(path).copied()),
+                base: Box::new(move |path| owner_of(&owners, path)),
                 pretend: true,
             },
         );
@@ -145,7 +157,7 @@ impl Caller {
             reason: crate::fs::reason(&error),
             hint: Some("`overcoat doctor` tells whether this kernel has seccomp user notification".to_owned()),
         };
-        let listener = sys::install_listener(ledger::numbers()).map_err(failed)?;
+        let listener = sys::install_listener(&ledger::numbers(true)).map_err(failed)?;
         ledger::send_listener(&through(&self.0, SOCKET), listener.as_fd()).map_err(failed)
     }
 }
@@ -175,6 +187,36 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 /// below this process's root any more.
 fn through(directory: &OwnedFd, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+/// Whose a path of the image is; `None` when the image has no such path.
+fn owner_of(known: &[KnownOwners], path: &[u8]) -> Option<Owner> {
+    const ROOT: Owner = Owner { uid: 0, gid: 0 };
+    for KnownOwners { layer, list } in known {
+        let Some(layer) = layer else {
+            return list.get(path).copied();
+        };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+        // A link that is the path itself is opened, not followed.
+        let parent_and_name = || -> Option<rfs::Stat> {
+            let path = Path::new(OsStr::from_bytes(path));
+            let (parent, name) = (path.parent()?, path.file_name()?);
+            let parent = match parent.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => parent,
+            };
+            let parent = rfs::openat2(layer, parent, flags, Mode::empty(), resolve).ok()?;
+            rfs::statat(&parent, name, rfs::AtFlags::SYMLINK_NOFOLLOW).ok()
+        };
+        if let Some(status) = parent_and_name() {
+            // Overlay's mark of a deleted name.
+            let is_device = rfs::FileType::from_raw_mode(status.st_mode) == rfs::FileType::CharacterDevice;
+            return (!is_device || status.st_rdev != 0).then(|| list.get(path).copied().unwrap_or(ROOT));
+        }
+    }
+    None
 }
 
 /// Reads `UID GID PATH\0`….

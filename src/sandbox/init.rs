@@ -93,25 +93,7 @@ fn prepare(spec: &Spec, status: &mut Status) -> Result<(), StatusError> {
     if let Some(caller) = caller {
         caller.hand_over()?;
     }
-    filter_calls(spec.rung, status)
-}
-
-/// Docker's list of system calls. A machine that has no filter is told of, for there the kernel's whole surface is open.
-fn filter_calls(rung: Rung, status: &mut Status) -> Result<(), StatusError> {
-    match seccomp::confine(&seccomp::Options {
-        may_change_root: rung.has_mounts(),
-    }) {
-        Ok(()) => Ok(()),
-        Err(seccomp::Error::Architecture(name)) => {
-            status.notes.push(format!("there is no list of system calls for {name}: all are allowed"));
-            Ok(())
-        }
-        Err(error) => Err(StatusError::Setup {
-            step: "limit the system calls of the step".to_owned(),
-            reason: error.to_string(),
-            hint: None,
-        }),
-    }
+    seccomp::confine()
 }
 
 /// Mounts, uploads, and the new root.

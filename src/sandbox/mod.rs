@@ -38,7 +38,7 @@ mod uploads;
 pub use cgroup::{ControlGroup, Limits};
 pub use identity::{IdMap, SubordinateIds};
 pub use ladder::Rung;
-pub use ledger::{FileIdentity, Ledger};
+pub use ledger::{Device, FileIdentity, Ledger, Owner};
 pub use namespaces::{UserNamespace, enter_user_namespace};
 pub use run::{Exit, Input, Sandbox};
 
@@ -238,6 +238,15 @@ pub enum Network {
     None,
 }
 
+/// Owners of an image's files, where the disk does not have them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImageOwners {
+    /// A layer's directory: what is in it and not in the list belongs to root. `None` when the list is complete.
+    pub layer: Option<PathBuf>,
+    /// A file of `UID GID PATH\0`….
+    pub list: PathBuf,
+}
+
 /// All that the stages need to know, written for them as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Spec {
@@ -251,8 +260,7 @@ struct Spec {
     secrets: Vec<Secret>,
     network: Network,
     on_signal: OnSignal,
-    /// Owners of the builder's files, where the disk does not have them: `UID GID PATH\0`….
-    owners: Option<PathBuf>,
+    owners: Vec<ImageOwners>,
 }
 
 impl Spec {

@@ -39,12 +39,16 @@ pub(super) fn refused(step: impl Into<String>, errno: Errno) -> StatusError {
     }
 }
 
-/// Where overlay keeps what it needs, below the directory of a run.
-struct Overlay<'a> {
-    lowers: &'a [PathBuf],
-    upper: PathBuf,
-    work: PathBuf,
-    mountpoint: PathBuf,
+/// What an overlay is made of.
+pub(super) struct Overlay<'a> {
+    /// The layers, topmost first.
+    pub(super) lowers: &'a [PathBuf],
+    /// Receives the changes.
+    pub(super) upper: PathBuf,
+    /// Overlay's own; an empty directory on the same file system as `upper`.
+    pub(super) work: PathBuf,
+    /// An empty directory to mount it on.
+    pub(super) mountpoint: PathBuf,
 }
 
 /// Mounts the root file system; where it is. The stage before has made all mounts private.
@@ -58,7 +62,15 @@ pub(super) fn mount_rootfs(spec: &Spec) -> Result<PathBuf, StatusError> {
                 work: spec.directory.join("work"),
                 mountpoint: mountpoint.clone(),
             };
-            stack(&overlay)?;
+            stack(&overlay).map_err(|errno| StatusError::Setup {
+                step: format!("stack the layers with overlay in `{}`", overlay.upper.display()),
+                reason: crate::fs::reason(&errno.into()),
+                hint: Some(
+                    "overlay needs a store on a local file system (ext4, xfs, btrfs, tmpfs), not on another overlay or \
+                     NFS: choose one with `--store DIR`, or use `--rootfs extracted`"
+                        .to_owned(),
+                ),
+            })?;
         }
         RootFilesystem::Tree(tree) => {
             bind(tree, &mountpoint, MountFlags::NODEV)
@@ -69,21 +81,13 @@ pub(super) fn mount_rootfs(spec: &Spec) -> Result<PathBuf, StatusError> {
     Ok(mountpoint)
 }
 
-fn stack(overlay: &Overlay<'_>) -> Result<(), StatusError> {
+/// Mounts overlay; without advice on what may be in the way.
+pub(super) fn stack(overlay: &Overlay<'_>) -> rustix::io::Result<()> {
     match mount_overlay(overlay) {
         // Before Linux 6.5, layers are given in one string.
         Err(Errno::INVAL) => mount_overlay_by_string(overlay),
         other => other,
     }
-    .map_err(|errno| StatusError::Setup {
-        step: format!("stack the layers with overlay in `{}`", overlay.upper.display()),
-        reason: crate::fs::reason(&errno.into()),
-        hint: Some(
-            "overlay needs a store on a local file system (ext4, xfs, btrfs, tmpfs), not on another overlay or NFS: \
-             choose one with `--store DIR`, or use `--rootfs extracted`"
-                .to_owned(),
-        ),
-    })
 }
 
 fn mount_overlay(rootfs: &Overlay<'_>) -> rustix::io::Result<()> {

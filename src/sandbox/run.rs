@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::bookkeeping;
 use super::{
-    Bind, ControlGroup, Error, Ledger, Limits, Network, OnSignal, Process, RootFilesystem, Rung,
+    Bind, ControlGroup, Error, ImageOwners, Ledger, Limits, Network, OnSignal, Process, RootFilesystem, Rung,
     STAGE_ARGUMENT, Secret, Spec, Status, Upload,
 };
 use crate::event::{Event, Observer, printable};
@@ -33,8 +33,8 @@ pub struct Sandbox {
     pub rung: Rung,
     /// What the process sees as `/`.
     pub root: RootFilesystem,
-    /// Owners of the builder's files, where the disk does not have them: a file of `UID GID PATH\0`….
-    pub owners: Option<PathBuf>,
+    /// Owners of the image's files, where the disk does not have them.
+    pub owners: Vec<ImageOwners>,
 }
 
 /// What a process gets beside its arguments.

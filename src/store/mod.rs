@@ -4,6 +4,7 @@
 //! STORE/
 //!   oci-layout  index.json  blobs/sha256/…   the layout: `skopeo copy oci:STORE:NAME …` reads it
 //!   unpacked/OWNERS/DIFF-ID/                 layers as directories, for overlay to stack
+//!   unpacked/OWNERS/CHAIN-ID.merged/         all layers of an image as one directory, where overlay is refused
 //!   cache/…                                  downloads that can be had again
 //!   tmp/work-…                               work in progress, removed when it ends or, later, when its process is gone
 //! ```
@@ -13,13 +14,18 @@
 //! `index.json` changes under a lock on `blobs/`, and removing blobs needs the lock on the store's directory alone,
 //! which every open store shares. `tmp/` and `unpacked/` are for their owner only: layers may hold set-user-id files.
 
+mod copy;
 mod gc;
+mod merged;
 mod names;
+#[cfg(test)]
+mod test_steps;
 mod unpacked;
 
 pub use gc::Removed;
+pub use merged::Lease;
 pub use names::Named;
-pub use unpacked::unpack_layers;
+pub use unpacked::{recorded_owners, unpack_layers};
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -69,6 +75,12 @@ pub enum Error {
         /// What went wrong.
         source: Box<crate::layer::Error>,
     },
+    /// Unpacked layers cannot be made one directory.
+    #[error("cannot merge the layers into one directory: {source}")]
+    Merge {
+        /// What went wrong.
+        source: Box<crate::layer::Error>,
+    },
     /// The person asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -79,7 +91,7 @@ impl Error {
     pub fn is_full(&self) -> bool {
         match self {
             Self::File(error) => error.is_full(),
-            Self::Unpack { source, .. } => source.is_full(),
+            Self::Unpack { source, .. } | Self::Merge { source } => source.is_full(),
             _ => false,
         }
     }
@@ -370,6 +382,10 @@ impl Write for BlobWriter<'_> {
         self.inner.flush()
     }
 }
+
+#[cfg(test)]
+#[path = "same_bytes_tests.rs"]
+mod same_bytes_tests;
 
 #[cfg(test)]
 #[path = "tests.rs"]

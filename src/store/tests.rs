@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Silent;
 use crate::image::edit::{Changes, NewLayer, from_scratch};
 use crate::image::{Platform, media_type};
-use crate::layer::{Entry, EntryPath, Kind, LayerWriter};
+use crate::layer::{Entry, EntryPath, Kind, LayerWriter, Ownership};
 use crate::reference::Reference;
 
 fn store() -> (tempfile::TempDir, BlobStore) {
@@ -166,8 +166,8 @@ fn garbage_is_what_no_name_reaches() {
     store
         .tag(&reference("gone"), &gone.manifest.descriptor, &platform)
         .unwrap();
-    unpack_layers(&store, &kept, "test", 2, &Silent).unwrap();
-    unpack_layers(&store, &gone, "test", 2, &Silent).unwrap();
+    unpack_layers(&store, &kept, "test", Ownership::Real, 2, &Silent).unwrap();
+    unpack_layers(&store, &gone, "test", Ownership::Real, 2, &Silent).unwrap();
     store.untag("gone:latest").unwrap();
     let other = BlobStore::open(store.root()).unwrap();
     assert_eq!(
@@ -188,7 +188,7 @@ fn garbage_is_what_no_name_reaches() {
 fn a_layer_is_unpacked_once_and_a_damaged_one_never() {
     let (_directory, store) = store();
     let image = image_in(&store, "content");
-    let directories = unpack_layers(&store, &image, "test", 2, &Silent).unwrap();
+    let directories = unpack_layers(&store, &image, "test", Ownership::Real, 2, &Silent).unwrap();
     assert_eq!(
         std_fs::read_to_string(directories[0].join("file")).unwrap(),
         "content"
@@ -198,10 +198,10 @@ fn a_layer_is_unpacked_once_and_a_damaged_one_never() {
     *bytes.last_mut().unwrap() ^= 1;
     std_fs::write(&blob, bytes).unwrap();
     assert_eq!(
-        unpack_layers(&store, &image, "test", 2, &Silent).unwrap(),
+        unpack_layers(&store, &image, "test", Ownership::Real, 2, &Silent).unwrap(),
         directories
     );
-    let error = unpack_layers(&store, &image, "other", 2, &Silent).unwrap_err();
+    let error = unpack_layers(&store, &image, "other", Ownership::Real, 2, &Silent).unwrap_err();
     assert!(
         error.is_mismatch() || matches!(error, Error::Unpack { .. }),
         "{error:?}"

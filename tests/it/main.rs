@@ -6,6 +6,7 @@
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
 //! * `runners` – the kinds of runner that people build in are made, and allow and refuse what they should.
+//! * `runners_build` – each kind of runner takes the right rung, and the image is the same everywhere.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
@@ -18,5 +19,6 @@ mod flask;
 mod registry;
 mod steps;
 mod runners;
+mod runners_build;
 mod support;
 mod tiny;

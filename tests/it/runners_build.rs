@@ -61,13 +61,13 @@ fn build(runner: &Runner, more: &[&str]) -> Done {
     runner.overcoat(&[&arguments[..], more].concat())
 }
 
-/// The rung in the line `sandbox: RUNG …` of a build's messages.
+/// The rung in the line `==> sandbox: RUNG …` of a build's messages.
 #[track_caller]
 fn rung(done: &Done) -> String {
     let line = done
         .stderr
         .lines()
-        .find_map(|line| line.strip_prefix("sandbox: "));
+        .find_map(|line| line.strip_prefix("==> sandbox: "));
     let line = line.unwrap_or_else(|| panic!("no line `sandbox: RUNG` in:\n{}", done.stderr));
     line.split_whitespace().next().unwrap().to_owned()
 }

@@ -1,0 +1,89 @@
+//! The flags that choose how a step is kept apart, and what a person reads when that cannot be had.
+
+use std::path::Path;
+
+use clap::builder::PossibleValue;
+use clap::{Args as ClapArgs, ValueEnum};
+
+use super::diagnostic::Diagnostic;
+use super::env;
+use super::exit::Code;
+use crate::sandbox::ladder::{Isolation, LadderError};
+use crate::sandbox::probe::Prober;
+
+/// How a step is to be kept apart.
+#[derive(ClapArgs, Clone, Copy, Debug, Default)]
+pub struct Flags {
+    /// How scripts are kept apart from this machine
+    ///
+    /// `auto` takes the strongest that works here; `overcoat doctor` shows which that is.
+    #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
+    pub isolation: Isolation,
+
+    /// Build nothing where scripts can only be kept apart less well than this
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub require_isolation: Option<Isolation>,
+}
+
+impl ValueEnum for Isolation {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Auto => "The strongest that works, of userns, single-id, root and chroot",
+            Self::Userns => "A user namespace with a range of ids",
+            Self::SingleId => "A user namespace with one id; owners are recorded",
+            Self::Root => "The namespaces of a container, as real root",
+            Self::Chroot => "Another root directory",
+            Self::InPlace => "This container itself, which must be the builder image",
+            Self::None => "Execute nothing",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
+}
+
+/// A prober for the store at `store`.
+pub fn prober(program: &Path, store: &Path) -> Prober {
+    Prober::new(program, store, &env::search_path())
+}
+
+impl From<LadderError> for Diagnostic {
+    fn from(error: LadderError) -> Self {
+        let code = match error {
+            LadderError::Contradiction { .. } => Code::Usage,
+            _ => Code::Sandbox,
+        };
+        Self {
+            because: error.table().to_vec(),
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_the_library() {
+        for isolation in Isolation::ALL {
+            let value = isolation.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), isolation.name());
+            assert_eq!(<Isolation as ValueEnum>::from_str(isolation.name(), false), Ok(isolation));
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_ladder_has_its_table_and_hints() {
+        let table = vec!["chroot         ISO14 …".to_owned()];
+        let error = LadderError::NothingWorks { table: table.clone(), is_in_place_possible: true };
+        let diagnostic = Diagnostic::from(error);
+        assert_eq!((diagnostic.code, &diagnostic.because), (Code::Sandbox, &table));
+        assert_eq!(diagnostic.hints.len(), 3);
+        let error = LadderError::Contradiction { wanted: Isolation::Chroot, required: Isolation::Userns };
+        assert_eq!(Diagnostic::from(error).code, Code::Usage);
+    }
+}
