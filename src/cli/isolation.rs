@@ -20,9 +20,20 @@ pub struct Flags {
     #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
     pub isolation: Isolation,
 
-    /// Build nothing where scripts can only be kept apart less well than this
-    #[arg(long, value_enum, value_name = "HOW")]
+    /// Build nothing where scripts can only be kept apart less well than this: userns, single-id, root, chroot, in-place
+    #[arg(long, value_name = "HOW", value_parser = demand)]
     pub require_isolation: Option<Isolation>,
+}
+
+/// Reads a demand: `auto` and `none` would demand nothing, which nobody means who writes the flag.
+fn demand(text: &str) -> Result<Isolation, String> {
+    match text.parse() {
+        Ok(Isolation::Auto | Isolation::None) => Err(format!(
+            "`{text}` demands nothing; there are userns, single-id, root, chroot and in-place"
+        )),
+        Ok(isolation) => Ok(isolation),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl ValueEnum for Isolation {
@@ -72,18 +83,38 @@ mod tests {
         for isolation in Isolation::ALL {
             let value = isolation.to_possible_value().unwrap();
             assert_eq!(value.get_name(), isolation.name());
-            assert_eq!(<Isolation as ValueEnum>::from_str(isolation.name(), false), Ok(isolation));
+            assert_eq!(
+                <Isolation as ValueEnum>::from_str(isolation.name(), false),
+                Ok(isolation)
+            );
+        }
+    }
+
+    #[test]
+    fn a_demand_must_demand_something() {
+        assert_eq!(demand("single-id"), Ok(Isolation::SingleId));
+        for text in ["auto", "none", "strong"] {
+            assert!(demand(text).unwrap_err().contains(&format!("`{text}`")));
         }
     }
 
     #[test]
     fn an_error_of_the_ladder_has_its_table_and_hints() {
         let table = vec!["chroot         ISO14 …".to_owned()];
-        let error = LadderError::NothingWorks { table: table.clone(), is_in_place_possible: true };
+        let error = LadderError::NothingWorks {
+            table: table.clone(),
+            is_in_place_possible: true,
+        };
         let diagnostic = Diagnostic::from(error);
-        assert_eq!((diagnostic.code, &diagnostic.because), (Code::Sandbox, &table));
+        assert_eq!(
+            (diagnostic.code, &diagnostic.because),
+            (Code::Sandbox, &table)
+        );
         assert_eq!(diagnostic.hints.len(), 3);
-        let error = LadderError::Contradiction { wanted: Isolation::Chroot, required: Isolation::Userns };
+        let error = LadderError::Contradiction {
+            wanted: Isolation::Chroot,
+            required: Isolation::Userns,
+        };
         assert_eq!(Diagnostic::from(error).code, Code::Usage);
     }
 }

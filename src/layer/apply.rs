@@ -27,9 +27,7 @@ use super::entry::{CAPABILITY_XATTR, Entry, EntryPath, Kind};
 use super::owners::{Device, Owned, OwnerList};
 use super::read;
 use super::whiteout::{self, Whiteout};
-use super::within::{
-    clear_xattrs, create_file, open_directory, open_in_root, resolve, times,
-};
+use super::within::{clear_xattrs, create_file, open_directory, open_in_root, resolve, times};
 use super::{Error, decompress};
 use crate::digest::{DiffId, Digester};
 use crate::event::Observer;
@@ -230,9 +228,7 @@ impl Unpacker {
         let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
         let directory = open_directory(self.root.as_fd(), b".").map_err(failed)?;
         let mut owned = Owned::by(entry.uid, entry.gid);
-        owned.capability = self
-            .set_xattrs(directory.as_fd(), entry)
-            .map_err(failed)?;
+        owned.capability = self.set_xattrs(directory.as_fd(), entry).map_err(failed)?;
         self.directories
             .insert(entry.path.clone(), Attributes::of(entry));
         self.record(&entry.path, owned)
@@ -263,9 +259,7 @@ impl Unpacker {
         self.own(directory.as_fd(), entry.uid, entry.gid)
             .map_err(failed)?;
         let mut owned = Owned::by(entry.uid, entry.gid);
-        owned.capability = self
-            .set_xattrs(directory.as_fd(), entry)
-            .map_err(failed)?;
+        owned.capability = self.set_xattrs(directory.as_fd(), entry).map_err(failed)?;
         self.directories
             .insert(entry.path.clone(), Attributes::of(entry));
         self.implied.remove(&entry.path);
@@ -553,7 +547,9 @@ impl Unpacker {
     /// Before the mode is set: changing the owner clears setuid bits.
     fn own(&self, file: BorrowedFd<'_>, uid: u32, gid: u32) -> rustix::io::Result<()> {
         match self.ownership {
-            Ownership::Real => rfs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))),
+            Ownership::Real => {
+                rfs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            }
             Ownership::Recorded => Ok(()),
         }
     }
@@ -612,3 +608,11 @@ fn io_error(action: &'static str, path: &EntryPath, errno: Errno) -> Error {
 #[cfg(test)]
 #[path = "apply_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
+
+#[cfg(test)]
+#[path = "recorded_tests.rs"]
+mod recorded_tests;

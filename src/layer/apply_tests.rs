@@ -9,10 +9,16 @@ use crate::event::Silent;
 
 /// A tar made member by member; names go in as they are given, however wrong.
 #[derive(Default)]
-struct Tar(Vec<u8>);
+pub(super) struct Tar(pub(super) Vec<u8>);
 
 impl Tar {
-    fn add(mut self, kind: tar::EntryType, name: &str, target: &str, content: &[u8]) -> Self {
+    pub(super) fn add(
+        mut self,
+        kind: tar::EntryType,
+        name: &str,
+        target: &str,
+        content: &[u8],
+    ) -> Self {
         let mut header = tar::Header::new_ustar();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
@@ -31,36 +37,62 @@ impl Tar {
         self
     }
 
-    fn file(self, name: &str, content: &str) -> Self {
+    pub(super) fn file(self, name: &str, content: &str) -> Self {
         self.add(tar::EntryType::Regular, name, "", content.as_bytes())
     }
 
-    fn directory(self, name: &str) -> Self {
+    pub(super) fn directory(self, name: &str) -> Self {
         self.add(tar::EntryType::Directory, name, "", b"")
     }
 
-    fn symlink(self, name: &str, target: &str) -> Self {
+    pub(super) fn symlink(self, name: &str, target: &str) -> Self {
         self.add(tar::EntryType::Symlink, name, target, b"")
     }
 
-    fn hard_link(self, name: &str, target: &str) -> Self {
+    pub(super) fn hard_link(self, name: &str, target: &str) -> Self {
         self.add(tar::EntryType::Link, name, target, b"")
     }
 
-    fn bytes(mut self) -> Vec<u8> {
+    /// Adds raw bytes: headers that no honest writer makes.
+    pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    /// Adds PAX records for the next member.
+    pub(super) fn pax(self, records: &[(&[u8], &[u8])]) -> Self {
+        let records = records.iter().flat_map(|(key, value)| {
+            let rest = key.len() + value.len() + 3;
+            let length = (rest + 1..).find(|length| rest + length.to_string().len() == *length);
+            let length = length.unwrap().to_string();
+            [length.as_bytes(), b" ", key, b"=", value, b"\n"].concat()
+        });
+        let records: Vec<u8> = records.collect();
+        self.add(tar::EntryType::XHeader, "pax", "", &records)
+    }
+
+    pub(super) fn bytes(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 1024, 0);
         self.0
     }
 
     /// Applies it below a directory that has a neighbour to protect.
-    fn apply(self) -> (tempfile::TempDir, PathBuf, Result<Report, Error>) {
+    pub(super) fn apply(self) -> (tempfile::TempDir, PathBuf, Result<Report, Error>) {
         let bytes = self.bytes();
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("precious"), "untouched").unwrap();
         let root = outside.path().join("layer");
         fs::create_dir(&root).unwrap();
         let diff_id = DiffId(Digest::of(&bytes));
-        let result = apply(&bytes[..], Compression::None, &diff_id, &root, Ownership::Real, &Silent);
+        let result = apply(
+            &bytes[..],
+            Compression::None,
+            &diff_id,
+            &root,
+            Ownership::Real,
+            &Silent,
+        );
         let names: Vec<_> = fs::read_dir(outside.path())
             .unwrap()
             .map(|e| e.unwrap().file_name())
@@ -297,6 +329,13 @@ fn another_tar_than_promised_is_refused() {
     let promised = DiffId(Digest::of(b"something else"));
     let tar = Tar::default().file("file", "x").bytes();
     let root = tempfile::tempdir().unwrap();
-    let result = apply(&tar[..], Compression::None, &promised, root.path(), Ownership::Real, &Silent);
+    let result = apply(
+        &tar[..],
+        Compression::None,
+        &promised,
+        root.path(),
+        Ownership::Real,
+        &Silent,
+    );
     assert!(matches!(result, Err(Error::DiffId { .. })), "{result:?}");
 }

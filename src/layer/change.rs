@@ -294,7 +294,9 @@ impl<'a> Changes<'a> {
         match (&entry.kind, &before.content) {
             _ if !is_alike => Ok(false),
             (Kind::File { .. }, Content::File(known)) => disk::is_same_content(file, known),
-            (Kind::File { .. }, Content::Digest(known)) => Ok(disk::content_digest(file)? == *known),
+            (Kind::File { .. }, Content::Digest(known)) => {
+                Ok(disk::content_digest(file)? == *known)
+            }
             (Kind::File { .. }, Content::Unknown) => Ok(false),
             _ => Ok(true),
         }
@@ -336,11 +338,7 @@ impl<'a> Changes<'a> {
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
-pub fn directory_entry(
-    root: &Path,
-    path: &EntryPath,
-    owners: &dyn Owners,
-) -> Result<Entry, Error> {
+pub fn directory_entry(root: &Path, path: &EntryPath, owners: &dyn Owners) -> Result<Entry, Error> {
     let file = path.below(root);
     let metadata = fs::symlink_metadata(&file).context("read", &file)?;
     let owned = owners.now(path, &file, &metadata)?;

@@ -205,8 +205,7 @@ pub const CAPABILITY_XATTR: &[u8] = b"security.capability";
 /// True for an extended attribute that belongs in a layer: file capabilities and the user's own. Security labels,
 /// ACL caches and overlay's bookkeeping describe this machine, not the image.
 pub fn is_portable_xattr(name: &[u8]) -> bool {
-    name == CAPABILITY_XATTR
-        || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+    name == CAPABILITY_XATTR || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
 
 #[cfg(test)]

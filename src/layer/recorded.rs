@@ -31,7 +31,8 @@ pub struct LedgerAnswer {
 /// 1. What the step asked for: the ledger.
 /// 2. What was there before keeps its owner, also under another name.
 ///    - Over an overlay's upper directory: what overlay copied up. It has `user.overlay.origin`, which names the file
-///      below; links and devices cannot have the attribute, and count as copied up when the same is below.
+///      below; links and devices cannot have the attribute, and count as copied up when the same, with the same time, is
+///      below.
 ///    - In a tree: the inodes of the snapshot.
 /// 3. What is new belongs to the step's user; its group is that of the directory if that has the setgid bit.
 pub struct RecordedOwners<'a> {
@@ -169,7 +170,7 @@ impl<'a> RecordedOwners<'a> {
 
     /// The group that a new file gets.
     fn new_gid(&self, path: &EntryPath, file: &Path) -> Result<u32, Error> {
-            let (Some(parent), Some(directory)) = (path.parent(), file.parent()) else {
+        let (Some(parent), Some(directory)) = (path.parent(), file.parent()) else {
             return Ok(self.step.1);
         };
         let metadata = std::fs::symlink_metadata(directory).context("read", directory)?;
@@ -258,9 +259,12 @@ fn copied_up(
         return Ok(shown.map(|shown| (shown.layer, path.clone(), None)));
     }
     if !metadata.is_dir() && !metadata.is_file() {
+        // Overlay keeps times when it copies; what was made anew has a new one.
+        let time = |of: &Metadata| (of.mtime(), of.mtime_nsec());
         let is_same = |shown: &Shown| {
             shown.metadata.file_type() == metadata.file_type()
                 && shown.metadata.rdev() == metadata.rdev()
+                && time(&shown.metadata) == time(metadata)
                 && (!metadata.is_symlink()
                     || std::fs::read_link(&shown.file).ok() == std::fs::read_link(file).ok())
         };
@@ -335,7 +339,8 @@ fn inodes_of(stack: &Stack) -> Result<BTreeMap<u64, (usize, EntryPath)>, Error> 
                 .map_err(std::io::Error::from)
                 .context("read directory", directory)?;
             if file.file_type().is_dir() || file.file_type().is_file() {
-                let metadata = std::fs::symlink_metadata(file.path()).context("read", file.path())?;
+                let metadata =
+                    std::fs::symlink_metadata(file.path()).context("read", file.path())?;
                 let relative = file.path().strip_prefix(directory).unwrap_or(file.path());
                 let path = EntryPath::parse(relative.as_os_str().as_bytes())?;
                 found.entry(metadata.ino()).or_insert((layer, path));

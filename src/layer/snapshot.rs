@@ -57,11 +57,7 @@ struct Detail {
 impl Record {
     /// True when nothing happened to the file between the two looks at it.
     pub fn is_same(&self, other: &Self) -> bool {
-        let key = |of: &Self| {
-            (
-                of.device, of.inode, of.born, of.changed, of.mode, of.size,
-            )
-        };
+        let key = |of: &Self| (of.device, of.inode, of.born, of.changed, of.mode, of.size);
         key(self) == key(other)
     }
 
@@ -397,8 +393,11 @@ impl Walk<'_> {
     }
 
     fn note(&mut self, path: EntryPath, status: &rfs::Statx) -> Result<(), Error> {
-        let time =
-            |time: rfs::StatxTimestamp| time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.into());
+        let time = |time: rfs::StatxTimestamp| {
+            time.tv_sec
+                .saturating_mul(1_000_000_000)
+                .saturating_add(time.tv_nsec.into())
+        };
         let is_born = status.stx_mask & StatxFlags::BTIME.bits() != 0;
         let mut record = Record {
             device: rfs::makedev(status.stx_dev_major, status.stx_dev_minor),

@@ -24,6 +24,8 @@ use super::{Error, ImageOwners, RootFilesystem, Spec, StatusError, sys};
 const SOCKET: &str = "ledger.sock";
 const LEDGER: &str = "ledger.json";
 const IDENTITY: &str = "identity.json";
+/// Ids are answered too: the image's user is another than the kernel knows.
+const PRETEND: bool = true;
 
 /// The stage's end.
 pub(super) struct Bookkeeper {
@@ -95,8 +97,10 @@ impl Bookkeeper {
             }
         }
         let listener = ledger::receive_listener(&self.socket).map_err(failed)?;
-        let identity = std::fs::read(through(&self.directory, IDENTITY)).map_err(failed)?;
-        let identity: Identity = serde_json::from_slice(&identity)
+        // Not by a path below /proc: that is the step's by now, in which this process is not.
+        let identity = rfs::openat(&self.directory, IDENTITY, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let identity = identity.map(File::from).map_err(|errno| failed(errno.into()))?;
+        let identity: Identity = serde_json::from_reader(identity)
             .map_err(|error| setup("keep the ownership ledger", &error))?;
         let owners = self.owners;
         let ledger = ledger::supervise(
@@ -114,7 +118,7 @@ impl Bookkeeper {
                     gid: rustix::process::getegid().as_raw(),
                 },
                 base: Box::new(move |path| owner_of(&owners, path)),
-                pretend: true,
+                pretend: PRETEND,
             },
         );
         let mut output = BufWriter::new(self.output);
@@ -157,7 +161,7 @@ impl Caller {
             reason: crate::fs::reason(&error),
             hint: Some("`overcoat doctor` tells whether this kernel has seccomp user notification".to_owned()),
         };
-        let listener = sys::install_listener(&ledger::numbers(true)).map_err(failed)?;
+        let listener = sys::install_listener(&ledger::numbers(PRETEND)).map_err(failed)?;
         ledger::send_listener(&through(&self.0, SOCKET), listener.as_fd()).map_err(failed)
     }
 }

@@ -116,8 +116,8 @@ fn enter_namespaces(spec: &Spec, status: &mut Status) -> Result<Identity, Status
     }
     status.scaffolding = std::mem::take(&mut root.stubs);
     mounts::pivot(&root)?;
-    rustix::system::sethostname(b"overcoat")
-        .map_err(|errno| refused("set the host name", errno))?;
+    // podman's list of system calls forbids it; then the container's name is seen, which keeps no secret.
+    let _ = rustix::system::sethostname(b"overcoat");
     Ok(identity)
 }
 

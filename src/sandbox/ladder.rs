@@ -1,10 +1,12 @@
 //! The ladder: in which ways a step can be kept apart, and which of them is taken. Pure; what works on this machine is
-//! found out by [`probe`](super::probe).
+//! found out by [`super::probe`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use super::refusal::{IsoCode, Refusal};
 
 /// How a step is kept apart (DESIGN §5). Ordered: the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -158,7 +160,10 @@ impl Isolation {
     pub fn is_met_by(self, rung: Rung) -> bool {
         match self {
             Self::Auto | Self::None => true,
-            demanded => demanded.rungs().last().is_none_or(|weakest| rung <= *weakest),
+            demanded => demanded
+                .rungs()
+                .last()
+                .is_none_or(|weakest| rung <= *weakest),
         }
     }
 }
@@ -171,7 +176,9 @@ impl fmt::Display for Isolation {
 
 /// A text that names no isolation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no isolation; there are auto, userns, single-id, root, chroot, in-place and none")]
+#[error(
+    "`{0}` is no isolation; there are auto, userns, single-id, root, chroot, in-place and none"
+)]
 pub struct UnknownIsolation(pub String);
 
 impl FromStr for Isolation {
@@ -184,93 +191,6 @@ impl FromStr for Isolation {
             .find(named)
             .ok_or_else(|| UnknownIsolation(text.to_owned()))
     }
-}
-
-/// What kind of thing is in the way. `docs/doctor.md` explains each; the numbers are an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[expect(missing_docs, reason = "`meaning` has the sentence for each")]
-pub enum IsoCode {
-    Iso01,
-    Iso02,
-    Iso03,
-    Iso04,
-    Iso05,
-    Iso06,
-    Iso07,
-    Iso08,
-    Iso09,
-    Iso10,
-    Iso11,
-    Iso12,
-    Iso13,
-    Iso14,
-    Iso15,
-    Iso16,
-}
-
-impl IsoCode {
-    /// Every code.
-    pub const ALL: [Self; 16] = [
-        Self::Iso01,
-        Self::Iso02,
-        Self::Iso03,
-        Self::Iso04,
-        Self::Iso05,
-        Self::Iso06,
-        Self::Iso07,
-        Self::Iso08,
-        Self::Iso09,
-        Self::Iso10,
-        Self::Iso11,
-        Self::Iso12,
-        Self::Iso13,
-        Self::Iso14,
-        Self::Iso15,
-        Self::Iso16,
-    ];
-
-    /// What it stands for, as `docs/doctor.md` has it.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Iso01 => "user namespaces are blocked: by a seccomp profile, or by a chroot around us",
-            Self::Iso02 => "a security module (AppArmor, SELinux) forbids what a user namespace needs",
-            Self::Iso03 => "`user.max_user_namespaces` is 0",
-            Self::Iso04 => "the kernel has user namespaces switched off, or was built without them",
-            Self::Iso05 => "user namespaces are nested too deep, or used up",
-            Self::Iso06 => "`newuidmap` or `newgidmap` is not installed",
-            Self::Iso07 => "`newuidmap` or `newgidmap` is there and powerless",
-            Self::Iso08 => "too few subordinate ids",
-            Self::Iso09 => "an owner cannot be given to a file, nor be recorded",
-            Self::Iso10 => "overlay cannot be used on the store",
-            Self::Iso11 => "a fresh `/proc` is refused",
-            Self::Iso12 => "there is no `/proc` in a step",
-            Self::Iso13 => "the store's file system cannot be used",
-            Self::Iso14 => "a capability is missing",
-            Self::Iso15 => "a network namespace cannot be made",
-            Self::Iso16 => "the isolation that was asked for cannot be had",
-        }
-    }
-}
-
-impl fmt::Display for IsoCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ISO{:02}", *self as u8 + 1)
-    }
-}
-
-/// Why something cannot be had on this machine, and how it could.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{code} {cause} ({call})")]
-pub struct Refusal {
-    /// The kind.
-    pub code: IsoCode,
-    /// One sentence with the numbers and paths of this machine, without a full stop.
-    pub cause: String,
-    /// The command or setting that would change it; imperative, without a full stop.
-    pub remedy: String,
-    /// What was refused: a system call or a check, and its answer: `unshare(CLONE_NEWUSER): EPERM`.
-    pub call: String,
 }
 
 /// What a rung that works gives, and what it has to do without.
@@ -317,7 +237,9 @@ impl Chosen {
         match self.rung {
             Rung::UsernsHelper | Rung::UsernsDirect | Rung::SingleId => None,
             Rung::Root => Some("the step runs as this machine's root, with fewer capabilities"),
-            Rung::Chroot => Some("the step sees this machine's processes and network and could leave its root directory"),
+            Rung::Chroot => Some(
+                "the step sees this machine's processes and network and could leave its root directory",
+            ),
             Rung::InPlace => Some("the step changes the container that overcoat runs in"),
         }
     }
@@ -327,7 +249,10 @@ impl Chosen {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LadderError {
     /// The isolation that was asked for does not work here.
-    #[error("{} `--isolation={wanted}` cannot be had here: {refusal}", IsoCode::Iso16)]
+    #[error(
+        "{} `--isolation={wanted}` cannot be had here: {refusal}",
+        IsoCode::Iso16
+    )]
     Unavailable {
         /// What was asked for.
         wanted: Isolation,
@@ -350,7 +275,10 @@ pub enum LadderError {
         best: Option<Rung>,
     },
     /// The two flags contradict each other.
-    #[error("{} `--isolation={wanted}` is weaker than `--require-isolation={required}`", IsoCode::Iso16)]
+    #[error(
+        "{} `--isolation={wanted}` is weaker than `--require-isolation={required}`",
+        IsoCode::Iso16
+    )]
     Contradiction {
         /// What was asked for.
         wanted: Isolation,
@@ -369,7 +297,9 @@ pub enum LadderError {
     #[error("nothing can be built here: {0}")]
     Store(Refusal),
     /// `--isolation=none`: nothing may be executed.
-    #[error("`--isolation=none` allows nothing to be executed, and this build has to execute something")]
+    #[error(
+        "`--isolation=none` allows nothing to be executed, and this build has to execute something"
+    )]
     NothingAllowed {
         /// Every rung that was tried.
         table: Vec<String>,
@@ -396,13 +326,20 @@ impl LadderError {
     pub fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
         match self {
-            Self::Unavailable { refusal, instead, .. } => {
+            Self::Unavailable {
+                refusal, instead, ..
+            } => {
                 hints.push(refusal.remedy.clone());
-                hints.extend(instead.map(|rung| format!("`--isolation={}` works here", rung.isolation())));
+                hints.extend(
+                    instead.map(|rung| format!("`--isolation={}` works here", rung.isolation())),
+                );
             }
             Self::NotMet { refusal, .. } => hints.push(refusal.remedy.clone()),
             Self::Contradiction { .. } => hints.push("leave one of the two flags out".to_owned()),
-            Self::NothingWorks { is_in_place_possible, .. } => {
+            Self::NothingWorks {
+                is_in_place_possible,
+                ..
+            } => {
                 hints.push(SEE_DOCTOR.to_owned());
                 if *is_in_place_possible {
                     hints.push(IN_PLACE.to_owned());
@@ -417,8 +354,7 @@ impl LadderError {
 }
 
 /// When [`Rung::InPlace`] may be used.
-pub const IN_PLACE: &str =
-    "if this container was started from the builder image, `--isolation=in-place` runs the scripts in it, and changes it";
+pub const IN_PLACE: &str = "if this container was started from the builder image, `--isolation=in-place` runs the scripts in it, and changes it";
 /// Where the table is, with all reasons.
 pub const SEE_DOCTOR: &str = "`overcoat doctor` says what would enable each";
 const DIRECT: &str = "`--strategy direct` works everywhere: it executes nothing";
@@ -434,15 +370,22 @@ pub fn choose(
     required: Option<Isolation>,
 ) -> Result<Chosen, LadderError> {
     if wanted == Isolation::None {
-        return Err(LadderError::NothingAllowed { table: table(verdicts) });
+        return Err(LadderError::NothingAllowed {
+            table: table(verdicts),
+        });
     }
-    let required = required.filter(|required| !required.rungs().is_empty()).unwrap_or_default();
-    let is_contradiction = wanted != Isolation::Auto && !wanted.rungs().iter().any(|rung| required.is_met_by(*rung));
+    let required = required
+        .filter(|required| !required.rungs().is_empty())
+        .unwrap_or_default();
+    let is_contradiction =
+        wanted != Isolation::Auto && !wanted.rungs().iter().any(|rung| required.is_met_by(*rung));
     if is_contradiction {
         return Err(LadderError::Contradiction { wanted, required });
     }
     // In place nothing of the store is executed: what stops it there stops every build.
-    let in_place = verdicts.iter().find(|verdict| verdict.rung == Rung::InPlace);
+    let in_place = verdicts
+        .iter()
+        .find(|verdict| verdict.rung == Rung::InPlace);
     if let Some(Err(refusal)) = in_place.map(|verdict| &verdict.outcome)
         && refusal.code == IsoCode::Iso13
     {
@@ -452,10 +395,18 @@ pub fn choose(
     let Some((rung, details)) = best_of(verdicts, wanted.rungs()) else {
         if wanted != Isolation::Auto {
             let instead = best.map(|(rung, _)| rung);
-            return Err(LadderError::Unavailable { wanted, refusal: decisive(verdicts, wanted), instead });
+            return Err(LadderError::Unavailable {
+                wanted,
+                refusal: decisive(verdicts, wanted),
+                instead,
+            });
         }
         if required != Isolation::Auto {
-            return Err(LadderError::NotMet { required, refusal: decisive(verdicts, required), best: None });
+            return Err(LadderError::NotMet {
+                required,
+                refusal: decisive(verdicts, required),
+                best: None,
+            });
         }
         return Err(LadderError::NothingWorks {
             table: table(verdicts),
@@ -464,13 +415,24 @@ pub fn choose(
     };
     if !required.is_met_by(rung) {
         let refusal = decisive(verdicts, required);
-        return Err(LadderError::NotMet { required, refusal, best: Some(rung) });
+        return Err(LadderError::NotMet {
+            required,
+            refusal,
+            best: Some(rung),
+        });
     }
     let refused = |verdict: &Verdict| Some((verdict.rung, verdict.outcome.clone().err()?));
-    let mut passed_over: Vec<_> =
-        verdicts.iter().filter(|verdict| verdict.rung < rung).filter_map(refused).collect();
+    let mut passed_over: Vec<_> = verdicts
+        .iter()
+        .filter(|verdict| verdict.rung < rung)
+        .filter_map(refused)
+        .collect();
     passed_over.sort_by_key(|(rung, _)| *rung);
-    Ok(Chosen { rung, details: details.clone(), passed_over })
+    Ok(Chosen {
+        rung,
+        details: details.clone(),
+        passed_over,
+    })
 }
 
 fn best_of<'a>(verdicts: &'a [Verdict], rungs: &[Rung]) -> Option<(Rung, &'a Details)> {
@@ -486,9 +448,15 @@ fn best_of<'a>(verdicts: &'a [Verdict], rungs: &[Rung]) -> Option<(Rung, &'a Det
 fn decisive(verdicts: &[Verdict], wanted: Isolation) -> Refusal {
     let refusals = || {
         let of = |rung: &Rung| verdicts.iter().find(|verdict| verdict.rung == *rung);
-        wanted.rungs().iter().filter_map(of).filter_map(|verdict| verdict.outcome.as_ref().err())
+        wanted
+            .rungs()
+            .iter()
+            .filter_map(of)
+            .filter_map(|verdict| verdict.outcome.as_ref().err())
     };
-    let decisive = refusals().find(|refusal| refusal.code != IsoCode::Iso16).or_else(|| refusals().next());
+    let decisive = refusals()
+        .find(|refusal| refusal.code != IsoCode::Iso16)
+        .or_else(|| refusals().next());
     decisive.cloned().unwrap_or_else(|| Refusal {
         code: IsoCode::Iso16,
         cause: format!("`{wanted}` was not tried"),

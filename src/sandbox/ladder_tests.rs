@@ -31,7 +31,13 @@ fn verdicts(working: &[Rung]) -> Vec<Verdict> {
         (false, Rung::Chroot) => Err(refusal(IsoCode::Iso14)),
         (false, _) => Err(refusal(IsoCode::Iso01)),
     };
-    Rung::ALL.into_iter().map(|rung| Verdict { rung, outcome: outcome(rung) }).collect()
+    Rung::ALL
+        .into_iter()
+        .map(|rung| Verdict {
+            rung,
+            outcome: outcome(rung),
+        })
+        .collect()
 }
 
 #[test]
@@ -66,7 +72,11 @@ fn what_was_passed_over_is_told_strongest_first() {
     let mut verdicts = verdicts(&[Rung::Root, Rung::Chroot]);
     verdicts.reverse();
     let chosen = choose(&verdicts, Isolation::Auto, None).unwrap();
-    let rungs: Vec<_> = chosen.passed_over.iter().map(|(rung, refusal)| (*rung, refusal.code)).collect();
+    let rungs: Vec<_> = chosen
+        .passed_over
+        .iter()
+        .map(|(rung, refusal)| (*rung, refusal.code))
+        .collect();
     let expected = [
         (Rung::UsernsHelper, IsoCode::Iso16),
         (Rung::UsernsDirect, IsoCode::Iso01),
@@ -79,7 +89,8 @@ fn what_was_passed_over_is_told_strongest_first() {
 #[test]
 fn refusals_say_what_why_and_what_would_work() {
     use Isolation as I;
-    let table: [(&[Rung], Isolation, Option<Isolation>, &str, &str); 8] = [
+    type Row<'a> = (&'a [Rung], Isolation, Option<Isolation>, &'a str, &'a str);
+    let table: [Row<'_>; 8] = [
         (
             &[Rung::Chroot],
             I::Auto,
@@ -151,16 +162,25 @@ fn refusals_say_what_why_and_what_would_work() {
 #[test]
 fn a_rung_that_was_not_tried_is_not_taken() {
     let only_root = verdicts(&Rung::ALL).split_off(3);
-    assert_eq!(choose(&only_root, Isolation::Auto, None).unwrap().rung, Rung::Root);
+    assert_eq!(
+        choose(&only_root, Isolation::Auto, None).unwrap().rung,
+        Rung::Root
+    );
     let error = choose(&only_root, Isolation::Userns, None).unwrap_err();
-    assert!(error.to_string().contains("`userns` was not tried"), "{error}");
+    assert!(
+        error.to_string().contains("`userns` was not tried"),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_table_names_every_rung_with_its_reason() {
     let lines = table(&verdicts(&[Rung::Chroot]));
     assert_eq!(lines.len(), 6);
-    assert_eq!(lines[2], "single-id      ISO01 it is refused (unshare(CLONE_NEWUSER): EPERM)");
+    assert_eq!(
+        lines[2],
+        "single-id      ISO01 it is refused (unshare(CLONE_NEWUSER): EPERM)"
+    );
     assert_eq!(lines[4], "chroot         works");
     let error = choose(&verdicts(&[]), Isolation::Auto, None).unwrap_err();
     assert_eq!(error.table().len(), 6);
@@ -175,7 +195,10 @@ fn names_are_read_as_they_are_written() {
         assert!(rung.isolation().rungs().contains(&rung));
         assert_eq!(serde_json::to_value(rung).unwrap(), rung.name());
     }
-    assert_eq!("Userns".parse::<Isolation>().unwrap_err(), UnknownIsolation("Userns".to_owned()));
+    assert_eq!(
+        "Userns".parse::<Isolation>().unwrap_err(),
+        UnknownIsolation("Userns".to_owned())
+    );
     for code in IsoCode::ALL {
         assert_eq!(serde_json::to_value(code).unwrap(), code.to_string());
     }
@@ -186,7 +209,10 @@ fn names_are_read_as_they_are_written() {
 fn a_store_that_cannot_be_written_stops_everything() {
     let full: Vec<_> = Rung::ALL
         .into_iter()
-        .map(|rung| Verdict { rung, outcome: Err(refusal(IsoCode::Iso13)) })
+        .map(|rung| Verdict {
+            rung,
+            outcome: Err(refusal(IsoCode::Iso13)),
+        })
         .collect();
     let error = choose(&full, Isolation::Auto, Some(Isolation::Userns)).unwrap_err();
     assert_eq!(

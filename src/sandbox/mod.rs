@@ -30,6 +30,7 @@ mod namespaces;
 mod network;
 mod privileges;
 pub mod probe;
+mod refusal;
 mod run;
 mod seccomp;
 mod sys;
@@ -263,10 +264,13 @@ struct Spec {
     owners: Vec<ImageOwners>,
 }
 
+/// Where pid 1 writes its [`Status`], in the directory of a run.
+const STATUS: &str = "status.json";
+
 impl Spec {
     /// Where pid 1 writes its [`Status`].
     fn status(&self) -> PathBuf {
-        self.directory.join("status.json")
+        self.directory.join(STATUS)
     }
 }
 

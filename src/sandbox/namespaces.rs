@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{self as rprocess, Pid, Signal};
 use rustix::thread as rthread;
@@ -329,13 +330,17 @@ pub(super) fn stage(arguments: &[OsString]) -> u8 {
     let Ok(spec) = source.read() else {
         return STAGE_FAILED;
     };
+    // Opened now: after the root has changed, its path means something else.
+    let Ok(directory) = std::fs::File::open(&spec.directory) else {
+        return STAGE_FAILED;
+    };
     let ended = if spec.rung.has_mounts() {
         run_init(&spec, &source)
     } else {
         super::keeper::run_init(&spec, &source)
     };
     ended.unwrap_or_else(|error| {
-        report(&spec, error);
+        report(&directory, error);
         STAGE_FAILED
     })
 }
@@ -490,7 +495,7 @@ fn pass_on(
 }
 
 /// Leaves an error where the parent looks for it.
-fn report(spec: &Spec, error: Error) {
+fn report(directory: &std::fs::File, error: Error) {
     let error = match error {
         Error::Setup { step, reason, hint } => super::StatusError::Setup { step, reason, hint },
         other => super::StatusError::Setup {
@@ -503,8 +508,10 @@ fn report(spec: &Spec, error: Error) {
         error: Some(error),
         ..super::Status::default()
     };
-    if let Ok(text) = serde_json::to_vec(&status) {
-        let _ = std::fs::write(spec.status(), text);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, super::STATUS, flags, Mode::from_raw_mode(0o600));
+    if let Ok(file) = file {
+        let _ = serde_json::to_writer(std::fs::File::from(file), &status);
     }
 }
 

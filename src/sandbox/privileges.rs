@@ -50,7 +50,7 @@ pub(super) fn drop(identity: &Identity, rung: Rung) -> Result<(), StatusError> {
     if has.effective.contains(CapabilitySet::SETPCAP) {
         cut_bounding_set(keeps).map_err(failed("cut the bounding set"))?;
     }
-    if rung.has_real_owners() {
+    if !rung.keeps_ledger() {
         become_user(identity).map_err(failed("become the image's user"))?;
     }
     let keeps = if identity.uid == 0 {

@@ -19,9 +19,7 @@ pub(super) struct Owner(Option<(Uid, Gid)>);
 
 impl Owner {
     pub(super) fn new(identity: &Identity, rung: Rung) -> Self {
-        let may_give = rung.has_real_owners()
-            && (rung != Rung::InPlace || rustix::process::geteuid().is_root());
-        Self(may_give.then(|| (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid))))
+        Self((!rung.keeps_ledger()).then(|| (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid))))
     }
 
     fn give(self, parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {

@@ -170,8 +170,7 @@ fn make(
     observer: &dyn Observer,
 ) -> Result<Snapshot, Error> {
     let workspace = store.workspace()?;
-    let scratch =
-        tempfile::tempdir_in(workspace).context("create a directory in", workspace)?;
+    let scratch = tempfile::tempdir_in(workspace).context("create a directory in", workspace)?;
     let new = scratch.path().join("merged");
     let tree = new.join("tree");
     fs::create_dir_all(&tree)?;

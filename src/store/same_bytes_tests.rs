@@ -15,9 +15,7 @@ use crate::digest::{DiffId, Digest};
 use crate::event::Silent;
 use crate::fs;
 use crate::image::media_type::Compression;
-use crate::layer::change::{
-    Before, Change, Content, Layers, from_overlay_upper, from_tree,
-};
+use crate::layer::change::{Before, Change, Content, Layers, from_overlay_upper, from_tree};
 use crate::layer::owners::{LedgerAnswer, OwnerList, Owners, RealOwners, RecordedOwners};
 use crate::layer::snapshot::{Contents, Snapshot};
 use crate::layer::stack::Stack;
@@ -389,61 +387,136 @@ fn table() -> Vec<(&'static str, &'static str)> {
     vec![
         ("write etc/new 1\nwrite new 2", "+/etc/new +/new"),
         ("append etc/passwd more", "+/etc/passwd"),
-        ("truncate etc/passwd 2\ntruncate opt/www/index 9", "+/etc/passwd +/opt/www/index"),
+        (
+            "truncate etc/passwd 2\ntruncate opt/www/index 9",
+            "+/etc/passwd +/opt/www/index",
+        ),
         ("chmod etc/passwd 600\nchmod opt 700", "+/etc/passwd +/opt"),
         ("chmod etc/passwd 600\nchmod etc/passwd 644", ""),
-        ("rm etc/passwd\nrm usr/fifo\nrm etc/link", "-/etc/link -/etc/passwd -/usr/fifo"),
+        (
+            "rm etc/passwd\nrm usr/fifo\nrm etc/link",
+            "-/etc/link -/etc/passwd -/usr/fifo",
+        ),
         ("rm etc/passwd\nwrite etc/passwd root", ""),
         ("rmr usr/doc", "-/usr/doc"),
         (
             "rmr usr/doc\nmkdir usr/doc\nmkdir usr/doc/a\nwrite usr/doc/a/three 3\nwrite usr/doc/new 1",
             "-/usr/doc/a/b -/usr/doc/four +/usr/doc/new",
         ),
-        ("rmr usr/doc\nmkdir usr/doc\nchmod usr/doc 750", "+/usr/doc -/usr/doc/a -/usr/doc/four"),
-        ("rmr usr/replaced\nmkdir usr/replaced\nwrite usr/replaced/hidden below", "+/usr/replaced/hidden -/usr/replaced/new"),
+        (
+            "rmr usr/doc\nmkdir usr/doc\nchmod usr/doc 750",
+            "+/usr/doc -/usr/doc/a -/usr/doc/four",
+        ),
+        (
+            "rmr usr/replaced\nmkdir usr/replaced\nwrite usr/replaced/hidden below",
+            "+/usr/replaced/hidden -/usr/replaced/new",
+        ),
         ("mv etc/passwd etc/moved", "+/etc/moved -/etc/passwd"),
-        ("mv opt/www/index etc/passwd", "+/etc/passwd -/opt/www/index"),
+        (
+            "mv opt/www/index etc/passwd",
+            "+/etc/passwd -/opt/www/index",
+        ),
         ("mv etc/passwd x\nmv x etc/passwd", ""),
-        ("mv etc/passwd x\nmv etc/attributed etc/passwd\nmv x etc/attributed", "+/etc/attributed +/etc/passwd"),
-        ("mv usr/doc usr/documents", "-/usr/doc +/usr/documents +/usr/documents/a +/usr/documents/a/b +/usr/documents/a/b/one +/usr/documents/a/b/two +/usr/documents/a/three +/usr/documents/four"),
+        (
+            "mv etc/passwd x\nmv etc/attributed etc/passwd\nmv x etc/attributed",
+            "+/etc/attributed +/etc/passwd",
+        ),
+        (
+            "mv usr/doc usr/documents",
+            "-/usr/doc +/usr/documents +/usr/documents/a +/usr/documents/a/b +/usr/documents/a/b/one +/usr/documents/a/b/two +/usr/documents/a/three +/usr/documents/four",
+        ),
         ("mv usr/doc/a a\nmv a usr/doc/a", ""),
-        ("ln etc/passwd etc/again", "+/etc/again =/etc/passwd /etc/again"),
-        ("ln etc/passwd z\nln z y\nappend y more", "+/etc/passwd =/y /etc/passwd =/z /etc/passwd"),
+        (
+            "ln etc/passwd etc/again",
+            "+/etc/again =/etc/passwd /etc/again",
+        ),
+        (
+            "ln etc/passwd z\nln z y\nappend y more",
+            "+/etc/passwd =/y /etc/passwd =/z /etc/passwd",
+        ),
         ("ln etc/passwd z\nrm z", ""),
         ("ln etc/passwd z\nrm etc/passwd", "-/etc/passwd +/z"),
         // T12 of rust-crates.md: the layer's other names keep what they had.
         ("append bin/su more", "+/bin/su"),
-        ("ln bin/su bin/third\nchmod bin/sudo 755", "+/bin/su +/bin/sudo =/bin/third /bin/su"),
+        (
+            "ln bin/su bin/third\nchmod bin/sudo 755",
+            "+/bin/su +/bin/sudo =/bin/third /bin/su",
+        ),
         ("rm etc/link\nsymlink shadow etc/link", "+/etc/link"),
         ("rm etc/link\nsymlink passwd etc/link", ""),
         ("rm sbin\nmkdir sbin\nwrite sbin/su 1", "+/sbin +/sbin/su"),
-        ("rm etc/passwd\nmkdir etc/passwd\nwrite etc/passwd/x 1", "+/etc/passwd +/etc/passwd/x"),
+        (
+            "rm etc/passwd\nmkdir etc/passwd\nwrite etc/passwd/x 1",
+            "+/etc/passwd +/etc/passwd/x",
+        ),
         ("rmr usr/doc\nwrite usr/doc 1", "+/usr/doc"),
         ("rmr usr/doc\nsymlink replaced usr/doc", "+/usr/doc"),
         ("rmr opt/www\nsocket opt/www", "-/opt/www"),
-        ("replace etc/passwd\nrewrite etc/shadow\nopen opt/www/index", ""),
+        (
+            "replace etc/passwd\nrewrite etc/shadow\nopen opt/www/index",
+            "",
+        ),
         ("touch etc/passwd 7\ntouch etc/shadow 1500000000", ""),
         ("touch etc/passwd 7\nchmod etc/passwd 600", "+/etc/passwd"),
-        ("write new 1\ntouch new 7\nmkdir d\nwrite d/old 1\ntouch d/old 7", "+/d +/d/old +/new"),
-        ("xattr etc/passwd user.note a%00b\nxattr opt user.note 1", "+/etc/passwd +/opt"),
+        (
+            "write new 1\ntouch new 7\nmkdir d\nwrite d/old 1\ntouch d/old 7",
+            "+/d +/d/old +/new",
+        ),
+        (
+            "xattr etc/passwd user.note a%00b\nxattr opt user.note 1",
+            "+/etc/passwd +/opt",
+        ),
         ("unxattr etc/attributed user.note", "+/etc/attributed"),
-        ("xattr etc/passwd security.capability %01%00%00%02%00%20%00%00%00%00%00%00%00%00%00%00%00%00%00%00", "+/etc/passwd"),
-        ("chmod etc/passwd 6755\nappend bin/su more", "+/bin/su +/etc/passwd"),
+        (
+            "xattr etc/passwd security.capability %01%00%00%02%00%20%00%00%00%00%00%00%00%00%00%00%00%00%00%00",
+            "+/etc/passwd",
+        ),
+        (
+            "chmod etc/passwd 6755\nappend bin/su more",
+            "+/bin/su +/etc/passwd",
+        ),
         ("write sparse x\ntruncate sparse 1000000", "+/sparse"),
         ("fifo f\nrm usr/fifo\nwrite usr/fifo 1", "+/f +/usr/fifo"),
         ("socket s\nmkdir d\nsocket d/s", "+/d"),
-        ("mknod dev/full 1 7\nrm dev/null\nmknod dev/null 1 3\nchmod dev/null 666", "+/dev/full +/dev/null"),
-        ("append odd%ff%c3%a9 more\nwrite a%0ab%20c 1\nrm closed/file", "+/a\\nb\\x20c -/closed/file +/odd\\xff\\xc3\\xa9"),
-        ("chown etc/passwd 1001 50\nchown opt/www/index 0 0\nchown opt 7 7", "+/etc/passwd +/opt +/opt/www/index"),
-        ("chown etc/link 5 5\nchown bin/su 0 0\nchown opt/www/other 33 33", "+/bin/su +/etc/link"),
+        (
+            "mknod dev/full 1 7\nrm dev/null\nmknod dev/null 1 3\nchmod dev/null 666",
+            "+/dev/full +/dev/null",
+        ),
+        (
+            "append odd%ff%c3%a9 more\nwrite a%0ab%20c 1\nrm closed/file",
+            "+/a\\nb c -/closed/file +/odd\\xff\\xc3\\xa9",
+        ),
+        (
+            "chown etc/passwd 1001 50\nchown opt/www/index 0 0\nchown opt 7 7",
+            "+/etc/passwd +/opt +/opt/www/index",
+        ),
+        (
+            "chown etc/link 5 5\nchown bin/su 0 0\nchown opt/www/other 33 33",
+            "+/bin/su +/etc/link",
+        ),
         // New files in a setgid directory have its group, whatever user makes them.
-        ("write opt/shared/new 1\nmkdir opt/shared/d\nwrite opt/shared/d/f 1", "+/opt/shared/d +/opt/shared/d/f +/opt/shared/new"),
+        (
+            "write opt/shared/new 1\nmkdir opt/shared/d\nwrite opt/shared/d/f 1",
+            "+/opt/shared/d +/opt/shared/d/f +/opt/shared/new",
+        ),
         // An owner that is not the step's, kept by renaming and by writing.
-        ("mv opt/www/index etc/index\nappend opt/www/other more\nreplace opt/shared/file", "+/etc/index -/opt/www/index +/opt/shared/file +/opt/www/other"),
-        ("rmr opt/www\nmkdir opt/www\nwrite opt/www/index old", "+/opt/www +/opt/www/index -/opt/www/other -/opt/www/top"),
+        (
+            "mv opt/www/index etc/index\nappend opt/www/other more\nreplace opt/shared/file",
+            "+/etc/index +/opt/shared/file -/opt/www/index +/opt/www/other",
+        ),
+        (
+            "rmr opt/www\nmkdir opt/www\nwrite opt/www/index old",
+            "+/opt/www +/opt/www/index -/opt/www/other -/opt/www/top",
+        ),
         ("mkdir d\nmkdir d/e\nwrite d/e/f 1\nrmr d", ""),
-        ("write usr/doc/hidden below\nwrite usr/replaced/hidden below", "+/usr/doc/hidden +/usr/replaced/hidden"),
-        ("append usr/doc/a/b/one x\nwrite usr/new 1", "+/usr/doc/a/b/one +/usr/new"),
+        (
+            "write usr/doc/hidden below\nwrite usr/replaced/hidden below",
+            "+/usr/doc/hidden +/usr/replaced/hidden",
+        ),
+        (
+            "append usr/doc/a/b/one x\nwrite usr/new 1",
+            "+/usr/doc/a/b/one +/usr/new",
+        ),
     ]
 }
 
@@ -471,10 +544,31 @@ fn every_script_gives_the_same_bytes_everywhere() {
 /// One of the few files that scripts below fight over.
 fn name() -> impl Strategy<Value = String> {
     let names = [
-        "etc", "etc/passwd", "etc/link", "etc/x", "etc/x/y", "opt/shared", "opt/shared/file",
-        "opt/www", "opt/www/index", "opt/www/other", "usr/doc", "usr/doc/a", "usr/doc/a/three",
-        "usr/doc/a/b", "usr/doc/a/b/one", "usr/doc/hidden", "usr/replaced", "usr/replaced/new",
-        "usr/replaced/hidden", "bin/su", "bin/sudo", "usr/fifo", "x", "x/y", "sbin",
+        "etc",
+        "etc/passwd",
+        "etc/link",
+        "etc/x",
+        "etc/x/y",
+        "opt/shared",
+        "opt/shared/file",
+        "opt/www",
+        "opt/www/index",
+        "opt/www/other",
+        "usr/doc",
+        "usr/doc/a",
+        "usr/doc/a/three",
+        "usr/doc/a/b",
+        "usr/doc/a/b/one",
+        "usr/doc/hidden",
+        "usr/replaced",
+        "usr/replaced/new",
+        "usr/replaced/hidden",
+        "bin/su",
+        "bin/sudo",
+        "usr/fifo",
+        "x",
+        "x/y",
+        "sbin",
     ];
     prop::sample::select(names.to_vec()).prop_map(str::to_owned)
 }

@@ -19,30 +19,36 @@ fn reference(text: &str) -> Reference {
 
 /// An image of one layer with one file.
 fn image_in(store: &BlobStore, content: &str) -> Image {
-    let mut writer = LayerWriter::new(store.begin_blob().unwrap(), 0, 1);
-    let path = EntryPath::parse(b"file").unwrap();
-    let mut entry = Entry::new(
-        path,
-        Kind::File {
-            size: content.len() as u64,
-        },
-        0o644,
-    );
+    let size = content.len() as u64;
+    let mut entry = entry("file", Kind::File { size }, 0o644);
     entry.uid = rustix::process::getuid().as_raw();
     entry.gid = rustix::process::getgid().as_raw();
-    writer.append(&entry, content.as_bytes()).unwrap();
-    let (blob, layer) = writer.finish().unwrap();
-    let (digest, size) = blob.finish().unwrap();
-    let layer = NewLayer {
-        descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size),
-        diff_id: layer.diff_id,
-        created_by: "test".to_owned(),
+    image_of(store, &[(entry, content)])
+}
+
+fn entry(name: &str, kind: Kind, mode: u32) -> Entry {
+    Entry::new(EntryPath::parse(name.as_bytes()).unwrap(), kind, mode)
+}
+
+/// An image of layers with one member each, base first.
+fn image_of(store: &BlobStore, members: &[(Entry, &str)]) -> Image {
+    let layer = |(entry, content): &(Entry, &str)| {
+        let mut writer = LayerWriter::new(store.begin_blob().unwrap(), 0, 1);
+        writer.append(entry, content.as_bytes()).unwrap();
+        let (blob, layer) = writer.finish().unwrap();
+        let (digest, size) = blob.finish().unwrap();
+        NewLayer {
+            descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size),
+            diff_id: layer.diff_id,
+            created_by: "test".to_owned(),
+        }
     };
+    let layers: Vec<NewLayer> = members.iter().map(layer).collect();
     let changes = Changes {
         created: "1980-01-01T00:00:00Z".to_owned(),
         ..Changes::default()
     };
-    let image = from_scratch(&Platform::host(), &[layer], &changes).unwrap();
+    let image = from_scratch(&Platform::host(), &layers, &changes).unwrap();
     store.put_documents(&image).unwrap();
     image
 }
@@ -223,4 +229,103 @@ fn a_directory_with_other_things_in_it_is_not_taken_for_a_store() {
         Err(Error::NotAStore { .. })
     ));
     assert_eq!(fs::list(directory.path()).unwrap().len(), 1);
+}
+
+fn mode(file: &Path) -> u32 {
+    let metadata = std_fs::symlink_metadata(file).unwrap();
+    std::os::unix::fs::MetadataExt::mode(&metadata) & 0o7777
+}
+
+#[test]
+fn recorded_owners_are_kept_beside_the_directories() {
+    let (_directory, store) = store();
+    // One layer describes a directory, the other puts a file into it and leaves it out.
+    let mut described = entry("opt", Kind::Directory, 0o750);
+    (described.uid, described.gid) = (1001, 7);
+    let mut file = entry("opt/app/file", Kind::File { size: 0 }, 0o600);
+    file.uid = 33;
+    let image = image_of(&store, &[(described, ""), (file, "")]);
+    let unpack = || unpack_layers(&store, &image, "test", Ownership::Recorded, 2, &Silent);
+    let directories = unpack().unwrap();
+    let path = |name: &str| EntryPath::parse(name.as_bytes()).unwrap();
+    let owner = |index: usize, name: &str| {
+        let list = recorded_owners(&directories[index]).unwrap();
+        let owned = list.get(&path(name));
+        (owned.uid, owned.gid)
+    };
+    assert_eq!(owner(0, "opt"), (1001, 7));
+    assert_eq!(
+        owner(1, "opt"),
+        (1001, 7),
+        "as the layer below describes it"
+    );
+    assert_eq!(owner(1, "opt/app"), (0, 0));
+    assert_eq!(owner(1, "opt/app/file"), (33, 0));
+    assert_eq!(mode(&directories[1].join("opt")), 0o750);
+
+    // A damaged list is never taken for one that says nothing; a lost one is made again.
+    let list = directories[1].with_extension("owners");
+    std_fs::write(&list, "overcoat owners 1\n").unwrap();
+    let error = recorded_owners(&directories[1]).unwrap_err().to_string();
+    assert!(
+        error.contains("is damaged") && error.contains("; remove `"),
+        "{error}"
+    );
+    std_fs::remove_file(&list).unwrap();
+    assert_eq!(unpack().unwrap(), directories);
+    assert_eq!(owner(1, "opt/app/file"), (33, 0));
+}
+
+/// A directory that a layer leaves out must not look like one of this machine that a link leads to.
+#[test]
+fn implied_directories_are_not_looked_up_through_links() {
+    let (_directory, store) = store();
+    let place = tempfile::tempdir().unwrap();
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std_fs::set_permissions(place.path(), closed).unwrap();
+    let target = place.path().to_str().unwrap().into();
+    let link = entry("opt", Kind::Symlink { target }, 0o777);
+    let file = entry("opt/file", Kind::File { size: 0 }, 0o600);
+    let image = image_of(&store, &[(link, ""), (file, "")]);
+    let directories =
+        unpack_layers(&store, &image, "test", Ownership::Recorded, 1, &Silent).unwrap();
+    assert_eq!(mode(&directories[1].join("opt")), 0o755);
+}
+
+#[test]
+fn garbage_collection_takes_merged_trees_of_images_that_are_gone() {
+    let (_directory, store) = store();
+    let (kept, gone) = (image_in(&store, "kept"), image_in(&store, "gone"));
+    let platform = Platform::host();
+    store
+        .tag(&reference("kept"), &kept.manifest.descriptor, &platform)
+        .unwrap();
+    let unpacked = store.root().join("unpacked/test");
+    for image in [&kept, &gone] {
+        let mut lowers = unpack_layers(&store, image, "test", Ownership::Real, 2, &Silent).unwrap();
+        lowers.reverse();
+        let chain_ids = crate::digest::chain_ids(image.config.parsed.diff_ids());
+        let chain_id = chain_ids.last().unwrap();
+        let real = Ownership::Real;
+        let lease = Lease::take(&store, &lowers, chain_id, "test", real, &Silent).unwrap();
+        assert!(lease.tree().starts_with(&unpacked) && lease.tree().join("file").exists());
+        lease.restore(&Silent).unwrap();
+    }
+    let merged = || {
+        let names = fs::list(&unpacked).unwrap().into_iter();
+        names
+            .filter(|name| {
+                name.extension()
+                    .is_some_and(|extension| extension == "merged")
+            })
+            .count()
+    };
+    assert_eq!(merged(), 2);
+    store.collect_garbage().unwrap().unwrap();
+    assert_eq!(merged(), 1);
+    assert_eq!(
+        fs::list(&unpacked).unwrap().len(),
+        3,
+        "directory, tree, lock"
+    );
 }

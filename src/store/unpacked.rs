@@ -67,7 +67,11 @@ pub fn unpack_layers(
         for (index, diff_id) in diff_ids.iter().enumerate() {
             let unpacked = scratch.path().join(diff_id.0.hex());
             if unpacked.exists() {
-                shelf.put(index, &unpacked, reports.remove(diff_id).unwrap_or_default())?;
+                shelf.put(
+                    index,
+                    &unpacked,
+                    reports.remove(diff_id).unwrap_or_default(),
+                )?;
             }
         }
     }
@@ -142,7 +146,10 @@ impl Shelf<'_> {
         if report.implied.is_empty() {
             return self.keep(unpacked, hex, &report.owners);
         }
-        let below: Vec<PathBuf> = (0..index).rev().filter_map(|lower| self.find(lower)).collect();
+        let below: Vec<PathBuf> = (0..index)
+            .rev()
+            .filter_map(|lower| self.find(lower))
+            .collect();
         let stack = Stack::new(&below);
         for path in &report.implied {
             let described = stack.find(path).map_err(looking)?;

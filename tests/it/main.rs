@@ -4,6 +4,7 @@
 //! * `archives` – layouts and archives, ours read by others and theirs by us.
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
+//! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
 //! * `runners` – the kinds of runner that people build in are made, and allow and refuse what they should.
 //! * `runners_build` – each kind of runner takes the right rung, and the image is the same everywhere.
@@ -14,6 +15,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod archives;
+mod doctor;
 mod errors;
 mod flask;
 mod registry;
@@ -22,3 +24,4 @@ mod runners;
 mod runners_build;
 mod support;
 mod tiny;
+mod zz_tmp;

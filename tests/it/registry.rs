@@ -277,7 +277,7 @@ fn a_login_is_taken_from_the_files_that_people_have() {
 }
 
 /// A registry that speaks TLS with a certificate of an authority of our own; the authority's certificate.
-fn private_registry(directory: &std::path::Path) -> (Registry, String) {
+pub fn private_registry(directory: &std::path::Path) -> (Registry, String) {
     let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let make = |name: &str, more: &[&str]| {
         let (key, certificate) = (path(&format!("{name}.key")), path(&format!("{name}.pem")));

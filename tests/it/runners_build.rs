@@ -14,7 +14,7 @@ use super::support::{Done, tool};
 const BUILDER: &str = "builder";
 
 /// Where the rung that a build would take stands in the JSON of `doctor`.
-const RUNG_OF_DOCTOR: &str = "/rung";
+const RUNG_OF_DOCTOR: &str = "/chosen/isolation";
 
 /// The stock script, and owners that differ from the user's who runs it.
 const HOOK: &str = "#!/bin/sh\nset -eu\n/usr/libexec/s2i/assemble\n\
@@ -184,7 +184,7 @@ fn overlay_and_extracted_give_the_same_image() {
 fn where_nothing_can_be_executed_the_build_is_refused_with_the_reason_and_nothing_is_left() {
     for (runner, code) in [
         (Runner::crio_root(), "ISO14"),
-        (Runner::restricted(), "ISO14"),
+        (Runner::restricted(), "ISO01"),
         (Runner::no_user_namespaces().with_user(1000, 1000), "ISO03"),
     ] {
         let done = build(&runner, &[]);

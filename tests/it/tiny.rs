@@ -225,7 +225,8 @@ fn deletions_replacements_and_links_are_said_as_layers_say_them() {
             "usr/",
             "usr/share/",
             "usr/share/old/",
-            "usr/share/old/.wh..wh..opq",
+            "usr/share/old/.wh.a",
+            "usr/share/old/.wh.b",
             "usr/share/old/c",
         ]
     );

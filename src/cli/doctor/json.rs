@@ -9,8 +9,11 @@ use crate::sandbox::ladder::{Chosen, Details, LadderError, Refusal, Verdict};
 const SCHEMA: u32 = 1;
 
 pub(super) fn json(findings: &Findings) -> Value {
-    let rungs: Vec<_> =
-        findings.verdicts.iter().map(|verdict| rung(verdict, findings.prober.is_meant(verdict.rung))).collect();
+    let rungs: Vec<_> = findings
+        .verdicts
+        .iter()
+        .map(|verdict| rung(verdict, findings.prober.is_meant(verdict.rung)))
+        .collect();
     json!({
         "schema": SCHEMA,
         "version": env!("CARGO_PKG_VERSION"),

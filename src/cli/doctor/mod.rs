@@ -66,13 +66,19 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let findings = Findings {
         ingredients: probe::ingredients(prober.facts(), &verdicts),
         chosen: ladder::choose(&verdicts, flags.isolation, flags.require_isolation),
-        registry: args.registry.as_deref().map(|name| registry::ask(name, &host, shared)).transpose()?,
+        registry: args
+            .registry
+            .as_deref()
+            .map(|name| registry::ask(name, &host, shared))
+            .transpose()?,
         prober,
         verdicts,
     };
     match args.format {
         Format::Text => print(&text::text(&findings, text::width()))?,
-        Format::Json => print(&serde_json::to_string_pretty(&json::json(&findings)).unwrap_or_default())?,
+        Format::Json => {
+            print(&serde_json::to_string_pretty(&json::json(&findings)).unwrap_or_default())?
+        }
     }
     Ok(match findings.chosen {
         Ok(_) => Code::Success as u8,

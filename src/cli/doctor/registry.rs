@@ -33,7 +33,9 @@ pub(super) struct Answer {
 /// reached is an answer.
 pub(super) fn ask(name: &str, host: &Host, shared: &Shared) -> Result<Answer, Diagnostic> {
     // Any repository will do: what counts is that the first part of the reference is a host.
-    let is_host = format!("{name}/overcoat").parse::<Reference>().is_ok_and(|reference| reference.host() == name);
+    let is_host = format!("{name}/overcoat")
+        .parse::<Reference>()
+        .is_ok_and(|reference| reference.host() == name);
     if !is_host {
         return Err(Diagnostic::new(Code::Usage, format!("`{name}` is not the name of a registry"))
             .hint("write it as in image names, without `https://`: `registry.example.com`, `localhost:5000`"));
@@ -50,15 +52,36 @@ pub(super) fn ask(name: &str, host: &Host, shared: &Shared) -> Result<Answer, Di
 fn answer(name: &str, asked: Result<(), Error>) -> Answer {
     let host = name.to_owned();
     let Err(error) = asked else {
-        return Answer { host, state: "reachable", message: format!("`{name}` answers"), hints: Vec::new() };
+        return Answer {
+            host,
+            state: "reachable",
+            message: format!("`{name}` answers"),
+            hints: Vec::new(),
+        };
     };
     let state = match &error {
-        Error::Connect { obstacle: Obstacle::Network, .. } => "unreachable",
-        Error::Connect { obstacle: Obstacle::PlainHttp, .. } => "plain-http",
-        Error::Connect { obstacle: Obstacle::Certificate, .. } => "untrusted-certificate",
-        Error::Connect { obstacle: Obstacle::NoAuthorities, .. } => "no-certificates",
-        Error::Unauthorised { credentials: None, .. } => "needs-login",
-        Error::Unauthorised { .. } | Error::Denied { .. } | Error::Credentials { .. } => "login-refused",
+        Error::Connect {
+            obstacle: Obstacle::Network,
+            ..
+        } => "unreachable",
+        Error::Connect {
+            obstacle: Obstacle::PlainHttp,
+            ..
+        } => "plain-http",
+        Error::Connect {
+            obstacle: Obstacle::Certificate,
+            ..
+        } => "untrusted-certificate",
+        Error::Connect {
+            obstacle: Obstacle::NoAuthorities,
+            ..
+        } => "no-certificates",
+        Error::Unauthorised {
+            credentials: None, ..
+        } => "needs-login",
+        Error::Unauthorised { .. } | Error::Denied { .. } | Error::Credentials { .. } => {
+            "login-refused"
+        }
         Error::NotFound { .. } => "no-registry",
         _ => "failed",
     };
@@ -74,5 +97,10 @@ fn answer(name: &str, asked: Result<(), Error>) -> Answer {
         ),
         _ => (error.to_string(), error.hints()),
     };
-    Answer { host, state, message, hints }
+    Answer {
+        host,
+        state,
+        message,
+        hints,
+    }
 }

@@ -13,13 +13,20 @@ const MAX_WIDTH: usize = 100;
 /// The width to write for: the terminal's, if stdout is one.
 pub(super) fn width() -> usize {
     let stdout = std::io::stdout();
-    let size = rustix::termios::tcgetwinsize(&stdout).ok().filter(|_| stdout.is_terminal());
-    size.map_or(MAX_WIDTH, |size| usize::from(size.ws_col).clamp(40, MAX_WIDTH))
+    let size = rustix::termios::tcgetwinsize(&stdout)
+        .ok()
+        .filter(|_| stdout.is_terminal());
+    size.map_or(MAX_WIDTH, |size| {
+        usize::from(size.ws_col).clamp(40, MAX_WIDTH)
+    })
 }
 
 /// The whole report, without the last line's end.
 pub(super) fn text(findings: &Findings, width: usize) -> String {
-    let mut page = Page { width, lines: Vec::new() };
+    let mut page = Page {
+        width,
+        lines: Vec::new(),
+    };
     page.line("Kinds of isolation, the strongest first:");
     page.line("");
     for verdict in &findings.verdicts {
@@ -38,8 +45,14 @@ pub(super) fn text(findings: &Findings, width: usize) -> String {
 /// Every reason once, with the rungs that it stops. What is not meant for this user is in nobody's way.
 fn in_the_way(page: &mut Page, findings: &Findings) {
     let mut reasons: Vec<(&Refusal, Vec<Rung>)> = Vec::new();
-    for verdict in findings.verdicts.iter().filter(|verdict| findings.prober.is_meant(verdict.rung)) {
-        let Err(refusal) = &verdict.outcome else { continue };
+    for verdict in findings
+        .verdicts
+        .iter()
+        .filter(|verdict| findings.prober.is_meant(verdict.rung))
+    {
+        let Err(refusal) = &verdict.outcome else {
+            continue;
+        };
         match reasons.iter_mut().find(|(known, _)| *known == refusal) {
             Some((_, rungs)) => rungs.push(verdict.rung),
             None => reasons.push((refusal, vec![verdict.rung])),
@@ -60,8 +73,16 @@ fn limits(page: &mut Page, findings: &Findings) {
     let Ok(chosen) = &findings.chosen else { return };
     let details = &chosen.details;
     // The ledger is of use only where owners cannot be given.
-    let parts = [&details.overlay, &details.fresh_proc, &details.network_namespace, &details.cgroup_namespace];
-    let missing: Vec<_> = parts.into_iter().filter_map(|part| part.as_ref().err()).collect();
+    let parts = [
+        &details.overlay,
+        &details.fresh_proc,
+        &details.network_namespace,
+        &details.cgroup_namespace,
+    ];
+    let missing: Vec<_> = parts
+        .into_iter()
+        .filter_map(|part| part.as_ref().err())
+        .collect();
     if missing.is_empty() && details.notes.is_empty() {
         return;
     }
@@ -121,7 +142,9 @@ fn conclusion(page: &mut Page, findings: &Findings) {
             match error {
                 // The reasons stand above.
                 LadderError::Store(_) => page.line("No build can run here."),
-                LadderError::NothingWorks { .. } => page.line("A build that executes scripts cannot run here."),
+                LadderError::NothingWorks { .. } => {
+                    page.line("A build that executes scripts cannot run here.")
+                }
                 _ => {
                     page.line("A build with these flags cannot run here:");
                     page.wrapped("", "", &error.to_string());
@@ -170,8 +193,16 @@ impl Page {
 
     fn refusal(&mut self, refusal: &Refusal, remark: &str) {
         let indent = self.reason(refusal, remark);
-        self.wrapped(&format!("{indent}refused: "), &format!("{indent}         "), &refusal.call);
-        self.wrapped(&format!("{indent}to do:   "), &format!("{indent}         "), &refusal.remedy);
+        self.wrapped(
+            &format!("{indent}refused: "),
+            &format!("{indent}         "),
+            &refusal.call,
+        );
+        self.wrapped(
+            &format!("{indent}to do:   "),
+            &format!("{indent}         "),
+            &refusal.remedy,
+        );
     }
 
     /// Writes `text` after `first`, further lines after `indent`. What stands in backquotes stays on one line, so that it
@@ -213,16 +244,29 @@ mod tests {
 
     #[test]
     fn lines_are_wrapped_but_commands_are_not_torn() {
-        let mut page = Page { width: 30, lines: Vec::new() };
-        page.wrapped("a: ", "   ", "as root, run `usermod --add-subuids 100000-165535 alice` and wait a while");
-        let expected =
-            ["a: as root, run", "   `usermod --add-subuids 100000-165535 alice`", "   and wait a while"];
+        let mut page = Page {
+            width: 30,
+            lines: Vec::new(),
+        };
+        page.wrapped(
+            "a: ",
+            "   ",
+            "as root, run `usermod --add-subuids 100000-165535 alice` and wait a while",
+        );
+        let expected = [
+            "a: as root, run",
+            "   `usermod --add-subuids 100000-165535 alice`",
+            "   and wait a while",
+        ];
         assert_eq!(page.lines, expected);
     }
 
     #[test]
     fn control_characters_of_paths_are_neutralised() {
-        let mut page = Page { width: 80, lines: Vec::new() };
+        let mut page = Page {
+            width: 80,
+            lines: Vec::new(),
+        };
         page.wrapped("", "", "`/tmp/\u{1b}[2J/store`");
         assert!(!page.lines[0].contains('\u{1b}'), "{:?}", page.lines);
     }

@@ -17,8 +17,8 @@
 //! it does the work itself on a descriptor. It lets the kernel go on only where its own part is a note in the margin.
 //!
 //! Not answered: `stat`. A program that reads back the owner it set sees the id that exists, and so does one that
-//! copies owners (`cp -a`, `mv` between file systems, `mv` of a directory of the builder): the copies are recorded as
-//! what `stat` says. Recorded by path until then, the owners of what lies below a renamed directory are lost where
+//! copies owners (`cp -a`, `mv` between file systems, `mv` of a directory of the builder, `chown :GROUP` of busybox):
+//! what it then asks for, and what is recorded, is what `stat` says. Recorded by path until then, the owners of what lies below a renamed directory are lost where
 //! there is no overlay.
 //!
 //! # Source
@@ -36,14 +36,9 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the stages do not start it yet")
-)]
 pub(super) use calls::numbers;
 pub(super) use credentials::Credentials;
 pub use file::FileIdentity;
-#[expect(unused_imports, reason = "the stages do not start it yet")]
 pub(super) use transfer::{receive_listener, send_listener};
 
 use std::collections::BTreeMap;

@@ -175,24 +175,29 @@ fn a_change_of_owner_takes_the_set_id_bits_as_the_kernel_does() {
 #[test]
 fn a_new_file_in_the_place_of_an_old_one_has_no_owner_yet() {
     let directory = directory();
-    // In one process and thus within one tick of the file system's clock, where the inode's number comes back at once.
+    // In one process, and thus within one tick of a file system's clock. Most give a number away again as soon as it is
+    // free; until then even the time of birth may be the same, so the number must not become free so soon.
     let path = directory.path().join("f");
-    let (identities, ledger) = supervised(supervision(0, 0), || {
-        let mut identities = Vec::new();
-        for _ in 0..100 {
-            fs::write(&path, "old").unwrap();
+    let make = |content: &str| {
+        fs::write(&path, content).unwrap();
+        let inode = fs::metadata(&path).unwrap().ino();
+        (inode, FileIdentity::of(&path).unwrap())
+    };
+    let (rounds, ledger) = supervised(supervision(0, 0), || {
+        let round = |_| {
+            let old = make("old");
             std::os::unix::fs::chown(&path, Some(77), Some(77)).unwrap();
-            identities.push(FileIdentity::of(&path).unwrap());
             fs::remove_file(&path).unwrap();
-            fs::write(&path, "new").unwrap();
-            identities.push(FileIdentity::of(&path).unwrap());
+            let new = make("new");
             fs::remove_file(&path).unwrap();
-        }
-        identities
+            (old, new)
+        };
+        (0..100).map(round).collect::<Vec<_>>()
     });
-    for (index, pair) in identities.chunks(2).enumerate() {
-        assert_eq!(ledger.owner(&pair[0]), Some(Owner { uid: 77, gid: 77 }));
-        assert_eq!(ledger.owner(&pair[1]), None, "round {index}: {pair:?}");
+    for ((old_inode, old), (new_inode, new)) in rounds {
+        assert_eq!(ledger.owner(&old), Some(Owner { uid: 77, gid: 77 }));
+        assert_eq!(ledger.owner(&new), None, "{old:?} {new:?}");
+        assert_ne!(old_inode, new_inode);
     }
 }
 

@@ -31,7 +31,10 @@ pub fn profile(program: &Path) -> String {
 fn quoted(path: &str) -> String {
     let mut text = String::from("\"");
     for letter in path.chars() {
-        if matches!(letter, '\\' | '"' | '*' | '?' | '[' | ']' | '{' | '}' | '^' | '@' | '#') {
+        if matches!(
+            letter,
+            '\\' | '"' | '*' | '?' | '[' | ']' | '{' | '}' | '^' | '@' | '#'
+        ) {
             text.push('\\');
         }
         text.push(letter);
@@ -47,7 +50,12 @@ mod tests {
     #[test]
     fn the_profile_is_for_this_path_and_no_pattern() {
         let text = profile(Path::new("/opt/my tools/over*coat"));
-        assert!(text.contains("\nprofile overcoat \"/opt/my tools/over\\*coat\" flags=(unconfined) {\n  userns,\n"), "{text}");
+        assert!(
+            text.contains(
+                "\nprofile overcoat \"/opt/my tools/over\\*coat\" flags=(unconfined) {\n  userns,\n"
+            ),
+            "{text}"
+        );
         assert!(text.contains("apparmor_parser --replace /etc/apparmor.d/overcoat"));
     }
 }

@@ -98,12 +98,18 @@ pub(super) struct Attempt {
 impl Attempt {
     /// The failure of a step, if it was tried and failed.
     pub(super) fn failure(&self, step: Step) -> Option<&Failure> {
-        self.tried.iter().find(|tried| tried.step == step)?.failure.as_ref()
+        self.tried
+            .iter()
+            .find(|tried| tried.step == step)?
+            .failure
+            .as_ref()
     }
 
     /// True when the step was tried and worked.
     pub(super) fn worked(&self, step: Step) -> bool {
-        self.tried.iter().any(|tried| tried.step == step && tried.failure.is_none())
+        self.tried
+            .iter()
+            .any(|tried| tried.step == step && tried.failure.is_none())
     }
 
     /// An attempt that could not even be started.
@@ -120,7 +126,10 @@ impl Attempt {
     }
 
     fn record(&mut self, step: Step, result: rustix::io::Result<()>) -> bool {
-        let failure = |errno: Errno| Failure { errno: errno.raw_os_error(), said: String::new() };
+        let failure = |errno: Errno| Failure {
+            errno: errno.raw_os_error(),
+            said: String::new(),
+        };
         self.note(step, result.err().map(failure))
     }
 
@@ -133,14 +142,21 @@ impl Attempt {
 /// those for `newuidmap` or for the map files: `0 1000 1 1 100000 65536`; empty where there are none.
 pub(super) fn run(program: &Path, rung: Rung, scratch: &Path, maps: [&str; 2]) -> Attempt {
     let mut command = Command::new(program);
-    command.args([STAGE_ARGUMENT, "probe", "try", rung.name()]).arg(scratch).args(maps);
+    command
+        .args([STAGE_ARGUMENT, "probe", "try", rung.name()])
+        .arg(scratch)
+        .args(maps);
     // Not null(): there may be no `/dev/null`, and this must still say something. The pipe is closed at once.
     command.stdin(Stdio::piped());
     match command.output() {
         Err(error) => Attempt::not_started(crate::fs::reason(&error)),
         Ok(output) => Attempt::read_from(&output.stdout).unwrap_or_else(|| {
             let said = crate::event::printable(String::from_utf8_lossy(&output.stderr).trim());
-            Attempt::not_started(format!("it ended early ({}) {said}", output.status).trim().to_owned())
+            Attempt::not_started(
+                format!("it ended early ({}) {said}", output.status)
+                    .trim()
+                    .to_owned(),
+            )
         }),
     }
 }
@@ -148,7 +164,10 @@ pub(super) fn run(program: &Path, rung: Rung, scratch: &Path, maps: [&str; 2]) -
 /// A stage of the probe; the exit status.
 pub(in crate::sandbox) fn stage(arguments: &[OsString]) -> u8 {
     namespaces::die_with_parent();
-    let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let mut attempt = Attempt::default();
     match (words.as_slice(), arguments) {
@@ -159,7 +178,9 @@ pub(in crate::sandbox) fn stage(arguments: &[OsString]) -> u8 {
             try_rung(&mut attempt, rung, Path::new(scratch), [uids, gids]);
         }
         (["inside", _], [_, scratch]) => try_inside(&mut attempt, Path::new(scratch)),
-        (["write-maps", pid, uids, gids], _) => write_maps_when_told(&mut attempt, pid, [uids, gids]),
+        (["write-maps", pid, uids, gids], _) => {
+            write_maps_when_told(&mut attempt, pid, [uids, gids])
+        }
         _ => return 64,
     }
     let written = serde_json::to_vec(&attempt).map(|line| io::stdout().write_all(&line));
@@ -172,15 +193,18 @@ fn try_rung(attempt: &mut Attempt, rung: Rung, scratch: &Path, maps: [&str; 2]) 
         Rung::UsernsHelper => enter_with_help(attempt, "map-ids", maps),
         Rung::UsernsDirect => enter_with_help(attempt, "write-maps", maps),
         Rung::SingleId => {
-            attempt.record(Step::UserNamespace, namespaces::unshare(UnshareFlags::NEWUSER))
-                && attempt.record(Step::Maps, write_maps("self", maps))
+            attempt.record(
+                Step::UserNamespace,
+                namespaces::unshare(UnshareFlags::NEWUSER),
+            ) && attempt.record(Step::Maps, write_maps("self", maps))
                 && attempt.record(Step::BecomeRoot, become_user(0))
         }
         Rung::Root => true,
         Rung::Chroot => return try_chroot(attempt, scratch),
         Rung::InPlace => return,
     };
-    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    let flags =
+        UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     if has_privileges && attempt.record(Step::Namespaces, namespaces::unshare(flags)) {
         let inside = run_inside(scratch);
         attempt.tried.extend(inside.tried);
@@ -199,20 +223,31 @@ fn filters_are_accepted() -> rustix::io::Result<()> {
 fn enter_with_help(attempt: &mut Attempt, helper: &str, maps: [&str; 2]) -> bool {
     if maps.iter().any(|map| map.is_empty()) {
         // Without a map, it is still worth knowing whether there could be a namespace.
-        attempt.record(Step::UserNamespace, namespaces::unshare(UnshareFlags::NEWUSER));
+        attempt.record(
+            Step::UserNamespace,
+            namespaces::unshare(UnshareFlags::NEWUSER),
+        );
         return false;
     }
     let mut command = Command::new(THIS_PROGRAM);
     command.arg(STAGE_ARGUMENT);
     command.args(["probe"].iter().filter(|_| helper == "write-maps"));
-    command.args([helper, &std::process::id().to_string()]).args(maps);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args([helper, &std::process::id().to_string()])
+        .args(maps);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut mapper = match command.spawn() {
         Ok(mapper) => mapper,
         Err(error) => return attempt.record(Step::Start, Err(errno(&error))),
     };
     let go = mapper.stdin.take();
-    let has_namespace = attempt.record(Step::UserNamespace, namespaces::unshare(UnshareFlags::NEWUSER));
+    let has_namespace = attempt.record(
+        Step::UserNamespace,
+        namespaces::unshare(UnshareFlags::NEWUSER),
+    );
     if let (true, Some(mut go)) = (has_namespace, go) {
         let _ = go.write_all(b"go");
     }
@@ -221,7 +256,10 @@ fn enter_with_help(attempt: &mut Attempt, helper: &str, maps: [&str; 2]) -> bool
         return false;
     }
     let failure = match output {
-        Err(error) => Some(Failure { errno: errno(&error).raw_os_error(), said: String::new() }),
+        Err(error) => Some(Failure {
+            errno: errno(&error).raw_os_error(),
+            said: String::new(),
+        }),
         Ok(output) => match Attempt::read_from(&output.stdout) {
             Some(mapped) => mapped.failure(Step::Maps).cloned(),
             None if output.status.success() => None,
@@ -249,8 +287,12 @@ fn write_maps_when_told(attempt: &mut Attempt, pid: &str, maps: [&str; 2]) {
 fn write_maps(process: &str, [uids, gids]: [&str; 2]) -> rustix::io::Result<()> {
     let write = |file: &str, text: &str| {
         let path = format!("/proc/{process}/{file}");
-        let mut file = File::options().write(true).open(path).map_err(|error| errno(&error))?;
-        file.write_all(text.as_bytes()).map_err(|error| errno(&error))
+        let mut file = File::options()
+            .write(true)
+            .open(path)
+            .map_err(|error| errno(&error))?;
+        file.write_all(text.as_bytes())
+            .map_err(|error| errno(&error))
     };
     if process == "self" {
         write("setgroups", "deny")?;
@@ -275,15 +317,19 @@ fn become_user(id: u32) -> rustix::io::Result<()> {
 /// Starts pid 1 of the new pid namespace.
 fn run_inside(scratch: &Path) -> Attempt {
     let mut command = Command::new(THIS_PROGRAM);
-    command.args([STAGE_ARGUMENT, "probe", "inside"]).arg(scratch).stdin(Stdio::piped());
+    command
+        .args([STAGE_ARGUMENT, "probe", "inside"])
+        .arg(scratch)
+        .stdin(Stdio::piped());
     match command.output() {
         Err(error) => {
             let mut attempt = Attempt::default();
             attempt.record(Step::Start, Err(errno(&error)));
             attempt
         }
-        Ok(output) => Attempt::read_from(&output.stdout)
-            .unwrap_or_else(|| Attempt::not_started(format!("pid 1 ended early ({})", output.status))),
+        Ok(output) => Attempt::read_from(&output.stdout).unwrap_or_else(|| {
+            Attempt::not_started(format!("pid 1 ended early ({})", output.status))
+        }),
     }
 }
 
@@ -295,17 +341,30 @@ fn try_inside(attempt: &mut Attempt, scratch: &Path) {
     }
     let root = scratch.join("root");
     let (stacked, said) = stack(scratch, &root);
-    let failure = |errno: Errno| Failure { errno: errno.raw_os_error(), said: said.to_owned() };
+    let failure = |errno: Errno| Failure {
+        errno: errno.raw_os_error(),
+        said: said.to_owned(),
+    };
     attempt.note(Step::Overlay, stacked.err().map(failure));
     try_file(attempt, &root);
     let place = scratch.join("proc");
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let fresh = rfs::mkdir(&place, Mode::RWXU).and_then(|()| rmount::mount("proc", &place, "proc", flags, None));
+    let fresh = rfs::mkdir(&place, Mode::RWXU)
+        .and_then(|()| rmount::mount("proc", &place, "proc", flags, None));
     if !attempt.record(Step::FreshProc, fresh) {
-        attempt.record(Step::OuterProc, rmount::mount_bind_recursive("/proc", &place));
+        attempt.record(
+            Step::OuterProc,
+            rmount::mount_bind_recursive("/proc", &place),
+        );
     }
-    attempt.record(Step::NetworkNamespace, namespaces::unshare(UnshareFlags::NEWNET));
-    attempt.record(Step::CgroupNamespace, namespaces::unshare(UnshareFlags::NEWCGROUP));
+    attempt.record(
+        Step::NetworkNamespace,
+        namespaces::unshare(UnshareFlags::NEWNET),
+    );
+    attempt.record(
+        Step::CgroupNamespace,
+        namespaces::unshare(UnshareFlags::NEWCGROUP),
+    );
 }
 
 /// Stacks two directories and replaces a directory of the lower one. On a file system without user xattrs that fails
@@ -313,7 +372,14 @@ fn try_inside(attempt: &mut Attempt, scratch: &Path) {
 fn stack(scratch: &Path, root: &Path) -> (rustix::io::Result<()>, &'static str) {
     let make = |name: &str| rfs::mkdir(scratch.join(name), Mode::from_raw_mode(0o755));
     let prepare = || -> rustix::io::Result<()> {
-        for name in ["lower", "lower/directory", "lower/directory/below", "upper", "work", "root"] {
+        for name in [
+            "lower",
+            "lower/directory",
+            "lower/directory/below",
+            "upper",
+            "work",
+            "root",
+        ] {
             make(name)?;
         }
         Ok(())
@@ -342,7 +408,11 @@ fn stack(scratch: &Path, root: &Path) -> (rustix::io::Result<()>, &'static str) 
 /// Whether a file in `directory` may be executed, and may have any owner.
 fn try_file(attempt: &mut Attempt, directory: &Path) {
     let path = directory.join("program");
-    let made = File::options().write(true).create_new(true).mode(0o755).open(&path);
+    let made = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o755)
+        .open(&path);
     let executable = made
         .map_err(|error| errno(&error))
         .and_then(|_| rfs::accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS));
@@ -354,8 +424,20 @@ fn try_file(attempt: &mut Attempt, directory: &Path) {
 fn try_chroot(attempt: &mut Attempt, scratch: &Path) {
     try_file(attempt, scratch);
     let null = scratch.join("null");
-    let device = rfs::mknodat(CWD, &null, FileType::CharacterDevice, Mode::from_raw_mode(0o666), rfs::makedev(1, 3))
-        .and_then(|()| File::options().write(true).open(&null).map(drop).map_err(|error| errno(&error)));
+    let device = rfs::mknodat(
+        CWD,
+        &null,
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o666),
+        rfs::makedev(1, 3),
+    )
+    .and_then(|()| {
+        File::options()
+            .write(true)
+            .open(&null)
+            .map(drop)
+            .map_err(|error| errno(&error))
+    });
     attempt.record(Step::Devices, device);
     let entered = rustix::process::chroot(scratch).and_then(|()| rustix::process::chdir("/"));
     attempt.record(Step::Chroot, entered);
@@ -364,7 +446,9 @@ fn try_chroot(attempt: &mut Attempt, scratch: &Path) {
 }
 
 fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
+    error
+        .raw_os_error()
+        .map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
 #[cfg(test)]
@@ -383,10 +467,17 @@ mod tests {
         assert!(attempt.record(Step::Filter, Ok(())));
         assert!(!attempt.record(Step::UserNamespace, Err(Errno::PERM)));
         let text = serde_json::to_vec(&attempt).unwrap();
-        assert!(String::from_utf8_lossy(&text).contains(r#""step":"user-namespace","failure":{"errno":1"#));
+        assert!(
+            String::from_utf8_lossy(&text)
+                .contains(r#""step":"user-namespace","failure":{"errno":1"#)
+        );
         let read = Attempt::read_from(&text).unwrap();
         assert_eq!(read, attempt);
-        assert!(read.worked(Step::Filter) && !read.worked(Step::UserNamespace) && !read.worked(Step::Maps));
+        assert!(
+            read.worked(Step::Filter)
+                && !read.worked(Step::UserNamespace)
+                && !read.worked(Step::Maps)
+        );
         assert_eq!(read.failure(Step::Maps), None);
         assert_eq!(Attempt::read_from(b"killed"), None);
     }

@@ -30,8 +30,14 @@ pub(super) fn is_meant_for(facts: &Facts, rung: Rung) -> bool {
 /// The verdict on a rung that is for others.
 pub(super) fn not_meant(facts: &Facts, rung: Rung) -> Verdict {
     let (cause, remedy) = match rung {
-        Rung::UsernsHelper => ("root needs no `newuidmap`: `userns-direct` is its rung", "build as an ordinary user"),
-        Rung::UsernsDirect => ("only root can write id maps itself", "build as root: `sudo overcoat …`"),
+        Rung::UsernsHelper => (
+            "root needs no `newuidmap`: `userns-direct` is its rung",
+            "build as an ordinary user",
+        ),
+        Rung::UsernsDirect => (
+            "only root can write id maps itself",
+            "build as root: `sudo overcoat …`",
+        ),
         _ => ("this rung is for root", "build as root: `sudo overcoat …`"),
     };
     let refusal = Refusal {
@@ -40,12 +46,18 @@ pub(super) fn not_meant(facts: &Facts, rung: Rung) -> Verdict {
         remedy: remedy.to_owned(),
         call: format!("geteuid(): {}", facts.uid),
     };
-    Verdict { rung, outcome: Err(refusal) }
+    Verdict {
+        rung,
+        outcome: Err(refusal),
+    }
 }
 
 /// The verdict on a rung that was tried.
 pub(super) fn judge(facts: &Facts, rung: Rung, attempt: &Attempt) -> Verdict {
-    Verdict { rung, outcome: outcome(facts, rung, attempt) }
+    Verdict {
+        rung,
+        outcome: outcome(facts, rung, attempt),
+    }
 }
 
 fn outcome(facts: &Facts, rung: Rung, attempt: &Attempt) -> Result<Details, Refusal> {
@@ -100,10 +112,15 @@ fn started(attempt: &Attempt) -> Result<(), Refusal> {
 /// Mount, pid, ipc and uts namespaces, and a first mount.
 fn namespaces(facts: &Facts, rung: Rung, attempt: &Attempt) -> Result<(), Refusal> {
     let failed = [
-        (Step::Namespaces, "unshare(CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS)"),
+        (
+            Step::Namespaces,
+            "unshare(CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS)",
+        ),
         (Step::PrivateMounts, "mount(/, MS_REC|MS_PRIVATE)"),
     ];
-    let found = failed.into_iter().find_map(|(step, call)| Some((attempt.failure(step)?, call)));
+    let found = failed
+        .into_iter()
+        .find_map(|(step, call)| Some((attempt.failure(step)?, call)));
     let Some((failure, call)) = found else {
         return Ok(());
     };
@@ -116,6 +133,13 @@ fn namespaces(facts: &Facts, rung: Rung, attempt: &Attempt) -> Result<(), Refusa
                 .to_owned(),
             remedy: "raise them, as root: `sysctl -w user.max_mnt_namespaces=15000`, and the others likewise"
                 .to_owned(),
+            call,
+        }),
+        // In a chroot, `/` need not be a mount point.
+        Some(Errno::INVAL) if facts.is_chrooted => Err(Refusal {
+            code: IsoCode::Iso01,
+            cause: "this process is in a chroot, where mounts cannot be kept apart".to_owned(),
+            remedy: userns::LEAVE_CHROOT.to_owned(),
             call,
         }),
         _ if rung == Rung::Root && !facts.capabilities.contains(CapabilitySet::SYS_ADMIN) => Err(Refusal {
@@ -138,7 +162,10 @@ fn owners(facts: &Facts, attempt: &Attempt) -> Result<(), Refusal> {
     if failure.errno == Errno::INVAL.raw_os_error() {
         return Err(Refusal {
             code: IsoCode::Iso09,
-            cause: format!("files cannot be given to all ids: {}", userns::mapped(facts)),
+            cause: format!(
+                "files cannot be given to all ids: {}",
+                userns::mapped(facts)
+            ),
             remedy: userns::MAP_MORE.to_owned(),
             call,
         });
@@ -147,7 +174,11 @@ fn owners(facts: &Facts, attempt: &Attempt) -> Result<(), Refusal> {
     if facts.is_root() && !missing.is_empty() {
         return Err(lacking(&missing, call));
     }
-    let squash = if facts.store.is_remote() { " (a server with root_squash?)" } else { "" };
+    let squash = if facts.store.is_remote() {
+        " (a server with root_squash?)"
+    } else {
+        ""
+    };
     Err(Refusal {
         code: IsoCode::Iso13,
         cause: format!(
@@ -175,18 +206,36 @@ fn lacking(missing: &[&str], call: String) -> Refusal {
 
 /// All capabilities that are missing, so that whoever grants them is asked once.
 fn capabilities_of_chroot(facts: &Facts, attempt: &Attempt) -> Result<(), Refusal> {
-    let tried = [(Step::Chroot, "chroot"), (Step::Owners, "chown"), (Step::ChangeUser, "setresuid(65534)")];
+    let tried = [
+        (Step::Chroot, "chroot"),
+        (Step::Owners, "chown"),
+        (Step::ChangeUser, "setresuid(65534)"),
+    ];
     let missing = facts.lacks(&CHROOT);
-    match tried.into_iter().find_map(|(step, call)| Some((attempt.failure(step)?, call))) {
-        Some((failure, call)) if !missing.is_empty() => Err(lacking(&missing, answered(call, failure.errno))),
+    match tried
+        .into_iter()
+        .find_map(|(step, call)| Some((attempt.failure(step)?, call)))
+    {
+        Some((failure, call)) if !missing.is_empty() => {
+            Err(lacking(&missing, answered(call, failure.errno)))
+        }
         _ => Ok(()),
     }
 }
 
 fn chroot(facts: &Facts, attempt: &Attempt) -> Result<(), Refusal> {
-    let tried = [(Step::Chroot, "chroot"), (Step::ChangeUser, "setresuid(65534)")];
-    match tried.into_iter().find_map(|(step, call)| Some((attempt.failure(step)?, call))) {
-        Some((failure, call)) => Err(userns::forbidden_inside(facts, answered(call, failure.errno))),
+    let tried = [
+        (Step::Chroot, "chroot"),
+        (Step::ChangeUser, "setresuid(65534)"),
+    ];
+    match tried
+        .into_iter()
+        .find_map(|(step, call)| Some((attempt.failure(step)?, call)))
+    {
+        Some((failure, call)) => Err(userns::forbidden_inside(
+            facts,
+            answered(call, failure.errno),
+        )),
         None => Ok(()),
     }
 }
@@ -197,7 +246,9 @@ fn in_place(facts: &Facts, attempt: &Attempt) -> Result<Details, Refusal> {
         parts::ledger(facts, attempt)?;
     }
     let mut details = parts::details(facts, Rung::InPlace, attempt);
-    details.notes.insert(0, format!("never taken unasked: {IN_PLACE}"));
+    details
+        .notes
+        .insert(0, format!("never taken unasked: {IN_PLACE}"));
     Ok(details)
 }
 
@@ -205,7 +256,9 @@ fn not_executable(facts: &Facts, failure: &Failure) -> Refusal {
     let place = &facts.store;
     let call = answered("faccessat(X_OK)", failure.errno);
     let cause = match (failure.errno, place.is_noexec) {
-        (errno, _) if errno == Errno::NOSPC.raw_os_error() || errno == Errno::DQUOT.raw_os_error() => {
+        (errno, _)
+            if errno == Errno::NOSPC.raw_os_error() || errno == Errno::DQUOT.raw_os_error() =>
+        {
             return full(facts, answered("open(O_CREAT)", errno));
         }
         (_, true) => format!(
@@ -216,10 +269,19 @@ fn not_executable(facts: &Facts, failure: &Failure) -> Refusal {
         (_, false) => format!("a program in `{}` cannot be executed", place.path.display()),
     };
     let remedy = match place.is_noexec {
-        true => format!("{}, or as root `mount -o remount,exec {}`", parts::OTHER_STORE, place.mount_point.display()),
+        true => format!(
+            "{}, or as root `mount -o remount,exec {}`",
+            parts::OTHER_STORE,
+            place.mount_point.display()
+        ),
         false => parts::OTHER_STORE.to_owned(),
     };
-    Refusal { code: IsoCode::Iso13, cause, remedy, call }
+    Refusal {
+        code: IsoCode::Iso13,
+        cause,
+        remedy,
+        call,
+    }
 }
 
 fn full(facts: &Facts, call: String) -> Refusal {
@@ -232,7 +294,8 @@ fn full(facts: &Facts, call: String) -> Refusal {
             place.free_bytes / 1000,
             place.total_bytes / 1000
         ),
-        remedy: "free some space there, or name a directory on another disk: `--store DIR`".to_owned(),
+        remedy: "free some space there, or name a directory on another disk: `--store DIR`"
+            .to_owned(),
         call,
     }
 }
@@ -253,9 +316,15 @@ pub(super) fn unusable_store(facts: &Facts, call: &str, errno: Errno) -> Refusal
                 true => " (the server squashes root)",
                 false => "",
             };
-            format!("`{}` may not write to `{existing}`, where the store `{path}` is or would be{squash}", facts.user_shown())
+            format!(
+                "`{}` may not write to `{existing}`, where the store `{path}` is or would be{squash}",
+                facts.user_shown()
+            )
         }
-        _ => format!("nothing can be written to `{existing}` for the store `{path}`: {}", crate::fs::reason(&errno.into())),
+        _ => format!(
+            "nothing can be written to `{existing}` for the store `{path}`: {}",
+            crate::fs::reason(&errno.into())
+        ),
     };
     Refusal {
         code: IsoCode::Iso13,

@@ -33,7 +33,9 @@ const NAMES: [(Errno, &str); 25] = [
 
 /// `EPERM`; `errno 123` for the rest.
 pub(super) fn name(errno: i32) -> String {
-    let named = NAMES.iter().find(|(known, _)| known.raw_os_error() == errno);
+    let named = NAMES
+        .iter()
+        .find(|(known, _)| known.raw_os_error() == errno);
     match (named, errno) {
         (Some((_, name)), _) => (*name).to_owned(),
         (None, 0) => "failed".to_owned(),
@@ -48,7 +50,10 @@ pub(super) fn answered(call: &str, errno: i32) -> String {
 
 /// The error number as rustix has it; `None` for 0, which stands for "not the kernel".
 pub(super) fn known(errno: i32) -> Option<Errno> {
-    NAMES.iter().map(|(known, _)| *known).find(|known| known.raw_os_error() == errno)
+    NAMES
+        .iter()
+        .map(|(known, _)| *known)
+        .find(|known| known.raw_os_error() == errno)
 }
 
 #[cfg(test)]
@@ -57,7 +62,10 @@ mod tests {
 
     #[test]
     fn numbers_have_names_and_none_is_unknown() {
-        assert_eq!(answered("chroot", Errno::PERM.raw_os_error()), "chroot: EPERM");
+        assert_eq!(
+            answered("chroot", Errno::PERM.raw_os_error()),
+            "chroot: EPERM"
+        );
         assert_eq!(name(4095), "errno 4095");
         assert_eq!(known(0), None);
         assert_eq!(known(Errno::ROFS.raw_os_error()), Some(Errno::ROFS));

@@ -109,20 +109,26 @@ impl Facts {
             Some(line.trim_start_matches(':').trim().to_owned())
         };
         let user = user_name(&read("/etc/passwd").unwrap_or_default(), uid);
-        let subordinate_files = ["/etc/subuid", "/etc/subgid"].map(|path| read(path).unwrap_or_default());
+        let subordinate_files =
+            ["/etc/subuid", "/etc/subgid"].map(|path| read(path).unwrap_or_default());
         let find = |text: &String| SubordinateIds::find(text, user.as_deref(), uid);
         let mounts = place::mounts(&read("/proc/self/mountinfo").unwrap_or_default());
         let uid_ranges = ranges(&read("/proc/self/uid_map").unwrap_or_default());
         let actions = read("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
         let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective);
         Self {
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
             uid,
             gid,
             capabilities: capabilities.unwrap_or(CapabilitySet::empty()),
             has_no_new_privileges: field("NoNewPrivs").as_deref() == Some("1"),
             has_seccomp_filter: field("Seccomp").as_deref() == Some("2"),
-            has_user_notification: actions.split_whitespace().any(|action| action == "user_notif"),
+            has_user_notification: actions
+                .split_whitespace()
+                .any(|action| action == "user_notif"),
             mapped_ids: contiguous(&uid_ranges),
             gid_ranges: ranges(&read("/proc/self/gid_map").unwrap_or_default()),
             uid_ranges,
@@ -138,7 +144,11 @@ impl Facts {
             free_subordinate_id: free_range(&subordinate_files, WANTED_IDS),
             is_chrooted: is_chrooted(&mounts),
             container: container(),
-            has_fuse: std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok(),
+            has_fuse: std::fs::File::options()
+                .read(true)
+                .write(true)
+                .open("/dev/fuse")
+                .is_ok(),
             cgroups: Cgroups::gather(&read("/proc/self/cgroup").unwrap_or_default()),
             store: Place::of(store, &mounts),
             user,
@@ -157,30 +167,45 @@ impl Facts {
 
     /// The names of those of `wanted` that this process lacks: `CAP_SETUID`.
     pub(super) fn lacks(&self, wanted: &[(&'static str, CapabilitySet)]) -> Vec<&'static str> {
-        let is_missing = |(_, capability): &&(&str, CapabilitySet)| !self.capabilities.contains(*capability);
-        wanted.iter().filter(is_missing).map(|(name, _)| *name).collect()
+        let is_missing =
+            |(_, capability): &&(&str, CapabilitySet)| !self.capabilities.contains(*capability);
+        wanted
+            .iter()
+            .filter(is_missing)
+            .map(|(name, _)| *name)
+            .collect()
     }
 
     /// A security module confines this process: its name for it.
     pub(super) fn confined_by(&self) -> Option<&str> {
         // SELinux has a context for every process; `unconfined_t` and `spc_t` are the free ones.
         let is_free = |context: &&str| {
-            ["unconfined", "spc_t", "kernel"].iter().any(|free| context.contains(free))
+            ["unconfined", "spc_t", "kernel"]
+                .iter()
+                .any(|free| context.contains(free))
         };
-        self.confinement.as_deref().filter(|context| !is_free(context))
+        self.confinement
+            .as_deref()
+            .filter(|context| !is_free(context))
     }
 }
 
 impl Helper {
     fn find(name: &'static str, search_path: &str) -> Self {
-        let candidates = search_path.split(':').filter(|directory| directory.starts_with('/'));
+        let candidates = search_path
+            .split(':')
+            .filter(|directory| directory.starts_with('/'));
         let path = candidates
             .map(|directory| Path::new(directory).join(name))
-            .find(|path| path.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0));
+            .find(|path| {
+                path.metadata()
+                    .is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+            });
         let metadata = path.as_ref().and_then(|path| path.metadata().ok());
         let capability = |path: &PathBuf| {
             let mut value = [0_u8; 64];
-            rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_ok_and(|size| size > 0)
+            rustix::fs::getxattr(path, "security.capability", &mut value[..])
+                .is_ok_and(|size| size > 0)
         };
         let nosuid = |path: &PathBuf| {
             let flags = rustix::fs::statvfs(path).map(|found| found.f_flag);
@@ -204,7 +229,10 @@ impl Cgroups {
         let group = |controller: &str| -> Option<&str> {
             own.lines().find_map(|line| {
                 let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-                controllers.split(',').any(|listed| listed == controller).then_some(path)
+                controllers
+                    .split(',')
+                    .any(|listed| listed == controller)
+                    .then_some(path)
             })
         };
         let below = |directory: &Path, path: &str| directory.join(path.trim_start_matches('/'));
@@ -219,7 +247,10 @@ impl Cgroups {
             return Self {
                 version: 2,
                 is_writable: writable(&path) && writable(&path.join("cgroup.procs")),
-                missing: ["memory", "cpu"].into_iter().filter(|name| !has(name)).collect(),
+                missing: ["memory", "cpu"]
+                    .into_iter()
+                    .filter(|name| !has(name))
+                    .collect(),
                 path: Some(path),
             };
         }
@@ -230,8 +261,16 @@ impl Cgroups {
         let has_any = paths.iter().any(|(_, path)| path.is_some());
         Self {
             version: u8::from(has_any),
-            is_writable: has_any && paths.iter().flat_map(|(_, path)| path).all(|path| writable(path)),
-            missing: paths.iter().filter(|(_, path)| path.is_none()).map(|(name, _)| *name).collect(),
+            is_writable: has_any
+                && paths
+                    .iter()
+                    .flat_map(|(_, path)| path)
+                    .all(|path| writable(path)),
+            missing: paths
+                .iter()
+                .filter(|(_, path)| path.is_none())
+                .map(|(name, _)| *name)
+                .collect(),
             path: paths.into_iter().find_map(|(_, path)| path),
         }
     }
@@ -277,7 +316,11 @@ fn contiguous(ranges: &[(u32, u32)]) -> u64 {
     sorted.sort_unstable();
     sorted.into_iter().fold(0, |end, (first, count)| {
         let is_next = u64::from(first) <= end;
-        if is_next { end.max(u64::from(first) + u64::from(count)) } else { end }
+        if is_next {
+            end.max(u64::from(first) + u64::from(count))
+        } else {
+            end
+        }
     })
 }
 
@@ -285,9 +328,16 @@ fn contiguous(ranges: &[(u32, u32)]) -> u64 {
 fn free_range(texts: &[String], count: u32) -> Option<u32> {
     let range = |line: &str| {
         let mut fields = line.trim().split(':').skip(1);
-        Some((fields.next()?.parse::<u32>().ok()?, fields.next()?.parse::<u32>().ok()?))
+        Some((
+            fields.next()?.parse::<u32>().ok()?,
+            fields.next()?.parse::<u32>().ok()?,
+        ))
     };
-    let mut taken: Vec<_> = texts.iter().flat_map(|text| text.lines()).filter_map(range).collect();
+    let mut taken: Vec<_> = texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(range)
+        .collect();
     taken.sort_unstable();
     let mut free = FIRST_SUBORDINATE_ID;
     for (first, length) in taken {
@@ -297,7 +347,9 @@ fn free_range(texts: &[String], count: u32) -> Option<u32> {
         free = free.max(first.checked_add(length)?);
     }
     // The last id of all is no id: it means "none".
-    free.checked_add(count).filter(|end| *end < u32::MAX).map(|_| free)
+    free.checked_add(count)
+        .filter(|end| *end < u32::MAX)
+        .map(|_| free)
 }
 
 /// The kernel refuses user namespaces to a process in a chroot. Such a process sees no mount at `/` when its root is
@@ -310,11 +362,19 @@ fn is_chrooted(mounts: &[Mount]) -> bool {
     // The mount counts too: a directory may be bound onto another place.
     let root = |path: &str| {
         let flags = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
-        let found = rustix::fs::statx(rustix::fs::CWD, path, rustix::fs::AtFlags::empty(), flags).ok()?;
-        Some((found.stx_dev_major, found.stx_dev_minor, found.stx_ino, found.stx_mnt_id))
+        let found =
+            rustix::fs::statx(rustix::fs::CWD, path, rustix::fs::AtFlags::empty(), flags).ok()?;
+        Some((
+            found.stx_dev_major,
+            found.stx_dev_minor,
+            found.stx_ino,
+            found.stx_mnt_id,
+        ))
     };
     match (namespace("1"), root("/proc/1/root/")) {
-        (Some(first), Some(its_root)) => Some(first) == namespace("self") && Some(its_root) != root("/"),
+        (Some(first), Some(its_root)) => {
+            Some(first) == namespace("self") && Some(its_root) != root("/")
+        }
         // An ordinary user may not look at the first process.
         _ => false,
     }
@@ -322,12 +382,24 @@ fn is_chrooted(mounts: &[Mount]) -> bool {
 
 fn container() -> Option<&'static str> {
     let markers = [
-        ("/run/.containerenv", "Podman or Buildah (`/run/.containerenv`)"),
+        (
+            "/run/.containerenv",
+            "Podman or Buildah (`/run/.containerenv`)",
+        ),
         ("/.dockerenv", "Docker (`/.dockerenv`)"),
-        ("/run/secrets/kubernetes.io", "Kubernetes (`/run/secrets/kubernetes.io`)"),
-        ("/var/run/secrets/kubernetes.io", "Kubernetes (`/var/run/secrets/kubernetes.io`)"),
+        (
+            "/run/secrets/kubernetes.io",
+            "Kubernetes (`/run/secrets/kubernetes.io`)",
+        ),
+        (
+            "/var/run/secrets/kubernetes.io",
+            "Kubernetes (`/var/run/secrets/kubernetes.io`)",
+        ),
     ];
-    markers.into_iter().find(|(path, _)| Path::new(path).exists()).map(|(_, name)| name)
+    markers
+        .into_iter()
+        .find(|(path, _)| Path::new(path).exists())
+        .map(|(_, name)| name)
 }
 
 /// Undoes the kernel's octal escapes of blanks and backslashes.
@@ -335,10 +407,14 @@ pub(super) fn unescaped(text: &str) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let digits = tail.get(..3).filter(|digits| digits.iter().all(|digit| (b'0'..=b'7').contains(digit)));
+        let digits = tail
+            .get(..3)
+            .filter(|digits| digits.iter().all(|digit| (b'0'..=b'7').contains(digit)));
         match digits {
             Some(digits) if *first == b'\\' => {
-                bytes.push(digits.iter().fold(0_u8, |value, digit| value.wrapping_mul(8).wrapping_add(digit - b'0')));
+                bytes.push(digits.iter().fold(0_u8, |value, digit| {
+                    value.wrapping_mul(8).wrapping_add(digit - b'0')
+                }));
                 rest = &tail[3..];
             }
             _ => {
@@ -359,7 +435,10 @@ mod tests {
         let texts = |text: &str| [text.to_owned(), "x:1000000:65536\n".to_owned()];
         let table = [
             ("", Some(100_000)),
-            ("t1:100000:65536\novercoat-test:165536:65536\n", Some(231_072)),
+            (
+                "t1:100000:65536\novercoat-test:165536:65536\n",
+                Some(231_072),
+            ),
             ("late:165536:65536\n", Some(100_000)),
             ("late:165535:65536\n", Some(231_071)),
             ("low:1000:5\nbroken\nalso:broken:3\n", Some(100_000)),

@@ -45,16 +45,49 @@ const CAPABILITIES: [(&str, CapabilitySet); 7] = [
 pub fn ingredients(facts: &Facts, verdicts: &[Verdict]) -> Vec<Ingredient> {
     let mut list = vec![
         of("kernel", State::Info, format!("Linux {}", facts.kernel)),
-        of("user", State::Info, format!("{} (id {})", facts.user.as_deref().unwrap_or("without a name"), facts.uid)),
-        of("container", State::Info, facts.container.unwrap_or("no sign of one").to_owned()),
+        of(
+            "user",
+            State::Info,
+            format!(
+                "{} (id {})",
+                facts.user.as_deref().unwrap_or("without a name"),
+                facts.uid
+            ),
+        ),
+        of(
+            "container",
+            State::Info,
+            facts.container.unwrap_or("no sign of one").to_owned(),
+        ),
         of("capabilities", State::Info, capabilities(facts)),
-        of("seccomp-filter", State::Info, if facts.has_seccomp_filter { "one applies" } else { "none" }.to_owned()),
+        of(
+            "seccomp-filter",
+            State::Info,
+            if facts.has_seccomp_filter {
+                "one applies"
+            } else {
+                "none"
+            }
+            .to_owned(),
+        ),
         no_new_privileges(facts),
         security_module(facts),
         user_namespaces(verdicts),
-        of("mapped-ids", State::Info, format!("{} from 0 on", facts.mapped_ids)),
-        sysctl("user.max_user_namespaces", facts.max_user_namespaces, |value| value > 0),
-        sysctl("kernel.unprivileged_userns_clone", facts.unprivileged_userns_clone, |value| value > 0),
+        of(
+            "mapped-ids",
+            State::Info,
+            format!("{} from 0 on", facts.mapped_ids),
+        ),
+        sysctl(
+            "user.max_user_namespaces",
+            facts.max_user_namespaces,
+            |value| value > 0,
+        ),
+        sysctl(
+            "kernel.unprivileged_userns_clone",
+            facts.unprivileged_userns_clone,
+            |value| value > 0,
+        ),
         sysctl(
             "kernel.apparmor_restrict_unprivileged_userns",
             facts.apparmor_restrict_unprivileged_userns,
@@ -65,8 +98,16 @@ pub fn ingredients(facts: &Facts, verdicts: &[Verdict]) -> Vec<Ingredient> {
     list.push(subordinate(facts, "subuid", facts.subordinate[0]));
     list.push(subordinate(facts, "subgid", facts.subordinate[1]));
     list.extend(parts(verdicts));
-    let fuse = if facts.has_fuse { "`/dev/fuse` can be opened" } else { "`/dev/fuse` cannot be opened" };
-    list.push(of("fuse", State::Info, format!("{fuse}; nothing here needs it")));
+    let fuse = if facts.has_fuse {
+        "`/dev/fuse` can be opened"
+    } else {
+        "`/dev/fuse` cannot be opened"
+    };
+    list.push(of(
+        "fuse",
+        State::Info,
+        format!("{fuse}; nothing here needs it"),
+    ));
     list.push(cgroups(&facts.cgroups));
     list.push(store(facts));
     list.push(disk(facts));
@@ -93,17 +134,32 @@ fn capabilities(facts: &Facts) -> String {
 fn no_new_privileges(facts: &Facts) -> Ingredient {
     // Root needs no setuid program.
     let matters = facts.has_no_new_privileges && !facts.is_root();
-    let text = if facts.has_no_new_privileges { "set: setuid programs give no privileges" } else { "not set" };
-    of("no-new-privileges", if matters { State::No } else { State::Info }, text.to_owned())
+    let text = if facts.has_no_new_privileges {
+        "set: setuid programs give no privileges"
+    } else {
+        "not set"
+    };
+    of(
+        "no-new-privileges",
+        if matters { State::No } else { State::Info },
+        text.to_owned(),
+    )
 }
 
 fn security_module(facts: &Facts) -> Ingredient {
-    let modules = facts.security_modules.as_deref().unwrap_or("cannot be listed");
+    let modules = facts
+        .security_modules
+        .as_deref()
+        .unwrap_or("cannot be listed");
     let confined = match &facts.confinement {
         Some(confinement) => format!("runs as `{confinement}`"),
         None => "is not confined".to_owned(),
     };
-    of("security-modules", State::Info, format!("{modules}; this process {confined}"))
+    of(
+        "security-modules",
+        State::Info,
+        format!("{modules}; this process {confined}"),
+    )
 }
 
 fn user_namespaces(verdicts: &[Verdict]) -> Ingredient {
@@ -113,8 +169,12 @@ fn user_namespaces(verdicts: &[Verdict]) -> Ingredient {
         .filter_map(|verdict| verdict.outcome.as_ref().err())
         .collect();
     // Later obstacles mean that one could be made and used.
-    let blocks = |refusal: &&&Refusal| refusal.code <= IsoCode::Iso05 || refusal.code == IsoCode::Iso13;
-    let all = verdicts.iter().filter(|verdict| verdict.rung <= Rung::SingleId).count();
+    let blocks =
+        |refusal: &&&Refusal| refusal.code <= IsoCode::Iso05 || refusal.code == IsoCode::Iso13;
+    let all = verdicts
+        .iter()
+        .filter(|verdict| verdict.rung <= Rung::SingleId)
+        .count();
     match refusals.iter().find(blocks) {
         Some(refusal) if refusals.len() == all => {
             let text = match refusal.code {
@@ -136,8 +196,16 @@ fn sysctl(name: &'static str, value: Option<u64>, is_good: fn(u64) -> bool) -> I
 
 fn helper(facts: &Facts, helper: &Helper) -> Ingredient {
     let Some(path) = &helper.path else {
-        let state = if facts.is_root() { State::Info } else { State::No };
-        let text = if facts.is_root() { "not found; root does without" } else { "not found" };
+        let state = if facts.is_root() {
+            State::Info
+        } else {
+            State::No
+        };
+        let text = if facts.is_root() {
+            "not found; root does without"
+        } else {
+            "not found"
+        };
         return of(helper.name, state, text.to_owned());
     };
     let power = match (helper.is_setuid_root, helper.has_file_capabilities) {
@@ -145,9 +213,17 @@ fn helper(facts: &Facts, helper: &Helper) -> Ingredient {
         (false, true) => "file capabilities",
         (false, false) => "neither set-user-id root nor file capabilities",
     };
-    let nosuid = if helper.is_on_nosuid { ", on a `nosuid` mount" } else { "" };
+    let nosuid = if helper.is_on_nosuid {
+        ", on a `nosuid` mount"
+    } else {
+        ""
+    };
     let has_power = (helper.is_setuid_root || helper.has_file_capabilities) && !helper.is_on_nosuid;
-    of(helper.name, yes_or_no(has_power), format!("`{}`, {power}{nosuid}", path.display()))
+    of(
+        helper.name,
+        yes_or_no(has_power),
+        format!("`{}`, {power}{nosuid}", path.display()),
+    )
 }
 
 fn subordinate(facts: &Facts, name: &'static str, range: Option<SubordinateIds>) -> Ingredient {
@@ -159,7 +235,11 @@ fn subordinate(facts: &Facts, name: &'static str, range: Option<SubordinateIds>)
     if facts.is_root() {
         return of(name, State::Info, format!("{text}; root does without"));
     }
-    of(name, yes_or_no(range.is_some_and(|range| range.count >= WANTED_IDS - 1)), text)
+    of(
+        name,
+        yes_or_no(range.is_some_and(|range| range.count >= WANTED_IDS - 1)),
+        text,
+    )
 }
 
 /// What the strongest rung that works can do.
@@ -173,12 +253,19 @@ fn parts(verdicts: &[Verdict]) -> Vec<Ingredient> {
         ("user-notification", |details| &details.ledger),
     ];
     let works = |verdict: &&Verdict| verdict.outcome.is_ok();
-    let best = verdicts.iter().find(works).and_then(|verdict| Some((verdict.rung, verdict.outcome.as_ref().ok()?)));
+    let best = verdicts
+        .iter()
+        .find(works)
+        .and_then(|verdict| Some((verdict.rung, verdict.outcome.as_ref().ok()?)));
     let ingredient = |(name, part): Part| match best {
         None => of(name, State::Info, "not tried: no rung works".to_owned()),
         Some((rung, details)) => match part(details) {
             Ok(()) => of(name, State::Yes, format!("works on rung `{rung}`")),
-            Err(refusal) => of(name, State::No, format!("{} {}", refusal.code, refusal.cause)),
+            Err(refusal) => of(
+                name,
+                State::No,
+                format!("{} {}", refusal.code, refusal.cause),
+            ),
         },
     };
     PARTS.into_iter().map(ingredient).collect()
@@ -186,15 +273,29 @@ fn parts(verdicts: &[Verdict]) -> Vec<Ingredient> {
 
 fn cgroups(cgroups: &Cgroups) -> Ingredient {
     let (Some(path), version) = (&cgroups.path, cgroups.version) else {
-        return of("cgroups", State::No, "none: the memory and time of a step cannot be limited".to_owned());
+        return of(
+            "cgroups",
+            State::No,
+            "none: the memory and time of a step cannot be limited".to_owned(),
+        );
     };
     let path = path.display();
     if !cgroups.missing.is_empty() {
         let missing = cgroups.missing.join(" and ");
-        return of("cgroups", State::No, format!("version {version}; `{path}` lacks the controller {missing}, so a step cannot be limited"));
+        return of(
+            "cgroups",
+            State::No,
+            format!(
+                "version {version}; `{path}` lacks the controller {missing}, so a step cannot be limited"
+            ),
+        );
     }
     match (cgroups.is_writable, version) {
-        (true, _) => of("cgroups", State::Yes, format!("version {version}; `{path}` can be written, so a step can be limited")),
+        (true, _) => of(
+            "cgroups",
+            State::Yes,
+            format!("version {version}; `{path}` can be written, so a step can be limited"),
+        ),
         (false, 2) => of(
             "cgroups",
             State::No,
@@ -203,18 +304,46 @@ fn cgroups(cgroups: &Cgroups) -> Ingredient {
                  --property=Delegate=yes overcoat …` gives a group that can"
             ),
         ),
-        (false, _) => of("cgroups", State::No, format!("version {version}; `{path}` cannot be written, so a step cannot be limited")),
+        (false, _) => of(
+            "cgroups",
+            State::No,
+            format!("version {version}; `{path}` cannot be written, so a step cannot be limited"),
+        ),
     }
 }
 
 fn store(facts: &Facts) -> Ingredient {
     let place = &facts.store;
-    let options = [(place.is_read_only, "ro"), (place.is_noexec, "noexec"), (place.is_nodev, "nodev")];
-    let options: Vec<_> = options.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| format!(", `{name}`")).collect();
-    let absent = if place.path == place.existing { "" } else { " (not made yet)" };
+    let options = [
+        (place.is_read_only, "ro"),
+        (place.is_noexec, "noexec"),
+        (place.is_nodev, "nodev"),
+    ];
+    let options: Vec<_> = options
+        .iter()
+        .filter(|(is_set, _)| *is_set)
+        .map(|(_, name)| format!(", `{name}`"))
+        .collect();
+    let absent = if place.path == place.existing {
+        ""
+    } else {
+        " (not made yet)"
+    };
     let kind = super::parts::file_system(facts);
-    let text = format!("`{}`{absent} on {kind}{}", place.path.display(), options.concat());
-    of("store", if place.is_read_only { State::No } else { State::Info }, text)
+    let text = format!(
+        "`{}`{absent} on {kind}{}",
+        place.path.display(),
+        options.concat()
+    );
+    of(
+        "store",
+        if place.is_read_only {
+            State::No
+        } else {
+            State::Info
+        },
+        text,
+    )
 }
 
 fn disk(facts: &Facts) -> Ingredient {
@@ -224,7 +353,11 @@ fn disk(facts: &Facts) -> Ingredient {
     let (free, total) = (facts.store.free_bytes, facts.store.total_bytes);
     let text = format!("{} MB of {} MB are free", megabytes(free), megabytes(total));
     match free {
-        0..COMFORTABLE_BYTES => of("free-disk", State::No, format!("{text}; the default builder alone takes some 250 MB")),
+        0..COMFORTABLE_BYTES => of(
+            "free-disk",
+            State::No,
+            format!("{text}; the default builder alone takes some 250 MB"),
+        ),
         _ => of("free-disk", State::Yes, text),
     }
 }

@@ -1,5 +1,4 @@
-//! Finding out by trying which rungs of the [ladder](super::ladder) work on this machine, and saying why the others do
-//! not.
+//! Finding out by trying which rungs of the [`ladder`] work on this machine, and saying why the others do not.
 //!
 //! ```text
 //! Facts (read) ──────┐
@@ -8,7 +7,7 @@
 //! ```
 //!
 //! Markers and version numbers lie in both directions, so what works is decided by trying alone, in processes of their
-//! own ([`attempt`]). Facts only explain what was refused.
+//! own (`attempt.rs`). Facts only explain what was refused.
 
 mod apparmor;
 mod attempt;
@@ -33,8 +32,8 @@ use attempt::Attempt;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use crate::fs::Workspace;
 use super::ladder::{self, Chosen, Isolation, LadderError, Refusal, Rung, Verdict};
+use crate::fs::Workspace;
 
 /// So many bytes must fit into the store: a file system without room for them is full.
 const ROOM_BYTES: usize = 64 << 10;
@@ -50,7 +49,10 @@ impl Prober {
     /// Reads the facts; tries nothing yet. `program` is this program, which is re-executed; `store` the store's directory,
     /// which need not exist and is not made; `search_path` the value of `PATH`, in which `newuidmap` is looked up.
     pub fn new(program: &Path, store: &Path, search_path: &str) -> Self {
-        Self { program: program.to_owned(), facts: Facts::gather(store, search_path) }
+        Self {
+            program: program.to_owned(),
+            facts: Facts::gather(store, search_path),
+        }
     }
 
     /// What was read.
@@ -65,7 +67,10 @@ impl Prober {
 
     /// Tries every rung: the verdicts in the ladder's order.
     pub fn survey(&self) -> Vec<Verdict> {
-        Rung::ALL.into_iter().map(|rung| self.verdict(rung)).collect()
+        Rung::ALL
+            .into_iter()
+            .map(|rung| self.verdict(rung))
+            .collect()
     }
 
     /// Finds the rung to take. Tries from the top and stops at the first that works; everything is tried only when
@@ -73,11 +78,18 @@ impl Prober {
     ///
     /// # Errors
     /// [`LadderError`] when nothing works, or not what is `wanted` or `required`.
-    pub fn choose(&self, wanted: Isolation, required: Option<Isolation>) -> Result<Chosen, LadderError> {
+    pub fn choose(
+        &self,
+        wanted: Isolation,
+        required: Option<Isolation>,
+    ) -> Result<Chosen, LadderError> {
         let mut verdicts: Vec<Verdict> = Vec::new();
         for rung in wanted.rungs() {
             verdicts.push(self.verdict(*rung));
-            if verdicts.last().is_some_and(|verdict| verdict.outcome.is_ok()) {
+            if verdicts
+                .last()
+                .is_some_and(|verdict| verdict.outcome.is_ok())
+            {
                 break;
             }
         }
@@ -86,7 +98,11 @@ impl Prober {
             return chosen;
         }
         let is_missing = |rung: &Rung| !verdicts.iter().any(|verdict| verdict.rung == *rung);
-        let rest: Vec<_> = Rung::ALL.into_iter().filter(is_missing).map(|rung| self.verdict(rung)).collect();
+        let rest: Vec<_> = Rung::ALL
+            .into_iter()
+            .filter(is_missing)
+            .map(|rung| self.verdict(rung))
+            .collect();
         verdicts.extend(rest);
         verdicts.sort_by_key(|verdict| verdict.rung);
         ladder::choose(&verdicts, wanted, required)
@@ -98,7 +114,10 @@ impl Prober {
         }
         match self.attempt(rung) {
             Ok(attempt) => diagnosis::judge(&self.facts, rung, &attempt),
-            Err(refusal) => Verdict { rung, outcome: Err(refusal) },
+            Err(refusal) => Verdict {
+                rung,
+                outcome: Err(refusal),
+            },
         }
     }
 
@@ -106,7 +125,12 @@ impl Prober {
         let scratch = Scratch::make(&self.facts.store)
             .map_err(|(call, errno)| diagnosis::unusable_store(&self.facts, call, errno))?;
         let maps = maps(&self.facts, rung);
-        Ok(attempt::run(&self.program, rung, scratch.path(), [&maps[0], &maps[1]]))
+        Ok(attempt::run(
+            &self.program,
+            rung,
+            scratch.path(),
+            [&maps[0], &maps[1]],
+        ))
     }
 }
 
@@ -115,13 +139,15 @@ fn maps(facts: &Facts, rung: Rung) -> [String; 2] {
     let own = [facts.uid, facts.gid];
     match rung {
         Rung::UsernsHelper => match facts.subordinate {
-            [Some(uids), Some(gids)] => {
-                [(own[0], uids), (own[1], gids)].map(|(own, range)| format!("0 {own} 1 1 {} {}", range.start, range.count))
-            }
+            [Some(uids), Some(gids)] => [(own[0], uids), (own[1], gids)]
+                .map(|(own, range)| format!("0 {own} 1 1 {} {}", range.start, range.count)),
             _ => Default::default(),
         },
         Rung::UsernsDirect => [&facts.uid_ranges, &facts.gid_ranges].map(|ranges| {
-            let same: Vec<_> = ranges.iter().map(|(first, count)| format!("{first} {first} {count}")).collect();
+            let same: Vec<_> = ranges
+                .iter()
+                .map(|(first, count)| format!("{first} {first} {count}"))
+                .collect();
             same.join(" ")
         }),
         Rung::SingleId => own.map(|own| format!("0 {own} 1")),
@@ -141,15 +167,30 @@ impl Scratch {
     /// Makes it, and looks whether something fits into it. On failure, the call that failed.
     fn make(place: &Place) -> Result<Self, (&'static str, Errno)> {
         let work = place.path.join("tmp");
-        let in_store = if work.is_dir() { Workspace::create(&work).ok().map(Self::InStore) } else { None };
+        let in_store = if work.is_dir() {
+            Workspace::create(&work).ok().map(Self::InStore)
+        } else {
+            None
+        };
         let scratch = match in_store {
             Some(scratch) => scratch,
-            None => Self::Near(new_directory(if work.is_dir() { &work } else { &place.existing })?),
+            None => Self::Near(new_directory(if work.is_dir() {
+                &work
+            } else {
+                &place.existing
+            })?),
         };
         let path = scratch.path().join("room");
         std::fs::File::create_new(&path)
             .and_then(|mut file| file.write_all(&[0; ROOM_BYTES]))
-            .map_err(|error| ("write", error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)))?;
+            .map_err(|error| {
+                (
+                    "write",
+                    error
+                        .raw_os_error()
+                        .map_or(Errno::IO, Errno::from_raw_os_error),
+                )
+            })?;
         Ok(scratch)
     }
 
@@ -184,5 +225,4 @@ fn new_directory(parent: &Path) -> Result<PathBuf, (&'static str, Errno)> {
 }
 
 #[cfg(test)]
-#[path = "diagnosis_tests.rs"]
 mod tests;

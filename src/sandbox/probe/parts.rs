@@ -42,10 +42,18 @@ pub(super) fn details(facts: &Facts, rung: Rung, attempt: &Attempt) -> Details {
         call: "not tried".to_owned(),
     };
     let (fresh_proc, overlay, network, cgroup) = if has_namespaces {
-        (fresh_proc(attempt), overlay(facts, attempt), network(attempt), cgroup(attempt))
+        (
+            fresh_proc(attempt),
+            overlay(facts, attempt),
+            network(attempt),
+            cgroup(attempt),
+        )
     } else {
         let proc = match rung {
-            Rung::InPlace => without(IsoCode::Iso11, "a step in place sees the `/proc` of this container"),
+            Rung::InPlace => without(
+                IsoCode::Iso11,
+                "a step in place sees the `/proc` of this container",
+            ),
             _ => without(
                 IsoCode::Iso12,
                 "a step in a chroot has no `/proc`: process substitution in bash and `multiprocessing` may fail",
@@ -53,9 +61,18 @@ pub(super) fn details(facts: &Facts, rung: Rung, attempt: &Attempt) -> Details {
         };
         (
             Err(proc),
-            Err(without(IsoCode::Iso10, "nothing can be mounted on this rung, so overlay is not used")),
-            Err(without(IsoCode::Iso15, "this rung has the container's network")),
-            Err(without(IsoCode::Iso14, "this rung has the container's cgroups")),
+            Err(without(
+                IsoCode::Iso10,
+                "nothing can be mounted on this rung, so overlay is not used",
+            )),
+            Err(without(
+                IsoCode::Iso15,
+                "this rung has the container's network",
+            )),
+            Err(without(
+                IsoCode::Iso14,
+                "this rung has the container's cgroups",
+            )),
         )
     };
     Details {
@@ -134,7 +151,9 @@ fn overlay(facts: &Facts, attempt: &Attempt) -> Result<(), Refusal> {
     };
     if failure.said == "replace a directory" {
         return refusal(
-            format!("overlay mounts in `{store}` but cannot replace a directory there: {kind} keeps no `user.*` attributes"),
+            format!(
+                "overlay mounts in `{store}` but cannot replace a directory there: {kind} keeps no `user.*` attributes"
+            ),
             OTHER_STORE,
             "mkdir on overlay",
         );
@@ -146,7 +165,10 @@ fn overlay(facts: &Facts, attempt: &Attempt) -> Result<(), Refusal> {
             "fsopen(overlay)",
         ),
         Some(Errno::PERM | Errno::ACCESS) => refusal(
-            format!("this kernel ({}) refuses overlay in a user namespace", facts.kernel),
+            format!(
+                "this kernel ({}) refuses overlay in a user namespace",
+                facts.kernel
+            ),
             "use Linux 5.11 or later, and a security module that allows it",
             "mount(overlay)",
         ),
@@ -181,12 +203,20 @@ fn cgroup(attempt: &Attempt) -> Result<(), Refusal> {
     };
     let is_used_up = failure.errno == Errno::NOSPC.raw_os_error();
     let (code, remedy) = match is_used_up {
-        true => (IsoCode::Iso05, "allow more, as root: `sysctl -w user.max_cgroup_namespaces=15000`"),
-        false => (IsoCode::Iso14, "let the container's seccomp profile and security module allow it"),
+        true => (
+            IsoCode::Iso05,
+            "allow more, as root: `sysctl -w user.max_cgroup_namespaces=15000`",
+        ),
+        false => (
+            IsoCode::Iso14,
+            "let the container's seccomp profile and security module allow it",
+        ),
     };
     Err(Refusal {
         code,
-        cause: "no cgroup namespace can be made: a step can see the names of this machine's cgroups".to_owned(),
+        cause:
+            "no cgroup namespace can be made: a step can see the names of this machine's cgroups"
+                .to_owned(),
         remedy: remedy.to_owned(),
         call: answered("unshare(CLONE_NEWCGROUP)", failure.errno),
     })

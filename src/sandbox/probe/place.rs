@@ -54,7 +54,10 @@ pub(super) fn mounts(text: &str) -> Vec<Mount> {
 impl Place {
     /// Finds where `path` is or would be.
     pub(super) fn of(path: &Path, mounts: &[Mount]) -> Self {
-        let existing = path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+        let existing = path
+            .ancestors()
+            .find(|path| path.is_dir())
+            .unwrap_or(Path::new("/"));
         let real = std::fs::canonicalize(existing).unwrap_or_else(|_| existing.to_owned());
         // Of two mounts on one directory the later lies on top.
         let mount = mounts
@@ -62,14 +65,22 @@ impl Place {
             .filter(|mount| real.starts_with(&mount.point))
             .max_by_key(|mount| mount.point.components().count());
         let found = rustix::fs::statvfs(existing).ok();
-        let has = |flag| found.as_ref().is_some_and(|found| found.f_flag.contains(flag));
+        let has = |flag| {
+            found
+                .as_ref()
+                .is_some_and(|found| found.f_flag.contains(flag))
+        };
         let bytes = |blocks: fn(&rustix::fs::StatVfs) -> u64| {
-            found.as_ref().map_or(0, |found| blocks(found).saturating_mul(found.f_frsize))
+            found
+                .as_ref()
+                .map_or(0, |found| blocks(found).saturating_mul(found.f_frsize))
         };
         Self {
             path: path.to_owned(),
             existing: existing.to_owned(),
-            file_system: mount.map(|mount| mount.file_system.clone()).unwrap_or_default(),
+            file_system: mount
+                .map(|mount| mount.file_system.clone())
+                .unwrap_or_default(),
             mount_point: mount.map(|mount| mount.point.clone()).unwrap_or_default(),
             is_read_only: has(StatVfsMountFlags::RDONLY),
             is_noexec: has(StatVfsMountFlags::NOEXEC),
@@ -102,8 +113,14 @@ mod tests {
         assert_eq!(mounts.len(), 4);
         assert_eq!(mounts[3].point, Path::new("/mnt/two words"));
         let place = Place::of(Path::new("/tmp/not/there"), &mounts);
-        assert_eq!((place.file_system.as_str(), place.existing.as_path()), ("overlay", Path::new("/tmp")));
-        assert_eq!(Place::of(Path::new("/tmpfile/store"), &mounts).file_system, "ext4");
+        assert_eq!(
+            (place.file_system.as_str(), place.existing.as_path()),
+            ("overlay", Path::new("/tmp"))
+        );
+        assert_eq!(
+            Place::of(Path::new("/tmpfile/store"), &mounts).file_system,
+            "ext4"
+        );
         assert!(place.total_bytes > 0);
     }
 }

@@ -21,6 +21,9 @@ const ALLOW_BY_MODULE: &str = "let the container run without the module's profil
 const INSTALL_PROFILE: &str = "install AppArmor's profile for this program: \
      `overcoat doctor --apparmor | sudo tee /etc/apparmor.d/overcoat && sudo apparmor_parser --replace /etc/apparmor.d/overcoat`";
 
+/// What to do about a chroot.
+pub(super) const LEAVE_CHROOT: &str = "run overcoat outside of the chroot";
+
 /// How to get more ids from outside.
 pub(super) const MAP_MORE: &str = "give the container (or whatever made that namespace) a range of 65536 ids: the user who starts it needs one in \
      `/etc/subuid` and `/etc/subgid`";
@@ -43,7 +46,9 @@ pub(super) fn check(facts: &Facts, rung: Rung, attempt: &Attempt) -> Result<(), 
     if attempt.worked(Step::BecomeRoot) {
         return Ok(());
     }
-    let failure = [Step::Maps, Step::BecomeRoot].into_iter().find_map(|step| attempt.failure(step));
+    let failure = [Step::Maps, Step::BecomeRoot]
+        .into_iter()
+        .find_map(|step| attempt.failure(step));
     match rung {
         Rung::UsernsHelper => Err(not_mapped_by_helper(facts, failure)),
         _ => Err(not_mapped_by_us(facts, failure)),
@@ -104,7 +109,7 @@ fn not_permitted(facts: &Facts, refusal: &dyn Fn(IsoCode, String, &str) -> Refus
         return refusal(
             IsoCode::Iso01,
             "this process is in a chroot, where the kernel refuses user namespaces".to_owned(),
-            "run overcoat outside of the chroot",
+            LEAVE_CHROOT,
         );
     }
     if let Some(refused) = by_apparmor(facts, &refusal(IsoCode::Iso02, String::new(), "").call) {
@@ -120,7 +125,9 @@ fn not_permitted(facts: &Facts, refusal: &dyn Fn(IsoCode, String, &str) -> Refus
     match facts.confined_by() {
         Some(confinement) => refusal(
             IsoCode::Iso02,
-            format!("the security module that confines this process as `{confinement}` forbids user namespaces"),
+            format!(
+                "the security module that confines this process as `{confinement}` forbids user namespaces"
+            ),
             ALLOW_BY_MODULE,
         ),
         None => refusal(
@@ -154,7 +161,9 @@ pub(super) fn mapped(facts: &Facts) -> String {
     match facts.mapped_ids {
         0 => format!("the user namespace around us has no id 0, and images use {WANTED_IDS} ids"),
         1 => format!("the user namespace around us has only id 0, and images use {WANTED_IDS}"),
-        ids => format!("the user namespace around us has {ids} ids from 0 on, and images use {WANTED_IDS}"),
+        ids => format!(
+            "the user namespace around us has {ids} ids from 0 on, and images use {WANTED_IDS}"
+        ),
     }
 }
 
@@ -168,13 +177,19 @@ fn few_ids(facts: &Facts) -> Refusal {
 }
 
 fn not_mapped_by_us(facts: &Facts, failure: Option<&Failure>) -> Refusal {
-    let call = answered("write(/proc/PID/uid_map)", failure.map_or(0, |failure| failure.errno));
+    let call = answered(
+        "write(/proc/PID/uid_map)",
+        failure.map_or(0, |failure| failure.errno),
+    );
     if facts.is_root() {
         let missing = facts.lacks(&MAPPING);
         if !missing.is_empty() {
             return Refusal {
                 code: IsoCode::Iso14,
-                cause: format!("root here lacks {}, without which its ids cannot be mapped", missing.join(", ")),
+                cause: format!(
+                    "root here lacks {}, without which its ids cannot be mapped",
+                    missing.join(", ")
+                ),
                 remedy: format!(
                     "give the container {} (they are among Docker's defaults), or build as an ordinary user",
                     missing.join(", ")
@@ -194,7 +209,9 @@ pub(super) fn forbidden_inside(facts: &Facts, call: String) -> Refusal {
     if let Some(confinement) = facts.confined_by() {
         return Refusal {
             code: IsoCode::Iso02,
-            cause: format!("the security module that confines this process as `{confinement}` forbids what a step needs"),
+            cause: format!(
+                "the security module that confines this process as `{confinement}` forbids what a step needs"
+            ),
             remedy: ALLOW_BY_MODULE.to_owned(),
             call,
         };
@@ -202,7 +219,8 @@ pub(super) fn forbidden_inside(facts: &Facts, call: String) -> Refusal {
     if facts.has_seccomp_filter {
         return Refusal {
             code: IsoCode::Iso01,
-            cause: "the seccomp profile of this container (or service) blocks what a step needs".to_owned(),
+            cause: "the seccomp profile of this container (or service) blocks what a step needs"
+                .to_owned(),
             remedy: ALLOW_IN_CONTAINER.to_owned(),
             call,
         };
@@ -220,9 +238,13 @@ pub(super) fn forbidden_inside(facts: &Facts, call: String) -> Refusal {
 
 /// Everything that keeps `newuidmap` and `newgidmap` from working, so that an administrator is asked once.
 fn not_mapped_by_helper(facts: &Facts, failure: Option<&Failure>) -> Refusal {
-    let obstacles: Vec<Refusal> =
-        [absent(facts), powerless(facts), no_range(facts)].into_iter().flatten().collect();
-    let said = failure.map(|failure| failure.said.as_str()).filter(|said| !said.is_empty());
+    let obstacles: Vec<Refusal> = [absent(facts), powerless(facts), no_range(facts)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let said = failure
+        .map(|failure| failure.said.as_str())
+        .filter(|said| !said.is_empty());
     let call = match said {
         Some(said) => format!("newuidmap: \"{}\"", said.trim_start_matches("newuidmap: ")),
         None => "newuidmap: not tried".to_owned(),
@@ -247,24 +269,38 @@ fn not_mapped_by_helper(facts: &Facts, failure: Option<&Failure>) -> Refusal {
         code: first.code,
         cause: joined(|refusal| &refusal.cause, "; also, "),
         remedy: joined(|refusal| &refusal.remedy, "; and "),
-        call: if said.is_some() { call } else { first.call.clone() },
+        call: if said.is_some() {
+            call
+        } else {
+            first.call.clone()
+        },
     }
 }
 
 fn absent(facts: &Facts) -> Option<Refusal> {
-    let missing: Vec<_> =
-        facts.helpers.iter().filter(|helper| helper.path.is_none()).map(|helper| format!("`{}`", helper.name)).collect();
+    let missing: Vec<_> = facts
+        .helpers
+        .iter()
+        .filter(|helper| helper.path.is_none())
+        .map(|helper| format!("`{}`", helper.name))
+        .collect();
     (!missing.is_empty()).then(|| Refusal {
         code: IsoCode::Iso06,
         cause: format!("{} cannot be found", missing.join(" and ")),
-        remedy: "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora, RHEL)".to_owned(),
+        remedy: "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora, RHEL)"
+            .to_owned(),
         call: "execve(newuidmap): ENOENT".to_owned(),
     })
 }
 
 fn powerless(facts: &Facts) -> Option<Refusal> {
     let refusal = |cause: String, remedy: String, call: String| {
-        Some(Refusal { code: IsoCode::Iso07, cause, remedy, call })
+        Some(Refusal {
+            code: IsoCode::Iso07,
+            cause,
+            remedy,
+            call,
+        })
     };
     if facts.has_no_new_privileges {
         return refusal(
@@ -276,19 +312,32 @@ fn powerless(facts: &Facts) -> Option<Refusal> {
         );
     }
     let is_bare = |helper: &&Helper| !helper.is_setuid_root && !helper.has_file_capabilities;
-    if let Some((helper, path)) = facts.helpers.iter().filter(is_bare).find_map(|found| Some((found, found.path.as_ref()?))) {
+    if let Some((helper, path)) = facts
+        .helpers
+        .iter()
+        .filter(is_bare)
+        .find_map(|found| Some((found, found.path.as_ref()?)))
+    {
         let path = path.display();
         return refusal(
             format!("`{path}` has lost its set-user-id bit and has no file capabilities"),
-            format!("as root, run `chown root {path} && chmod u+s {path}`, or install the package again"),
+            format!(
+                "as root, run `chown root {path} && chmod u+s {path}`, or install the package again"
+            ),
             format!("stat({}): no S_ISUID", helper.name),
         );
     }
-    let on_nosuid = facts.helpers.iter().filter(|helper| helper.is_on_nosuid).find_map(|helper| helper.path.as_ref());
+    let on_nosuid = facts
+        .helpers
+        .iter()
+        .filter(|helper| helper.is_on_nosuid)
+        .find_map(|helper| helper.path.as_ref());
     on_nosuid.and_then(|path| {
         let path = path.display();
         refusal(
-            format!("`{path}` is on a file system mounted with `nosuid`, which takes its power away"),
+            format!(
+                "`{path}` is on a file system mounted with `nosuid`, which takes its power away"
+            ),
             format!("remount the file system of `{path}` without `nosuid`"),
             format!("statvfs({path}): ST_NOSUID"),
         )
@@ -298,8 +347,14 @@ fn powerless(facts: &Facts) -> Option<Refusal> {
 fn no_range(facts: &Facts) -> Option<Refusal> {
     let wanted = WANTED_IDS - 1;
     let files = ["/etc/subuid", "/etc/subgid"];
-    let counts = facts.subordinate.map(|range| range.map_or(0, |range| range.count));
-    let short: Vec<_> = files.iter().zip(counts).filter(|(_, count)| *count < wanted).collect();
+    let counts = facts
+        .subordinate
+        .map(|range| range.map_or(0, |range| range.count));
+    let short: Vec<_> = files
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| *count < wanted)
+        .collect();
     if short.is_empty() {
         return None;
     }
@@ -308,7 +363,10 @@ fn no_range(facts: &Facts) -> Option<Refusal> {
         0 => format!("no ids in `{file}`"),
         count => format!("{count} ids in `{file}`"),
     };
-    let cause = format!("`{shown}` has {}; {wanted} are needed", short.iter().map(has).collect::<Vec<_>>().join(" and "));
+    let cause = format!(
+        "`{shown}` has {}; {wanted} are needed",
+        short.iter().map(has).collect::<Vec<_>>().join(" and ")
+    );
     let is_short = |file: &str| short.iter().any(|(listed, _)| **listed == file);
     let remedy = match (facts.free_subordinate_id, &facts.user) {
         (Some(first), Some(user)) => {
@@ -317,16 +375,24 @@ fn no_range(facts: &Facts) -> Option<Refusal> {
                 true => format!(" --add-{name} {range}"),
                 false => String::new(),
             };
-            let (uids, gids) = (option("/etc/subuid", "subuids"), option("/etc/subgid", "subgids"));
+            let (uids, gids) = (
+                option("/etc/subuid", "subuids"),
+                option("/etc/subgid", "subgids"),
+            );
             format!("as root, run `usermod{uids}{gids} {user}` (nobody has these ids yet)")
         }
         // usermod knows only users with names.
         (Some(first), None) => {
             let files: Vec<_> = short.iter().map(|(file, _)| **file).collect();
             let files = files.join(" ");
-            format!("as root, run `echo {}:{first}:{WANTED_IDS} | tee --append {files}`", facts.uid)
+            format!(
+                "as root, run `echo {}:{first}:{WANTED_IDS} | tee --append {files}`",
+                facts.uid
+            )
         }
-        (None, _) => format!("free a range of {WANTED_IDS} ids in `/etc/subuid` and `/etc/subgid` for `{shown}`: all are taken"),
+        (None, _) => format!(
+            "free a range of {WANTED_IDS} ids in `/etc/subuid` and `/etc/subgid` for `{shown}`: all are taken"
+        ),
     };
     Some(Refusal {
         code: IsoCode::Iso08,
