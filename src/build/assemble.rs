@@ -5,18 +5,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::agent::Proxy;
-use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, StepInputs};
+use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, SecretInput, StepInputs};
 use super::plan::{HOOKS, last_wins};
 use super::rootfs::{RootFs, Wanted};
 use super::step_output::StepOutput;
-use super::{Error, ScriptFailure, Tools, commit};
+use super::{Error, ScriptFailure, Tools, apt, commit, volatile};
 use crate::builder_image::Script;
 use crate::event::{Event, Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
 use crate::layer::{EntryPath, change};
 use crate::sandbox::{
-    self, Access, Bind, Exit, IdMap, Input, Process, Sandbox, Secret, Upload,
+    self, Access, Bind, Exit, IdMap, Input, Process, RootFilesystem, Sandbox, Secret, Upload,
     UploadContent,
 };
 use crate::source::{SourceKind, SourceTree};
@@ -41,6 +41,8 @@ pub struct Loan {
     pub environment: Vec<(String, String)>,
     /// Certificate authorities as a PEM bundle; may be empty.
     pub certificates: Vec<u8>,
+    /// Settings of the host's apt for a step's: names and values, as apt.conf(5) has them. They give way to the image's.
+    pub apt: Vec<(String, String)>,
     /// The host's name resolution: files to show as `/etc/resolv.conf` and `/etc/hosts`, where they exist.
     pub resolution: Vec<(PathBuf, &'static str)>,
 }
@@ -55,6 +57,24 @@ impl std::fmt::Debug for Loan {
     }
 }
 
+/// Where a process finds what is lent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In its own root file system.
+    Inside,
+    /// Where it lies on this machine, whose root file system the process shares.
+    Here,
+}
+
+impl Place {
+    fn file(self, source: &Path, target: &str) -> String {
+        match self {
+            Self::Inside => target.to_owned(),
+            Self::Here => source.to_string_lossy().into_owned(),
+        }
+    }
+}
+
 impl Loan {
     /// Variables and files for a process in the sandbox; what must be written is written below `directory`.
     ///
@@ -63,19 +83,33 @@ impl Loan {
     pub fn lend(
         &self,
         directory: &Path,
+        place: Place,
         process: &mut Process,
     ) -> Result<Vec<Bind>, crate::fs::Error> {
         let mut files = Vec::new();
         let mut variables = self.environment.clone();
+        let mut certificates = CERTIFICATES.to_owned();
         if !self.certificates.is_empty() {
             let source = directory.join("ca-certificates.crt");
             crate::fs::write_atomic(&source, &self.certificates)?;
-            variables.extend(
-                CERTIFICATE_VARIABLES.map(|name| (name.to_owned(), CERTIFICATES.to_owned())),
-            );
+            certificates = place.file(&source, CERTIFICATES);
+            variables
+                .extend(CERTIFICATE_VARIABLES.map(|name| (name.to_owned(), certificates.clone())));
             files.push(Bind {
                 source,
-                target: CERTIFICATES.to_owned(),
+                target: certificates.clone(),
+                access: Access::ReadOnly,
+                is_per_user: false,
+            });
+        }
+        if let Some(text) = apt::configuration(self, &certificates) {
+            let source = directory.join("apt.conf");
+            crate::fs::write_atomic(&source, text.as_bytes())?;
+            let target = place.file(&source, apt::CONFIGURATION);
+            variables.push((apt::CONFIGURATION_VARIABLE.to_owned(), target.clone()));
+            files.push(Bind {
+                source,
+                target,
                 access: Access::ReadOnly,
                 is_per_user: false,
             });
@@ -94,6 +128,10 @@ impl Loan {
         }
         variables.append(&mut process.environment);
         process.environment = last_wins(variables);
+        if place == Place::Here {
+            // They are where they are.
+            files.clear();
+        }
         Ok(files)
     }
 }
@@ -127,16 +165,25 @@ pub(super) fn layers(
         name: step.builder,
         confinement,
         threads: tools.threads,
-        ours: &[source.root.clone(), store.root().to_owned(), tools.program.clone()],
+        ours: &[
+            source.root.clone(),
+            store.root().to_owned(),
+            tools.program.clone(),
+        ],
     };
     let directory = store.workspace()?.join("assemble");
     let root = RootFs::prepare(&wanted, store, directory, observer)?;
     let sandbox = root.sandbox(&tools.program)?;
-    let (exit, scaffolding) = run(step, source, &sandbox, tools, observer)?;
+    let sources = apt::Sources::find(root.lowers(), &tools.mirrors, &step.process.user)?;
+    let mut uploads = uploads(step, source);
+    uploads.extend(sources.lend(&sandbox.directory)?);
+    let (exit, scaffolding) = run(step, uploads, &sandbox, tools, observer)?;
 
     let writing = stage(observer, "write layers", "");
     let layers = root.with_changes(&exit, observer, |mut changes, directory, owners| {
         changes.retain(|change| !scaffolding.covers(change));
+        sources.take_back(&mut changes, &sandbox.directory)?;
+        changes.retain(|change| !volatile::is_volatile(change));
         commit::layers(changes, directory, owners, step, tools, observer)
     })?;
     writing.finish(commit::describe(&layers));
@@ -147,7 +194,7 @@ pub(super) fn layers(
 /// Runs the script: how it ended, and what is in the root file system because of us.
 fn run(
     step: &Step<'_>,
-    source: &SourceTree,
+    uploads: Vec<Upload>,
     sandbox: &Sandbox,
     tools: &Tools<'_>,
     observer: &dyn Observer,
@@ -155,7 +202,17 @@ fn run(
     let inputs = step.inputs;
     let key = IdMap::of_this_process()?.key();
     let mut process = step.process.clone();
-    let mut binds = tools.loan.lend(&sandbox.directory, &mut process)?;
+    let is_here = matches!(sandbox.root, RootFilesystem::Host);
+    // This directory is closed to other users; root copies what another one is to see.
+    let place = match is_here && sandbox.rung.keeps_ledger() {
+        true => Place::Here,
+        false => Place::Inside,
+    };
+    let mut binds = tools.loan.lend(&sandbox.directory, place, &mut process)?;
+    if is_here {
+        // The container has its own name resolution.
+        binds.retain(|bind| !bind.target.starts_with("/etc/"));
+    }
     let has_caches = sandbox.rung.has_mounts();
     let is_told = process
         .environment
@@ -185,10 +242,7 @@ fn run(
         .chain(inputs.cache_mounts.iter().cloned())
         .collect();
     for target in &caches {
-        let source = cache_directory(
-            &tools.store.root().join("cache/mounts").join(&key),
-            target,
-        );
+        let source = cache_directory(&tools.store.root().join("cache/mounts").join(&key), target);
         crate::fs::create_private_dir(&tools.store.root().join("cache"))?;
         crate::fs::create_dir_all(&source)?;
         binds.push(Bind {
@@ -226,7 +280,7 @@ fn run(
         content: secret.content.clone(),
     });
     let input = Input {
-        uploads: uploads(step, source),
+        uploads,
         binds,
         secrets: secrets.collect(),
         network: inputs.network,
@@ -241,6 +295,7 @@ fn run(
     )?;
     let running = stage(observer, "assemble", process.arguments.join(" "));
     let ended = sandbox.run_step("assemble", &process, input, &output);
+    sandbox.forget(inputs.secrets.iter().map(SecretInput::target))?;
     let failed = |how, tail: Vec<String>, output: StepOutput<'_>| Error::Script {
         script: "assemble",
         how,
@@ -290,6 +345,8 @@ fn make_repeatable(process: &mut Process, epoch: i64) {
         ("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned()),
         ("PIP_ROOT_USER_ACTION", "ignore".to_owned()),
         ("PIP_PROGRESS_BAR", "off".to_owned()),
+        // Nobody is there to answer.
+        ("DEBIAN_FRONTEND", "noninteractive".to_owned()),
     ];
     for (name, value) in ours {
         if !process.environment.iter().any(|(known, _)| known == name) {

@@ -87,12 +87,21 @@ impl Container {
     pub(super) fn new(root: &Path, ours: &[PathBuf]) -> Result<Self, crate::fs::Error> {
         let mounts = crate::fs::read_limited(Path::new("/proc/self/mountinfo"), 16 << 20)?;
         let mounts = mount_points(&String::from_utf8_lossy(&mounts));
-        let ours = ours.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+        let ours = ours
+            .iter()
+            .map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
         let inside = |path: PathBuf| {
-            let path = path.strip_prefix(root).ok()?.as_os_str().as_bytes().to_vec();
+            let path = path
+                .strip_prefix(root)
+                .ok()?
+                .as_os_str()
+                .as_bytes()
+                .to_vec();
             EntryPath::parse(&path).ok().filter(|path| !path.is_root())
         };
-        let runtime = OF_THE_RUNTIME.iter().filter(|name| **name != "tmp" && **name != "run");
+        let runtime = OF_THE_RUNTIME
+            .iter()
+            .filter(|name| **name != "tmp" && **name != "run");
         let skip = mounts
             .into_iter()
             .chain(ours)
@@ -206,7 +215,11 @@ impl Comparison<'_> {
 
     /// True when an upper layer has spoken of the path, or has made something else of a directory above it.
     fn is_decided(&self, path: &EntryPath) -> bool {
-        let is_ours = self.container.skip.iter().any(|skipped| path.is_within(skipped))
+        let is_ours = self
+            .container
+            .skip
+            .iter()
+            .any(|skipped| path.is_within(skipped))
             || OF_THE_RUNTIME
                 .iter()
                 .filter_map(|name| EntryPath::parse(name.as_bytes()).ok())
@@ -216,7 +229,8 @@ impl Comparison<'_> {
             while let Some(directory) = above.filter(|directory| !directory.is_root()) {
                 // A directory that an upper layer names too hides nothing below it.
                 let file = directory.below(&self.container.root);
-                let is_directory = fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_dir());
+                let is_directory =
+                    fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_dir());
                 if self.decided.contains(&directory) && !is_directory {
                     return true;
                 }
@@ -273,7 +287,8 @@ fn difference(
         Kind::File { size } if *size != metadata.len() => Some("another size"),
         Kind::File { .. } => match fs::File::open(file) {
             Ok(here) if !is_same(content, &here) => Some("another content"),
-            _ => (metadata.mode() & PERMISSIONS != entry.mode & PERMISSIONS).then_some("another mode"),
+            _ => (metadata.mode() & PERMISSIONS != entry.mode & PERMISSIONS)
+                .then_some("another mode"),
         },
         _ => None,
     }
@@ -286,7 +301,8 @@ fn is_same(content: &mut dyn Read, here: &fs::File) -> bool {
         match content.read(&mut left) {
             Ok(0) => return here.read(&mut right[..1]).is_ok_and(|count| count == 0),
             Ok(count) => {
-                if here.read_exact(&mut right[..count]).is_err() || left[..count] != right[..count] {
+                if here.read_exact(&mut right[..count]).is_err() || left[..count] != right[..count]
+                {
                     return false;
                 }
             }
@@ -301,7 +317,9 @@ fn mount_points(text: &str) -> Vec<PathBuf> {
         let mut bytes = Vec::new();
         let mut rest = field.as_bytes();
         while let Some((first, more)) = rest.split_first() {
-            let octal = more.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+            let octal = more
+                .get(..3)
+                .and_then(|digits| std::str::from_utf8(digits).ok());
             match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
                 Some(byte) if *first == b'\\' => {
                     bytes.push(byte);
@@ -356,8 +374,14 @@ mod tests {
         assert_eq!(check(file(3), "abc"), None);
         assert_eq!(check(file(3), "abd"), Some("another content"));
         assert_eq!(check(file(4), "abcd"), Some("another size"));
-        assert_eq!(check(entry("file", Kind::File { size: 3 }, mode ^ 0o111), "abc"), Some("another mode"));
-        assert_eq!(check(entry("file", Kind::Directory, 0o755), ""), Some("another kind of file"));
+        assert_eq!(
+            check(entry("file", Kind::File { size: 3 }, mode ^ 0o111), "abc"),
+            Some("another mode")
+        );
+        assert_eq!(
+            check(entry("file", Kind::Directory, 0o755), ""),
+            Some("another kind of file")
+        );
         assert_eq!(check(link("file"), ""), None);
         assert_eq!(check(link("other"), ""), Some("another target"));
     }

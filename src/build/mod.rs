@@ -4,6 +4,7 @@
 //! the two a caller may enter a user namespace. [`plan`] decides only.
 
 mod agent;
+mod apt;
 pub mod assemble;
 mod builder;
 mod commit;
@@ -16,6 +17,7 @@ mod report;
 mod request;
 pub mod rootfs;
 mod step_output;
+mod volatile;
 
 pub use builder::{ImageSource, obtain, pull};
 pub use confinement::{Confinement, RootfsKind};

@@ -126,10 +126,13 @@ impl BuildPlan {
         let run = locate(Script::Run)?;
         let environment = [source.environment.clone(), request.environment.clone()].concat();
         let (steps, why) = match request.strategy {
-            Strategy::Direct => (direct(source, builder, &hooks)?, "asked for"),
+            Strategy::Direct => (direct(request, source, builder, &hooks)?, "asked for"),
             Strategy::Auto | Strategy::Assemble => {
                 let script = locate(Script::Assemble)?;
-                let process = process(builder, &script, &destination, &environment);
+                let mut process = process(builder, &script, &destination, &environment);
+                if let Some(user) = &request.assemble_user {
+                    process.user.clone_from(user);
+                }
                 let steps = Steps::Assemble {
                     process,
                     destination: destination.clone(),
@@ -176,11 +179,17 @@ impl BuildPlan {
 }
 
 fn direct(
+    request: &BuildRequest,
     source: &SourceTree,
     builder: &BuilderImage,
     hooks: &[Script],
 ) -> Result<Steps, PlanError> {
     let needs = |reason: String| Err(PlanError::NeedsExecution { reason });
+    if let Some(user) = &request.assemble_user {
+        return needs(format!(
+            "`--assemble-user {user}` says who runs the `assemble` script"
+        ));
+    }
     if hooks.contains(&Script::Assemble) {
         return needs(format!("the application brings `{HOOKS}/assemble`"));
     }

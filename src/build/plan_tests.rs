@@ -55,6 +55,7 @@ fn request(strategy: Strategy) -> BuildRequest {
         tags: vec!["app".parse::<Tag>().unwrap()],
         builder: "quay.io/builder:1".parse::<ImageSource>().unwrap(),
         strategy,
+        assemble_user: None,
         platform: Platform::host(),
         environment: vec![("B".into(), "flag".into())],
         labels: BTreeMap::from([("team".into(), "blue".into())]),
@@ -155,6 +156,38 @@ fn direct_is_refused_where_something_must_be_executed() {
     let plan = plan(Strategy::Direct, &["app.py"], &s2i_builder()).unwrap();
     assert!(matches!(plan.steps, Steps::Direct { uid: 1001, gid: 0 }));
     assert!(!plan.needs_sandbox());
+}
+
+#[test]
+fn who_assembles_is_the_flag_else_the_label_else_the_image_and_the_result_keeps_its_user() {
+    let labelled = builder(json!({
+        "User": "1001", "WorkingDir": "/opt/app-root/src",
+        "Labels": { labels::SCRIPTS_URL: "image:///x", labels::ASSEMBLE_USER: "builder" },
+    }));
+    let rows = [
+        (&s2i_builder(), None, "1001"),
+        (&labelled, None, "builder"),
+        (&labelled, Some("root"), "root"),
+        (&s2i_builder(), Some("7:8"), "7:8"),
+    ];
+    for (builder, flag, expected) in rows {
+        let mut request = request(Strategy::Auto);
+        request.assemble_user = flag.map(str::to_owned);
+        let plan = BuildPlan::new(&request, &source(&["app.py"]), builder).unwrap();
+        let Steps::Assemble { process, .. } = &plan.steps else {
+            panic!("not assembled")
+        };
+        assert_eq!(process.user, expected, "{flag:?}");
+        assert_eq!(plan.changes.user, None, "the result keeps the image's user");
+        assert!(plan.to_string().contains(&format!(" as {expected}\n")));
+    }
+    let mut request = request(Strategy::Direct);
+    request.assemble_user = Some("root".to_owned());
+    let refused = BuildPlan::new(&request, &source(&["app.py"]), &s2i_builder());
+    assert!(matches!(
+        refused,
+        Err(PlanError::NeedsExecution { reason }) if reason.contains("--assemble-user root")
+    ));
 }
 
 #[test]

@@ -28,6 +28,13 @@ pub struct BuildRequest {
     pub builder: ImageSource,
     /// How to make the layers.
     pub strategy: Strategy,
+    /// `--assemble-user`: who runs `assemble`, as an image configuration writes users (`user[:group]`, names or
+    /// numbers). `None` leaves it to the builder image's label, else to its user. The result's user stays the builder
+    /// image's either way.
+    ///
+    /// # Spec
+    /// `s2i-compat.md` §2.10, §2.14.
+    pub assemble_user: Option<String>,
     /// What the image is for.
     pub platform: Platform,
     /// `-e`: for the scripts and for the image, in order.

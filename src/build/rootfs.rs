@@ -11,9 +11,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::confinement::{Confinement, RootfsKind};
 use super::in_place::Container;
-use super::Error;
 use crate::digest::chain_ids;
 use crate::event::{Observer, stage};
 use crate::fs::Context;
@@ -23,9 +23,7 @@ use crate::layer::owners::{Device, LedgerAnswer, OwnerList, Owners, RealOwners, 
 use crate::layer::snapshot::{Contents, Snapshot};
 use crate::layer::stack::Stack;
 use crate::layer::{EntryPath, Ownership};
-use crate::sandbox::{
-    Exit, FileIdentity, IdMap, ImageOwners, Ledger, RootFilesystem, Sandbox,
-};
+use crate::sandbox::{Exit, FileIdentity, IdMap, ImageOwners, Ledger, RootFilesystem, Sandbox};
 use crate::store::{BlobStore, Lease, recorded_owners, unpack_layers};
 
 /// The root file system of one step.
@@ -40,8 +38,14 @@ pub struct RootFs {
 #[derive(Debug)]
 enum Kind {
     Overlay(Vec<PathBuf>),
-    Extracted { lowers: Vec<PathBuf>, lease: Lease },
-    Host { container: Container, snapshot: Snapshot },
+    Extracted {
+        lowers: Vec<PathBuf>,
+        lease: Lease,
+    },
+    Host {
+        container: Container,
+        snapshot: Snapshot,
+    },
 }
 
 /// What a root file system is made for.
@@ -72,7 +76,9 @@ impl RootFs {
         observer: &dyn Observer,
     ) -> Result<Self, Error> {
         crate::fs::create_dir_all(&directory)?;
-        let Wanted { image, confinement, .. } = *wanted;
+        let Wanted {
+            image, confinement, ..
+        } = *wanted;
         let ownership = match confinement.rung.has_real_owners() {
             true => Ownership::Real,
             false => Ownership::Recorded,
@@ -90,19 +96,29 @@ impl RootFs {
                 let lowers = unpack()?;
                 let extracting = stage(observer, "extract builder image", image.digest().short());
                 let chain = chain_ids(image.config.parsed.diff_ids());
-                let chain = chain.last().cloned().unwrap_or_else(|| image.digest().clone());
+                let chain = chain
+                    .last()
+                    .cloned()
+                    .unwrap_or_else(|| image.digest().clone());
                 let lease = Lease::take(store, &lowers, &chain, &key, ownership, observer)?;
                 extracting.finish("");
                 Kind::Extracted { lowers, lease }
             }
             RootfsKind::Host => {
-                let checking = stage(observer, "compare this container with", wanted.name.to_owned());
+                let checking = stage(
+                    observer,
+                    "compare this container with",
+                    wanted.name.to_owned(),
+                );
                 let container = Container::new(Path::new("/"), wanted.ours)?;
                 container.claim(image, wanted.name, store, observer)?;
                 let root = container.root();
                 let snapshot = Snapshot::take(root, container.skip(), Contents::Hashed, observer)?;
                 checking.finish(format!("{} files", snapshot.records().len()));
-                Kind::Host { container, snapshot }
+                Kind::Host {
+                    container,
+                    snapshot,
+                }
             }
         };
         Ok(Self {
@@ -118,7 +134,9 @@ impl RootFs {
     /// [`Error::File`] when the list of owners cannot be written.
     pub fn sandbox(&self, program: &Path) -> Result<Sandbox, Error> {
         let root = match &self.kind {
-            Kind::Overlay(lowers) => RootFilesystem::Overlay { lowers: lowers.clone() },
+            Kind::Overlay(lowers) => RootFilesystem::Overlay {
+                lowers: lowers.clone(),
+            },
             Kind::Extracted { lease, .. } => RootFilesystem::Tree(lease.tree().to_owned()),
             Kind::Host { .. } => RootFilesystem::Host,
         };
@@ -129,6 +147,14 @@ impl RootFs {
             root,
             owners: self.write_owners()?,
         })
+    }
+
+    /// The image's layers, topmost first; none where its files are this container's.
+    pub fn lowers(&self) -> &[PathBuf] {
+        match &self.kind {
+            Kind::Overlay(lowers) | Kind::Extracted { lowers, .. } => lowers,
+            Kind::Host { .. } => &[],
+        }
     }
 
     /// True where files on disk may have other owners than the layers say.
@@ -146,7 +172,9 @@ impl RootFs {
             Kind::Overlay(lowers) | Kind::Extracted { lowers, .. } => {
                 let write = |(index, lower): (usize, &PathBuf)| {
                     let list = recorded_owners(lower)?;
-                    let listed = list.iter().map(|(path, owned)| (path, owned.uid, owned.gid));
+                    let listed = list
+                        .iter()
+                        .map(|(path, owned)| (path, owned.uid, owned.gid));
                     Ok(ImageOwners {
                         layer: Some(lower.clone()),
                         list: self.write_list(index, listed)?,
@@ -198,7 +226,10 @@ impl RootFs {
                 let lists = self.lists(lowers)?;
                 let recorded = RecordedOwners::overlaid(&stack, &lists, exit.user, &ask);
                 let owners = self.choose(&recorded);
-                let before = Layers { stack: &stack, owners };
+                let before = Layers {
+                    stack: &stack,
+                    owners,
+                };
                 let changes = change::from_overlay_upper(&upper, before, observer)?;
                 then(changes, &upper, owners)
             }
@@ -208,11 +239,18 @@ impl RootFs {
                 let snapshot = lease.snapshot();
                 let recorded = RecordedOwners::merged(&stack, &lists, snapshot, exit.user, &ask);
                 let owners = self.choose(&recorded);
-                let before = Layers { stack: &stack, owners };
-                let changes = change::from_tree(lease.tree(), snapshot, &before, owners, &[], observer)?;
+                let before = Layers {
+                    stack: &stack,
+                    owners,
+                };
+                let changes =
+                    change::from_tree(lease.tree(), snapshot, &before, owners, &[], observer)?;
                 then(changes, lease.tree(), owners)
             }
-            Kind::Host { container, snapshot } => {
+            Kind::Host {
+                container,
+                snapshot,
+            } => {
                 let recorded = RecordedOwners::in_place(snapshot, exit.user, &ask);
                 let owners = self.choose(&recorded);
                 let (root, skip) = (container.root(), container.skip());
@@ -264,16 +302,18 @@ fn answer(ledger: &Ledger, file: &Path) -> Option<LedgerAnswer> {
     }
     let identity = FileIdentity::of(file).ok()?;
     let owner = ledger.owner(&identity);
-    let device = ledger.device(&identity).map(|device| match device.is_block {
-        true => Device::Block {
-            major: device.major,
-            minor: device.minor,
-        },
-        false => Device::Character {
-            major: device.major,
-            minor: device.minor,
-        },
-    });
+    let device = ledger
+        .device(&identity)
+        .map(|device| match device.is_block {
+            true => Device::Block {
+                major: device.major,
+                minor: device.minor,
+            },
+            false => Device::Character {
+                major: device.major,
+                minor: device.minor,
+            },
+        });
     (owner.is_some() || device.is_some()).then(|| LedgerAnswer {
         uid: owner.map(|owner| owner.uid),
         gid: owner.map(|owner| owner.gid),

@@ -70,3 +70,39 @@ pub fn variable(text: &str) -> Result<(String, String), String> {
         None => Err("expected NAME=VALUE".to_owned()),
     }
 }
+
+/// Reads `USER[:GROUP]`, names or numbers; which of them exist only the image knows. Empty text is passed on.
+///
+/// # Errors
+/// A sentence for clap when no image configuration can mean this.
+pub fn user(text: &str) -> Result<String, String> {
+    let is_plain = |name: &str| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, ':' | '/' | '\0'))
+    };
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    if text.is_empty() || (is_plain(user) && group.is_none_or(is_plain)) {
+        return Ok(text.to_owned());
+    }
+    Err("expected USER or USER:GROUP, each a name or a number".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_one_name_or_number_and_perhaps_a_group() {
+        for good in ["", "root", "0", "1001:0", "default:users", "a.b-c_d"] {
+            assert_eq!(user(good).as_deref(), Ok(good));
+        }
+        for bad in [":", "root:", ":0", "1:2:3", "a b", "a\nb", "/etc"] {
+            assert!(user(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::args::{self, Shared};
+use super::confine::{self, Needs, Way};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::confine::{self, Way};
 use super::step_args::StepArgs;
 use super::{env, observer, open_store, print};
 use crate::build::{self, BuildRequest, ImageSource, Push, Tag, Tools};
@@ -61,6 +61,13 @@ pub(super) struct Args {
     /// How to make the layers
     #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
     strategy: Strategy,
+
+    /// The user that runs `assemble`, `USER[:GROUP]` by name or number [default: the builder image's label
+    /// `io.openshift.s2i.assemble-user`, else its user]
+    ///
+    /// The image's own user stays what it is. A hook that installs Debian packages needs `root`.
+    #[arg(long, value_name = "USER", value_parser = args::user)]
+    assemble_user: Option<String>,
 
     /// The platform to build for, `OS/ARCHITECTURE` [default: this machine's]
     #[arg(long, value_name = "P")]
@@ -122,18 +129,39 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         false => observer.as_ref(),
     };
     let prepared = build::prepare(&request, &tools, watcher)?;
+    let mut nothing_better = None;
     if prepared.plan.needs_sandbox() {
-        let network = request.inputs.network;
+        let needs = Needs {
+            network: request.inputs.network,
+            may_be_in_place: true,
+        };
         let flags = &args.confine;
-        match confine::decide(flags, shared, network, &tools.program, store.root(), observer.as_ref())? {
+        match confine::decide(
+            flags,
+            shared,
+            needs,
+            &tools.program,
+            store.root(),
+            observer.as_ref(),
+        )? {
             Way::Here(confinement) => tools.confinement = Some(confinement),
+            Way::LastResort(confinement, error) => {
+                tools.confinement = Some(confinement);
+                nothing_better = Some(error);
+            }
             Way::Inside(namespace, decided) => {
                 let program = tools.program.clone();
                 return confine::go_inside(&program, &namespace, &decided);
             }
         }
     }
-    let report = build::execute(&request, &prepared, &tools, observer.as_ref())?;
+    let report = build::execute(&request, &prepared, &tools, observer.as_ref());
+    let report = match (report, nothing_better) {
+        (Err(build::Error::InPlace(error)), Some(ladder)) => {
+            return Err(Diagnostic::from(ladder).also(error));
+        }
+        (report, _) => report?,
+    };
     if let Some(file) = &args.digest_file {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
     }
@@ -177,6 +205,8 @@ fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {
         tags,
         builder,
         strategy: args.strategy.into(),
+        // As in s2i: an empty value, as scripts pass it for an unset variable, is none.
+        assemble_user: args.assemble_user.clone().filter(|user| !user.is_empty()),
         platform: args.platform.clone().unwrap_or_else(Platform::host),
         environment: args.environment.clone(),
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),

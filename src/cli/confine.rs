@@ -11,7 +11,7 @@ use super::exit::Code;
 use super::{isolation, run};
 use crate::build::{Confinement, RootfsKind};
 use crate::event::{Event, Observer, stage};
-use crate::sandbox::ladder::{Chosen, Isolation, Rung};
+use crate::sandbox::ladder::{Chosen, Isolation, LadderError, Rung};
 use crate::sandbox::{Network, UserNamespace};
 
 /// Flags of every command that runs something.
@@ -41,8 +41,29 @@ enum Rootfs {
 pub(super) enum Way {
     /// Goes on.
     Here(Confinement),
+    /// Goes on in this very container, for nothing better works; it must turn out to be the builder image.
+    LastResort(Confinement, LadderError),
     /// Starts itself again in a user namespace.
     Inside(UserNamespace, String),
+}
+
+/// What a command wants beside isolation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs {
+    /// Which network its scripts get.
+    pub(super) network: Network,
+    /// Whether the container that it runs in will do, if that is the image.
+    pub(super) may_be_in_place: bool,
+}
+
+fn is_last_resort(error: &LadderError) -> bool {
+    matches!(
+        error,
+        LadderError::NothingWorks {
+            is_in_place_possible: true,
+            ..
+        }
+    )
 }
 
 /// True when [`decide`] may want this command to start itself again.
@@ -58,26 +79,37 @@ pub(super) fn may_go_inside(flags: &Flags, shared: &Shared) -> bool {
 pub(super) fn decide(
     flags: &Flags,
     shared: &Shared,
-    network: Network,
+    needs: Needs,
     program: &Path,
     store: &Path,
     observer: &dyn Observer,
 ) -> Result<Way, Diagnostic> {
     if let Some(entered) = &shared.entered {
-        let confinement = parse(entered).ok_or_else(|| {
-            Diagnostic::new(Code::Usage, "`--entered` is for overcoat itself")
-        })?;
+        let confinement = parse(entered)
+            .ok_or_else(|| Diagnostic::new(Code::Usage, "`--entered` is for overcoat itself"))?;
         announce(confinement, observer);
         return Ok(Way::Here(confinement));
     }
     let Flags { isolation, rootfs } = flags;
     let prober = isolation::prober(program, store);
-    let chosen = prober.choose(isolation.isolation, isolation.require_isolation)?;
+    let chosen = match prober.choose(isolation.isolation, isolation.require_isolation) {
+        Err(error) if needs.may_be_in_place && is_last_resort(&error) => {
+            let chosen = prober.choose(Isolation::InPlace, isolation.require_isolation)?;
+            let confinement = Confinement {
+                rung: chosen.rung,
+                rootfs: root_file_system(*rootfs, &chosen, observer)?,
+            };
+            explain(&chosen, observer);
+            announce(confinement, observer);
+            return Ok(Way::LastResort(confinement, error));
+        }
+        other => other?,
+    };
     let confinement = Confinement {
         rung: chosen.rung,
         rootfs: root_file_system(*rootfs, &chosen, observer)?,
     };
-    if let (Network::None, Err(refusal)) = (network, &chosen.details.network_namespace) {
+    if let (Network::None, Err(refusal)) = (needs.network, &chosen.details.network_namespace) {
         return Err(Diagnostic::new(
             Code::Sandbox,
             format!("`--network none` cannot be had here: {refusal}"),
@@ -115,9 +147,8 @@ fn root_file_system(
     chosen: &Chosen,
     observer: &dyn Observer,
 ) -> Result<RootfsKind, Diagnostic> {
-    let refuse = |reason: String, hint: String| {
-        Err(Diagnostic::new(Code::Sandbox, reason).hint(hint))
-    };
+    let refuse =
+        |reason: String, hint: String| Err(Diagnostic::new(Code::Sandbox, reason).hint(hint));
     match (chosen.rung, wanted, &chosen.details.overlay) {
         (Rung::InPlace, Rootfs::Auto, _) => Ok(RootfsKind::Host),
         (Rung::InPlace, ..) => refuse(
@@ -146,7 +177,12 @@ fn root_file_system(
 /// Names what was taken, in every build's log.
 fn announce(confinement: Confinement, observer: &dyn Observer) {
     let Confinement { rung, rootfs } = confinement;
-    stage(observer, "sandbox", format!("{} ({rootfs})", rung.isolation())).finish("");
+    stage(
+        observer,
+        "sandbox",
+        format!("{} ({rootfs})", rung.isolation()),
+    )
+    .finish("");
 }
 
 /// Says what the step is not kept from, and why nothing better was taken.
@@ -177,7 +213,9 @@ fn parse(text: &str) -> Option<Confinement> {
     let kinds = [RootfsKind::Overlay, RootfsKind::Extracted, RootfsKind::Host];
     Some(Confinement {
         rung: Rung::ALL.into_iter().find(|known| known.name() == rung)?,
-        rootfs: kinds.into_iter().find(|known| known.to_string() == rootfs)?,
+        rootfs: kinds
+            .into_iter()
+            .find(|known| known.to_string() == rootfs)?,
     })
 }
 

@@ -53,6 +53,12 @@ impl Diagnostic {
         })
     }
 
+    /// Adds one more reason.
+    pub fn also(mut self, reason: impl std::fmt::Display) -> Self {
+        self.because.push(reason.to_string());
+        self
+    }
+
     /// Says what was attempted; what was known becomes the reason.
     pub fn attempting(mut self, what: impl Into<String>) -> Self {
         let reason = std::mem::replace(&mut self.what, what.into());

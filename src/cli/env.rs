@@ -130,6 +130,7 @@ pub fn host(shared: &Shared) -> Result<Host, Diagnostic> {
         loan: Loan {
             environment,
             certificates,
+            apt: crate::debian::apt_proxies(&apt_configuration()),
             resolution: resolution
                 .into_iter()
                 .map(|(source, target)| (PathBuf::from(source), target))
@@ -266,6 +267,19 @@ fn auth_files() -> Vec<PathBuf> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The text of the host's apt configuration, in the order in which apt reads it.
+fn apt_configuration() -> String {
+    let parts = Path::new("/etc/apt/apt.conf.d");
+    let mut files: Vec<PathBuf> = crate::fs::list(parts).unwrap_or_default();
+    files = files.into_iter().map(|name| parts.join(name)).collect();
+    files.push(PathBuf::from("/etc/apt/apt.conf"));
+    files
+        .iter()
+        .filter_map(|path| crate::fs::read_limited(path, 1 << 20).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned() + "\n")
+        .collect()
 }
 
 /// The Debian mirrors that this host uses, if it is a Debian.

@@ -8,9 +8,9 @@ use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, find, isolation, open_store, print, run as run_command};
+use crate::event::{Event, Observer};
 use crate::sandbox::UserNamespace;
 use crate::sandbox::ladder::Isolation;
-use crate::event::{Event, Observer};
 use crate::ui::size;
 
 /// Remove an image from the store
@@ -29,10 +29,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     if !rustix::process::geteuid().is_root() && store.root().join("unpacked").exists() {
         // What was unpacked in a user namespace belongs to ids that only exist there.
         // Where none can be had, nothing was unpacked in one.
-        let namespace = UserNamespace::for_this_user().unwrap_or_else(|_| UserNamespace::of_one_id());
+        let namespace =
+            UserNamespace::for_this_user().unwrap_or_else(|_| UserNamespace::of_one_id());
         let program = env::host(shared)?.program;
         let prober = isolation::prober(&program, store.root());
-        if prober.choose(Isolation::Auto, Some(Isolation::SingleId)).is_ok() {
+        if prober
+            .choose(Isolation::Auto, Some(Isolation::SingleId))
+            .is_ok()
+        {
             drop(store);
             let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
             return run_command::again_inside(&program, &namespace, &arguments);

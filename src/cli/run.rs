@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args as ClapArgs;
 
 use super::args::{self, Shared};
-use super::confine::{self, Way};
+use super::confine::{self, Needs, Way};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, find, open_store, signals};
 use crate::build::RootfsKind;
+use crate::build::assemble::Place;
 use crate::build::rootfs::{RootFs, Wanted};
 use crate::image::Image;
 use crate::sandbox::{Input, Network, Process, UserNamespace, enter_user_namespace};
@@ -39,6 +40,12 @@ pub(super) struct Args {
     command: Vec<String>,
 }
 
+/// An application's image is never the container that overcoat runs in.
+const NEEDS: Needs = Needs {
+    network: Network::Host,
+    may_be_in_place: false,
+};
+
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let host = env::host(shared)?;
@@ -52,8 +59,9 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let observer = ui::observer(shared.progress, detail, Arc::clone(&interrupted));
     let observer = observer.as_ref();
     let (flags, program) = (&args.confine, &host.program);
-    let confinement = match confine::decide(flags, shared, Network::Host, program, store.root(), observer)? {
-        Way::Here(confinement) => confinement,
+    let confinement = match confine::decide(flags, shared, NEEDS, program, store.root(), observer)?
+    {
+        Way::Here(confinement) | Way::LastResort(confinement, _) => confinement,
         Way::Inside(namespace, decided) => {
             interruption.close();
             drop((forward, store));
@@ -89,7 +97,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         ..Default::default()
     };
     let input = Input {
-        binds: loan.lend(&sandbox.directory, &mut process)?,
+        binds: loan.lend(&sandbox.directory, Place::Inside, &mut process)?,
         ..Input::default()
     };
     let exit = sandbox.run_attached(&process, input, &forward, observer)?;

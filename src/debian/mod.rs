@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use crate::digest::Digest;
 
+mod apt_config;
 pub mod archive;
 pub mod closure;
 pub mod distribution;
@@ -33,6 +34,8 @@ pub mod signature;
 mod sources;
 pub mod status;
 pub mod version;
+
+pub use apt_config::apt_proxies;
 
 /// Why packages could not be had from a Debian archive.
 #[derive(Debug, thiserror::Error)]

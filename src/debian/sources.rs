@@ -1,4 +1,6 @@
-//! The mirrors' addresses, and where a host says that it has better ones.
+//! The mirrors' addresses, where a host says that it has better ones, and how a step is told of them.
+
+use std::collections::BTreeMap;
 
 /// Debian's own address for releases and updates.
 pub const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
@@ -37,6 +39,21 @@ impl Default for Mirrors {
     }
 }
 
+/// Addresses of Debian's own that a mirror of the archive stands in for, without a slash at their ends.
+const ARCHIVE: [&str; 4] = [
+    DEFAULT_MIRROR,
+    "https://deb.debian.org/debian",
+    "http://ftp.debian.org/debian",
+    "https://ftp.debian.org/debian",
+];
+/// The same of the security archive.
+const SECURITY: [&str; 4] = [
+    DEFAULT_SECURITY_MIRROR,
+    "https://deb.debian.org/debian-security",
+    "http://security.debian.org/debian-security",
+    "https://security.debian.org/debian-security",
+];
+
 /// One URI of a sources file with the suites it is for.
 struct Source {
     uri: String,
@@ -67,6 +84,80 @@ impl Mirrors {
             security: first(is_security_suite).unwrap_or(default.security),
         }
     }
+
+    /// The text of a sources file (of either form) with these mirrors in the place of Debian's own addresses;
+    /// `None` when that changes nothing. Every other address, option, key, suite and comment stays as it is.
+    ///
+    /// A word is replaced only when it is the whole base URI, a slash at its end aside: `…/debian-debug` is another
+    /// archive.
+    pub fn substitute(&self, text: &str) -> Option<String> {
+        // A host that has none of its own has Debian's, and nothing to lend.
+        let own = |mirror: &'_ str, official: &[&str]| !official.contains(&mirror);
+        let (archive, security) = (own(&self.archive, &ARCHIVE), own(&self.security, &SECURITY));
+        let lent = replace_words(text, |word| {
+            let base = word.trim_end_matches('/');
+            if archive && ARCHIVE.contains(&base) {
+                Some(&self.archive)
+            } else if security && SECURITY.contains(&base) {
+                Some(&self.security)
+            } else {
+                None
+            }
+        });
+        (lent != text).then_some(lent)
+    }
+
+    /// Undoes [`Self::substitute`] in what a step has made of its result. `text` is what is there now, `original` what
+    /// was substituted in. Lines that the step did not touch become the original's, byte for byte; in others the
+    /// mirrors' addresses become Debian's own.
+    pub fn restore(&self, text: &str, original: &str) -> String {
+        let lent = self
+            .substitute(original)
+            .unwrap_or_else(|| original.to_owned());
+        let before: BTreeMap<&str, &str> = lent
+            .split_inclusive('\n')
+            .zip(original.split_inclusive('\n'))
+            .collect();
+        let official = |word: &str| {
+            let base = word.trim_end_matches('/');
+            if base == self.archive {
+                Some(DEFAULT_MIRROR)
+            } else if base == self.security {
+                Some(DEFAULT_SECURITY_MIRROR)
+            } else {
+                None
+            }
+        };
+        text.split_inclusive('\n')
+            .map(|line| match before.get(line) {
+                Some(original) => (*original).to_owned(),
+                None => replace_words(line, official),
+            })
+            .collect()
+    }
+}
+
+/// The text with some of its words replaced; white space and comment lines stay.
+fn replace_words<'r>(text: &str, replace: impl Fn(&str) -> Option<&'r str>) -> String {
+    let mut result = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with('#') {
+            result.push_str(line);
+            continue;
+        }
+        for piece in line.split_inclusive(char::is_whitespace) {
+            let word = piece.trim_end();
+            // `URIs:http://…`, without a space, is allowed too.
+            let (label, word) = match word.split_once(":http") {
+                Some((label, _)) => word.split_at(label.len() + 1),
+                None => ("", word),
+            };
+            result.push_str(label);
+            result.push_str(replace(word).unwrap_or(word));
+            result.push_str(&piece[label.len() + word.len()..]);
+        }
+    }
+    result
 }
 
 fn is_http(uri: &str) -> bool {
@@ -189,6 +280,73 @@ uris: http://security.example/debian-security
 Suites: bookworm-security
 Components: main
 ";
+
+    fn mirrors() -> Mirrors {
+        Mirrors {
+            archive: "https://mirror.example/debian".to_owned(),
+            security: "http://user:word@security.example/s".to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_debian_s_own_addresses_are_substituted_and_all_else_stays() {
+        let text = "# deb http://deb.debian.org/debian bookworm main\n\
+            deb [signed-by=/k.gpg]\thttp://deb.debian.org/debian/  bookworm main # http://deb.debian.org/debian-debug\n\
+            deb https://security.debian.org/debian-security bookworm-security main\n\
+            deb http://archive.debian.org/debian buster main\n\
+            deb https://packages.example/debian x main\n\
+            Types: deb\nURIs: http://deb.debian.org/debian http://deb.debian.org/debian-ports\n \
+            http://deb.debian.org/debian-security\nuris:http://deb.debian.org/debian";
+        let expected = text
+            .replace(
+                "\thttp://deb.debian.org/debian/ ",
+                "\thttps://mirror.example/debian ",
+            )
+            .replace(
+                "https://security.debian.org/debian-security",
+                "http://user:word@security.example/s",
+            )
+            .replace(
+                "URIs: http://deb.debian.org/debian ",
+                "URIs: https://mirror.example/debian ",
+            )
+            .replace(
+                "\n http://deb.debian.org/debian-security",
+                "\n http://user:word@security.example/s",
+            )
+            .replace(
+                "uris:http://deb.debian.org/debian",
+                "uris:https://mirror.example/debian",
+            );
+        assert_eq!(mirrors().substitute(text), Some(expected.clone()));
+        assert_eq!(mirrors().restore(&expected, text), text);
+        assert_eq!(Mirrors::default().substitute(DEB822), None);
+        let plain = format!("deb {DEFAULT_MIRROR} sid main\n");
+        assert_eq!(
+            Mirrors::default().substitute(&plain),
+            None,
+            "nothing is configured"
+        );
+        let safe = plain.replace("http:", "https:");
+        assert_eq!(
+            Mirrors::default().substitute(&safe),
+            None,
+            "https stays https"
+        );
+    }
+
+    #[test]
+    fn what_a_step_made_of_a_sources_file_names_debian_s_own_addresses_again() {
+        let original = "deb http://deb.debian.org/debian/ sid main\ndeb http://deb.debian.org/debian-security s main\n";
+        let lent = mirrors().substitute(original).unwrap();
+        let edited = lent.replace("s main", "s main contrib") + "deb https://other.example/x ./\n";
+        assert_eq!(
+            mirrors().restore(&edited, original),
+            "deb http://deb.debian.org/debian/ sid main\ndeb http://deb.debian.org/debian-security s main contrib\n\
+             deb https://other.example/x ./\n"
+        );
+        assert_eq!(mirrors().restore("", original), "");
+    }
 
     #[test]
     fn the_host_s_mirrors_are_found_in_either_form() {

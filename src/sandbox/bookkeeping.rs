@@ -3,6 +3,7 @@
 //! The stage is outside the walls of the step. It holds the outer `/proc`, in which the kernel's notifications name
 //! processes, and the directory of this run, which nobody finds by its path once the root has changed.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -11,7 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::collections::BTreeMap;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self as rfs, Mode, OFlags, ResolveFlags};
@@ -49,13 +49,15 @@ impl Bookkeeper {
         if !spec.rung.keeps_ledger() {
             return Ok(None);
         }
-        let failed = |error: std::io::Error| setup("keep the ownership ledger", &crate::fs::reason(&error));
+        let failed =
+            |error: std::io::Error| setup("keep the ownership ledger", &crate::fs::reason(&error));
         let directory = open_directory(&spec.directory).map_err(|errno| failed(errno.into()))?;
         let socket = UnixListener::bind(through(&directory, SOCKET)).map_err(failed)?;
         let upper = match spec.root {
-            RootFilesystem::Overlay { .. } => {
-                Some(open_directory(&spec.directory.join("upper")).map_err(|errno| failed(errno.into()))?)
-            }
+            RootFilesystem::Overlay { .. } => Some(
+                open_directory(&spec.directory.join("upper"))
+                    .map_err(|errno| failed(errno.into()))?,
+            ),
             _ => None,
         };
         let known = |owners: &ImageOwners| -> Result<KnownOwners, Error> {
@@ -79,7 +81,8 @@ impl Bookkeeper {
     /// Answers the step until all of it has ended, and writes down what it asked for. Returns early when pid 1 ends
     /// before there is anything to answer.
     pub(super) fn keep(self, init: &mut Child) -> Result<(), Error> {
-        let failed = |error: std::io::Error| setup("keep the ownership ledger", &crate::fs::reason(&error));
+        let failed =
+            |error: std::io::Error| setup("keep the ownership ledger", &crate::fs::reason(&error));
         loop {
             let moment = Timespec {
                 tv_sec: 0,
@@ -98,8 +101,15 @@ impl Bookkeeper {
         }
         let listener = ledger::receive_listener(&self.socket).map_err(failed)?;
         // Not by a path below /proc: that is the step's by now, in which this process is not.
-        let identity = rfs::openat(&self.directory, IDENTITY, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let identity = identity.map(File::from).map_err(|errno| failed(errno.into()))?;
+        let identity = rfs::openat(
+            &self.directory,
+            IDENTITY,
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        let identity = identity
+            .map(File::from)
+            .map_err(|errno| failed(errno.into()))?;
         let identity: Identity = serde_json::from_reader(identity)
             .map_err(|error| setup("keep the ownership ledger", &error))?;
         let owners = self.owners;
@@ -118,7 +128,6 @@ impl Bookkeeper {
                     gid: rustix::process::getegid().as_raw(),
                 },
                 base: Box::new(move |path| owner_of(&owners, path)),
-                pretend: PRETEND,
             },
         );
         let mut output = BufWriter::new(self.output);
@@ -159,7 +168,10 @@ impl Caller {
         let failed = |error: std::io::Error| StatusError::Setup {
             step: "hand over to the ownership ledger".to_owned(),
             reason: crate::fs::reason(&error),
-            hint: Some("`overcoat doctor` tells whether this kernel has seccomp user notification".to_owned()),
+            hint: Some(
+                "`overcoat doctor` tells whether this kernel has seccomp user notification"
+                    .to_owned(),
+            ),
         };
         let listener = sys::install_listener(&ledger::numbers(PRETEND)).map_err(failed)?;
         ledger::send_listener(&through(&self.0, SOCKET), listener.as_fd()).map_err(failed)
@@ -216,8 +228,10 @@ fn owner_of(known: &[KnownOwners], path: &[u8]) -> Option<Owner> {
         };
         if let Some(status) = parent_and_name() {
             // Overlay's mark of a deleted name.
-            let is_device = rfs::FileType::from_raw_mode(status.st_mode) == rfs::FileType::CharacterDevice;
-            return (!is_device || status.st_rdev != 0).then(|| list.get(path).copied().unwrap_or(ROOT));
+            let is_device =
+                rfs::FileType::from_raw_mode(status.st_mode) == rfs::FileType::CharacterDevice;
+            return (!is_device || status.st_rdev != 0)
+                .then(|| list.get(path).copied().unwrap_or(ROOT));
         }
     }
     None

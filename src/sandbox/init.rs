@@ -16,12 +16,12 @@ use rustix::fs::{self as rfs, Mode, OFlags};
 use rustix::process::{self as rprocess, Pid, Signal, WaitOptions};
 use signal_hook::iterator::Signals;
 
+use super::bookkeeping::{self, Caller};
 use super::identity::{self, Identity};
 use super::ladder::Rung;
 use super::mounts::{self, Root, refused};
 use super::namespaces::SpecSource;
 use super::uploads::{self, Owner};
-use super::bookkeeping::{self, Caller};
 use super::{Spec, Status, StatusError, command, confine, privileges, seccomp};
 
 /// The exit status of pid 1 when the process was never started; the status file says why.

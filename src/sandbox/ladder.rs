@@ -62,7 +62,10 @@ impl Rung {
 
     /// True where the step has mounts of its own: an overlay, a `/proc`, a `/dev`.
     pub fn has_mounts(self) -> bool {
-        matches!(self, Self::UsernsHelper | Self::UsernsDirect | Self::SingleId | Self::Root)
+        matches!(
+            self,
+            Self::UsernsHelper | Self::UsernsDirect | Self::SingleId | Self::Root
+        )
     }
 
     /// True where files on disk can have all the owners that an image gives them.

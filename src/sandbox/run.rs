@@ -7,11 +7,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::bookkeeping;
 use super::{
-    Bind, ControlGroup, Error, ImageOwners, Ledger, Limits, Network, OnSignal, Process, RootFilesystem, Rung,
-    STAGE_ARGUMENT, Secret, Spec, Status, Upload,
+    Bind, ControlGroup, Error, ImageOwners, Ledger, Limits, Network, OnSignal, Process,
+    RootFilesystem, Rung, STAGE_ARGUMENT, Secret, Spec, Status, Upload,
 };
+use super::{bookkeeping, uploads};
 use crate::event::{Event, Observer, printable};
 use crate::fs::{Context, create_dir_all};
 
@@ -114,6 +114,29 @@ impl Sandbox {
         let mut exit = self.conclude(&spec, status, tail, observer)?;
         exit.ran_out_of_memory = group.is_some_and(|group| group.has_run_out_of_memory());
         Ok(exit)
+    }
+
+    /// Removes what a step was shown as a copy, where there are no mounts that end with it. Names are resolved inside the
+    /// root file system, whatever the step made of its directories.
+    ///
+    /// # Errors
+    /// [`Error::File`] when a copy may still be there.
+    pub fn forget(&self, targets: impl Iterator<Item = String>) -> Result<(), Error> {
+        let root = match &self.root {
+            _ if self.rung.has_mounts() => return Ok(()),
+            RootFilesystem::Overlay { .. } => return Ok(()),
+            RootFilesystem::Tree(tree) => tree.clone(),
+            RootFilesystem::Host => PathBuf::from("/"),
+        };
+        for target in targets {
+            uploads::remove_inside(&root, std::path::Path::new(&target))
+                .map_err(std::io::Error::from)
+                .context(
+                    "remove the secret",
+                    &root.join(target.trim_start_matches('/')),
+                )?;
+        }
+        Ok(())
     }
 
     /// A control group for the limits, if there are any and this machine lets us.

@@ -19,7 +19,10 @@ pub(super) struct Owner(Option<(Uid, Gid)>);
 
 impl Owner {
     pub(super) fn new(identity: &Identity, rung: Rung) -> Self {
-        Self((!rung.keeps_ledger()).then(|| (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid))))
+        Self(
+            (!rung.keeps_ledger())
+                .then(|| (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid))),
+        )
     }
 
     fn give(self, parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
@@ -296,4 +299,20 @@ pub(super) fn make_devices(root: &Root) -> Result<bool, StatusError> {
         Err(errno) => return Err(failed(errno)),
     }
     Ok(all_real)
+}
+
+/// Removes the file `target` of a root file system; nothing where there is none.
+pub(super) fn remove_inside(root: &Path, target: &Path) -> rustix::io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let top = rfs::open(root, flags, Mode::empty())?;
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+        return Ok(());
+    };
+    let resolve = rfs::ResolveFlags::IN_ROOT | rfs::ResolveFlags::NO_MAGICLINKS;
+    let removed = rfs::openat2(&top, parent, flags, Mode::empty(), resolve)
+        .and_then(|parent| rfs::unlinkat(&parent, name, rfs::AtFlags::empty()));
+    match removed {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(()),
+        other => other,
+    }
 }

@@ -8,6 +8,8 @@
 //! * `errors` – what people read when something is wrong, and what is left behind then.
 //! * `runners` – the kinds of runner that people build in are made, and allow and refuse what they should.
 //! * `runners_build` – each kind of runner takes the right rung, and the image is the same everywhere.
+//! * `workloads` – what hooks really do: daemons, many files, all that a layer can say; apt, compilers and git, the
+//!   last three on the real recipe and with the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
@@ -19,9 +21,10 @@ mod doctor;
 mod errors;
 mod flask;
 mod registry;
-mod steps;
 mod runners;
 mod runners_build;
+mod steps;
 mod support;
 mod tiny;
+mod workloads;
 mod zz_tmp;

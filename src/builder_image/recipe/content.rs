@@ -41,6 +41,8 @@ pub(super) enum Content {
     Directory,
     /// The dynamic linker's index.
     LdCache,
+    /// Where apt finds the suites of the recipe, at Debian's own address.
+    AptSources,
 }
 
 /// A `[[file]]` before it is known to make sense.
@@ -67,6 +69,7 @@ struct WrittenFile {
 #[serde(rename_all = "kebab-case")]
 enum Generator {
     LdCache,
+    AptSources,
 }
 
 impl TryFrom<WrittenFile> for File {
@@ -119,7 +122,10 @@ impl WrittenFile {
             }),
             self.link.map(Content::Link),
             self.directory.filter(|is| *is).map(|_| Content::Directory),
-            self.generate.map(|Generator::LdCache| Content::LdCache),
+            self.generate.map(|generator| match generator {
+                Generator::LdCache => Content::LdCache,
+                Generator::AptSources => Content::AptSources,
+            }),
         ];
         let mut given = contents.into_iter().flatten();
         let (Some(content), None) = (given.next(), given.next()) else {

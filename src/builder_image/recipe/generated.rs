@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::content::{Content, File};
-use super::definition::{Alternative, Definition, ImagePath, Pattern};
+use super::definition::{Alternative, Debian, Definition, ImagePath, Pattern};
 use super::filesystem::OpenLayer;
 use super::packages::{Unpacked, matches};
 use super::{EPOCH, Error, Supplies, configuration, shipped, venv};
+use crate::debian::mirror::{DEFAULT_MIRROR, DEFAULT_SECURITY_MIRROR};
 use crate::debian::status;
 use crate::image::edit::NewLayer;
 use crate::layer::{Entry, EntryPath, Kind};
@@ -17,6 +18,8 @@ use crate::layer::{Entry, EntryPath, Kind};
 const OWNER: &str = "the recipe";
 /// dpkg's records.
 const DPKG: &str = "/var/lib/dpkg";
+/// Debian's keys as the package `debian-archive-keyring` has them: what apt believes.
+const APT_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Control files that are programs, by the end of their names.
 const PROGRAMS: [&str; 5] = ["config", "postinst", "postrm", "preinst", "prerm"];
 
@@ -25,6 +28,7 @@ pub(super) type Owner = (u32, u32);
 
 /// Entries that are to be written, by path, and all that they can be made of.
 pub(super) struct Generated<'a> {
+    definition: &'a Definition,
     unpacked: &'a mut Unpacked,
     entries: BTreeMap<EntryPath, (Entry, Vec<u8>)>,
 }
@@ -37,7 +41,11 @@ pub(super) fn write_layer(
     supplies: &Supplies<'_>,
 ) -> Result<NewLayer, Error> {
     let entries = BTreeMap::new();
-    let mut generated = Generated { unpacked, entries };
+    let mut generated = Generated {
+        definition,
+        unpacked,
+        entries,
+    };
     for file in &definition.files {
         generated.add_file(file)?;
     }
@@ -151,6 +159,7 @@ impl Generated<'_> {
                     // An architecture whose format we do not know: the linker does without.
                     None => continue,
                 },
+                Content::AptSources => self.apt_sources(target)?,
             };
             self.put_file(&target.path, bytes, file.mode, file.owner)?;
         }
@@ -223,6 +232,18 @@ impl Generated<'_> {
         }
     }
 
+    /// [`apt_sources`], if the keys that it names are there.
+    fn apt_sources(&self, needed_by: &ImagePath) -> Result<Vec<u8>, Error> {
+        let keyring = path(APT_KEYRING)?;
+        if self.unpacked.tree.owner(&keyring).is_none() {
+            return Err(Error::Missing {
+                path: APT_KEYRING.to_owned(),
+                needed_by: needed_by.text.clone(),
+            });
+        }
+        Ok(apt_sources(&self.definition.debian).into_bytes())
+    }
+
     /// The links and the record that `update-alternatives` makes.
     fn add_alternative(&mut self, alternative: &Alternative) -> Result<(), Error> {
         let Alternative {
@@ -281,4 +302,27 @@ impl Generated<'_> {
         }
         layer.finish("overcoat: generated files, scripts and the virtual environment".to_owned())
     }
+}
+
+/// A source file for apt that names the recipe's suites, its components, and Debian's own address: never that of the
+/// mirror in use, which is this machine's business.
+///
+/// # Spec
+/// sources.list(5), *DEB822-STYLE FORMAT*.
+pub(super) fn apt_sources(debian: &Debian) -> String {
+    let stanza = |uri: &str, suites: &str| {
+        format!(
+            "Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: {}\nSigned-By: {APT_KEYRING}\n",
+            debian.components.join(" ")
+        )
+    };
+    let archive = match &debian.updates {
+        Some(updates) => format!("{} {updates}", debian.suite),
+        None => debian.suite.clone(),
+    };
+    let mut stanzas = vec![stanza(DEFAULT_MIRROR, &archive)];
+    if let Some(security) = &debian.security {
+        stanzas.push(stanza(DEFAULT_SECURITY_MIRROR, security));
+    }
+    stanzas.join("\n")
 }

@@ -48,7 +48,7 @@ pub const RECIPE_ANNOTATION: &str = "io.overcoat.recipe";
 pub const PACKAGES_ANNOTATION: &str = "io.overcoat.packages";
 
 /// Part of both digests: to be changed whenever the same recipe and packages shall give other bytes.
-const FORMAT: &str = "overcoat recipe 1";
+const FORMAT: &str = "overcoat recipe 2";
 /// The time of everything that has none of its own: 1980-01-01, the first that zip files can hold.
 const EPOCH: i64 = 315_532_800;
 /// The name of a recipe's file in its directory.

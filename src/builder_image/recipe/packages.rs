@@ -125,8 +125,11 @@ impl Unpacked {
                 Content::Copy { from, .. } => patterns.push(Pattern::exactly(from)),
                 Content::Concat(pattern) => patterns.push(pattern.clone()),
                 Content::LdCache => ld_cache = LdCache::new(architecture),
-                Content::Text(_) | Content::List { .. } | Content::Link(_) | Content::Directory => {
-                }
+                Content::Text(_)
+                | Content::List { .. }
+                | Content::Link(_)
+                | Content::Directory
+                | Content::AptSources => {}
             }
         }
         let patterns = patterns

@@ -317,6 +317,39 @@ fn the_layer_on_top_has_every_kind_of_generated_file() {
 }
 
 #[test]
+fn apt_s_source_file_names_the_suites_at_debian_s_own_address_and_never_the_mirror() {
+    let keyring = "./usr/share/keyrings/debian-archive-keyring.gpg";
+    let bench = Bench::new(&format!(
+        "{RECIPE}[[file]]\npath = \"/etc/apt/sources.list.d/debian.sources\"\ngenerate = \"apt-sources\"\n"
+    ));
+    assert_eq!(
+        bench.failure("without keys"),
+        "no package has `/usr/share/keyrings/debian-archive-keyring.gpg`, which is needed by \
+         `/etc/apt/sources.list.d/debian.sources`"
+    );
+    let keys = vec![(keyring, Regular, 0o644, "", &b"keys"[..])];
+    bench.archive.publish(&packages(&wheel(), keys));
+    let store = bench.store("store");
+    let image = bench.make(&store, 2, Refresh::Always).unwrap();
+    let expected = "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: zork\nComponents: main\n\
+        Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n";
+    let members = layer(&store, &image, 2);
+    let file = members
+        .iter()
+        .find(|(entry, _)| entry.path.as_bytes().ends_with(b"debian.sources"));
+    assert_eq!(file.unwrap().1, expected);
+
+    let shipped = find("python-3.13").unwrap();
+    assert_eq!(
+        generated::apt_sources(&shipped.definition.debian),
+        "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie trixie-updates\nComponents: main\n\
+         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
+         Types: deb\nURIs: http://deb.debian.org/debian-security\nSuites: trixie-security\nComponents: main\n\
+         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    );
+}
+
+#[test]
 fn the_virtual_environment_is_what_venv_and_pip_would_have_made() {
     let bench = Bench::new(RECIPE);
     let store = bench.store("store");

@@ -147,9 +147,6 @@ pub(super) struct Supervision {
     pub real: Owner,
     /// The owners of the builder's files that have none recorded.
     pub base: BuilderOwners,
-    /// Answer `getuid` and its kin too. Needed when `identity` is not what the kernel would say, or when the step may
-    /// change it.
-    pub pretend: bool,
 }
 
 /// Answers the calls that [`numbers`] lists until the last filtered task is gone, and returns what was recorded.

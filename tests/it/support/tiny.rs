@@ -28,6 +28,8 @@ pub struct Tiny {
     pub assemble: &'static str,
     pub labels: Vec<(&'static str, &'static str)>,
     pub user: &'static str,
+    /// More files of root's in the lower of its two layers: paths without a leading slash, with their text.
+    pub files: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Tiny {
@@ -36,6 +38,7 @@ impl Default for Tiny {
             assemble: ASSEMBLE,
             labels: vec![("io.openshift.s2i.scripts-url", "image:///usr/libexec/s2i")],
             user: "1001",
+            files: Vec::new(),
         }
     }
 }
@@ -95,8 +98,10 @@ impl Tiny {
             ("usr/share/old/a", 0o644, b"a"),
             ("usr/share/old/b", 0o644, b"b"),
         ];
+        let more = self.files.iter();
+        files.extend(more.map(|(path, text)| (*path, 0o644, text.as_bytes())));
         files.sort();
-        let directories = [
+        let mut directories = vec![
             "bin",
             "dev",
             "etc",
@@ -108,6 +113,12 @@ impl Tiny {
             "usr/share",
             "usr/share/old",
         ];
+        for (path, _) in &self.files {
+            let above = path.match_indices('/').map(|(end, _)| &path[..end]);
+            directories.extend(above);
+        }
+        directories.sort();
+        directories.dedup();
         let links: Vec<String> = PROGRAMS.iter().map(|name| format!("bin/{name}")).collect();
         layer(store, "base", &directories, &files, &links)
     }

@@ -2,13 +2,6 @@
 
 use super::*;
 
-fn pretending(uid: u32, gid: u32) -> Supervision {
-    Supervision {
-        pretend: true,
-        ..supervision(uid, gid)
-    }
-}
-
 /// Runs Python as somebody; an `assert` that does not hold fails the test.
 fn python(step: Supervision, script: &str) -> (tempfile::TempDir, Ledger) {
     let directory = directory();
@@ -41,7 +34,7 @@ try: os.chown('f', 0, 0)
 except PermissionError: pass
 else: raise SystemExit('gave away')
 "#;
-    let (directory, ledger) = python(pretending(0, 0), script);
+    let (directory, ledger) = python(supervision(0, 0), script);
     assert_owners(&ledger, directory.path(), &[("f", Some((42, 65534)))]);
 }
 
@@ -53,14 +46,14 @@ fn the_step_is_who_it_should_be() {
             gid: 7,
             groups: vec![7, 8, 9],
         },
-        ..pretending(0, 0)
+        ..supervision(0, 0)
     };
     let directory = directory();
     let (text, _) = supervised(step, || {
         sh(directory.path(), "id -u; id -ru; id -g; id -G; exec id -u")
     });
     assert_eq!(text, "1001\n1001\n7\n7 8 9\n1001\n");
-    let (text, _) = supervised(pretending(0, 0), || sh(directory.path(), "id -u; id -G"));
+    let (text, _) = supervised(supervision(0, 0), || sh(directory.path(), "id -u; id -G"));
     assert_eq!(text, "0\n0\n");
 }
 
@@ -99,7 +92,7 @@ seen = []
 thread = threading.Thread(target=lambda: seen.append(os.getuid())); thread.start(); thread.join()
 assert seen == [42], seen
 "#;
-    python(pretending(0, 0), script);
+    python(supervision(0, 0), script);
 }
 
 #[test]
@@ -126,6 +119,6 @@ fails(ENOMEM, c.setgroups(60000, None))
 fails(EINVAL, c.setuid(-1))
 assert c.getgroups(0, None) == 3
 "#;
-    let (directory, ledger) = python(pretending(0, 0), script);
+    let (directory, ledger) = python(supervision(0, 0), script);
     assert_eq!(owner(&ledger, directory.path()), Some((9, 9)));
 }
