@@ -8,6 +8,7 @@ mod apt;
 pub mod assemble;
 mod builder;
 mod commit;
+pub mod compare;
 mod confinement;
 mod direct;
 mod in_place;

@@ -33,6 +33,10 @@ pub struct Shared {
     #[arg(long, hide = true, global = true)]
     pub entered: Option<String>,
 
+    /// How `build --check` builds for the second time: `ISOLATION:ROOTFS:NAME`
+    #[arg(long, hide = true, global = true)]
+    pub check_with: Option<String>,
+
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,

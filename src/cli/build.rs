@@ -1,11 +1,12 @@
 //! `overcoat build`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::args::{self, Shared};
+use super::check;
 use super::confine::{self, Needs, Way};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
@@ -87,6 +88,10 @@ pub(super) struct Args {
     #[arg(long)]
     plan: bool,
 
+    /// Build once more, kept apart in another way, and show every file that differs
+    #[arg(long)]
+    check: bool,
+
     /// Say nothing but the result and what goes wrong
     #[arg(short, long)]
     quiet: bool,
@@ -114,28 +119,69 @@ impl From<Strategy> for build::Strategy {
 
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
-    let request = request(args)?;
+    let mut request = request(args)?;
     if args.plan {
         return plan(shared, &request);
     }
+    if let Some(text) = &shared.check_with {
+        let again = Again::parse(text)
+            .ok_or_else(|| Diagnostic::new(Code::Usage, "`--check-with` is for overcoat itself"))?;
+        // Only the image matters this time.
+        request.tags = vec![again.tag];
+        request.outputs.clear();
+        request.push = Push::No;
+        return build(&request, &again.flags, args.quiet, None, shared);
+    }
+    let digest_file = args.digest_file.as_deref();
+    let status = build(&request, &args.confine, args.quiet, digest_file, shared)?;
+    let is_outermost = shared.entered.is_none();
+    if args.check && is_outermost && status == Code::Success as u8 {
+        let tag = &request.tags[0];
+        check::run(&args.confine, tag, shared)?;
+    }
+    Ok(status)
+}
+
+/// The second build of `--check`.
+struct Again {
+    flags: confine::Flags,
+    tag: Tag,
+}
+
+impl Again {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let isolation = parts.next()?.parse().ok()?;
+        let flags = confine::Flags::of_check(isolation, parts.next()?)?;
+        let tag = parts.next()?.parse().ok()?;
+        Some(Self { flags, tag })
+    }
+}
+
+fn build(
+    request: &BuildRequest,
+    flags: &confine::Flags,
+    is_quiet: bool,
+    digest_file: Option<&Path>,
+    shared: &Shared,
+) -> Result<u8, Diagnostic> {
     let store = open_store(shared)?;
     let mut tools = Tools::new(&store, env::host(shared)?);
-    let observer = observer(shared, args.quiet)?;
+    let observer = observer(shared, is_quiet)?;
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.
     let muted = Muted(observer.as_ref());
-    let watcher: &dyn Observer = match confine::may_go_inside(&args.confine, shared) {
+    let watcher: &dyn Observer = match confine::may_go_inside(flags, shared) {
         true => &muted,
         false => observer.as_ref(),
     };
-    let prepared = build::prepare(&request, &tools, watcher)?;
+    let prepared = build::prepare(request, &tools, watcher)?;
     let mut nothing_better = None;
     if prepared.plan.needs_sandbox() {
         let needs = Needs {
             network: request.inputs.network,
             may_be_in_place: true,
         };
-        let flags = &args.confine;
         match confine::decide(
             flags,
             shared,
@@ -155,14 +201,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
             }
         }
     }
-    let report = build::execute(&request, &prepared, &tools, observer.as_ref());
+    let report = build::execute(request, &prepared, &tools, observer.as_ref());
     let report = match (report, nothing_better) {
         (Err(build::Error::InPlace(error)), Some(ladder)) => {
             return Err(Diagnostic::from(ladder).also(error));
         }
         (report, _) => report?,
     };
-    if let Some(file) = &args.digest_file {
+    if let Some(file) = digest_file {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
     }
     print(&report.references.join("\n"))?;

@@ -19,7 +19,7 @@ use crate::sandbox::{Network, UserNamespace};
 #[group(id = "confinement")]
 pub(super) struct Flags {
     #[command(flatten)]
-    isolation: isolation::Flags,
+    pub(super) isolation: isolation::Flags,
 
     /// What the scripts' root file system is made of
     #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
@@ -35,6 +35,19 @@ enum Rootfs {
     Overlay,
     /// The builder's layers, extracted into one directory.
     Extracted,
+}
+
+impl Flags {
+    /// Those of `--check-with ISOLATION:ROOTFS`.
+    pub(super) fn of_check(isolation: Isolation, rootfs: &str) -> Option<Self> {
+        Some(Self {
+            isolation: isolation::Flags {
+                isolation,
+                require_isolation: None,
+            },
+            rootfs: <Rootfs as ValueEnum>::from_str(rootfs, false).ok()?,
+        })
+    }
 }
 
 /// What a command does about its scripts.

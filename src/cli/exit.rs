@@ -40,6 +40,8 @@ pub enum Code {
     Process = 41,
     /// A script of the build failed; its own status is in the message.
     Script = 50,
+    /// `build --check`: another way to build gives another image.
+    NotReproducible = 51,
     /// An output cannot be written.
     Output = 60,
     /// The disk or the quota is full.

@@ -3,6 +3,7 @@
 pub mod args;
 mod build;
 mod builder;
+mod check;
 mod completion;
 mod confine;
 pub mod diagnostic;
