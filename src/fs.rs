@@ -269,34 +269,48 @@ impl Drop for Workspace {
     }
 }
 
-/// Removes a directory tree, also one with directories that forbid it (overlay leaves some with mode 000).
-/// An absent one is fine.
+/// Removes a directory tree, also one with directories that forbid it (overlay leaves some with mode 000), and one
+/// that is deeper than files may be open. An absent one is fine.
 pub fn remove_tree(path: &Path) -> Result<(), Error> {
+    // Always before, not after a failure: where very many files may be open, what runs out is the stack.
+    open_up(path);
     match fs::remove_dir_all(path) {
-        Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(_) => {
-            open_up(path);
-            fs::remove_dir_all(path).context("remove", path)
-        }
+        removed => removed.context("remove", path),
     }
 }
 
-/// Gives every directory below `path` its owner's permissions back.
+/// The standard library keeps a file open, and a stack frame, for each level that it is down.
+const MAX_DEPTH: usize = 64;
+
+/// Gives every directory below `path` its owner's permissions back, and moves what lies too deep up. Best effort.
 fn open_up(path: &Path) {
-    let Ok(metadata) = fs::symlink_metadata(path) else {
-        return;
-    };
-    if !metadata.is_dir() {
-        return;
-    }
-    let _ = fs::set_permissions(
-        path,
-        fs::Permissions::from_mode(metadata.permissions().mode() | 0o700),
-    );
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
+    let mut moved = 0_u64;
+    let mut pending = vec![(path.to_owned(), 0)];
+    while let Some((directory, depth)) = pending.pop() {
+        let Ok(metadata) = fs::symlink_metadata(&directory) else {
+            continue;
+        };
+        if !metadata.is_dir() {
+            continue;
+        }
+        let mode = metadata.permissions().mode();
+        if mode & 0o700 != 0o700 {
+            let _ = fs::set_permissions(&directory, fs::Permissions::from_mode(mode | 0o700));
+        }
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if depth < MAX_DEPTH {
+                pending.push((entry.path(), depth + 1));
+                continue;
+            }
+            let up = path.join(format!(".overcoat-moved-{moved}"));
+            moved += 1;
+            if fs::rename(entry.path(), &up).is_ok() {
+                pending.push((up, 1));
+            }
         }
     }
 }
@@ -324,6 +338,24 @@ mod tests {
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         drop(workspace);
         assert_eq!(list(parent.path()).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_files_may_be_open_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("root");
+        fs::create_dir(&root).unwrap();
+        // Beyond the longest path, too: grown from below.
+        for level in 0..5000 {
+            let (inner, outer) = (root.join("d"), root.join("e"));
+            fs::create_dir(&outer).unwrap();
+            if level > 0 {
+                fs::rename(&inner, outer.join("d")).unwrap();
+            }
+            fs::rename(&outer, &inner).unwrap();
+        }
+        remove_tree(&root).unwrap();
+        assert!(!root.exists());
     }
 
     #[test]

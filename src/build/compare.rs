@@ -38,7 +38,10 @@ pub fn compare(store: &BlobStore, this: &Image, that: &Image) -> Result<Vec<Stri
             }
         }
         if lines.len() == before {
-            lines.push(format!("layer {}: the same members in another order", index + 1));
+            lines.push(format!(
+                "layer {}: the same members in another order",
+                index + 1
+            ));
         }
     }
     documents(

@@ -251,7 +251,8 @@ impl RootFs {
                 container,
                 snapshot,
             } => {
-                let recorded = RecordedOwners::in_place(snapshot, exit.user, &ask);
+                let own_uid = rustix::process::geteuid().as_raw();
+                let recorded = RecordedOwners::in_place(snapshot, own_uid, exit.user, &ask);
                 let owners = self.choose(&recorded);
                 let (root, skip) = (container.root(), container.skip());
                 let changes = change::from_tree(root, snapshot, snapshot, owners, skip, observer)?;

@@ -79,7 +79,10 @@ fn differences(tag: &Tag, scratch: &str, shared: &Shared) -> Result<Vec<String>,
     let store = open_store(shared)?;
     let image = |reference: &Reference| -> Result<_, Diagnostic> {
         let named = store.resolve(reference)?.ok_or_else(|| {
-            Diagnostic::new(Code::NoSuchImage, format!("the store has no image `{reference}`"))
+            Diagnostic::new(
+                Code::NoSuchImage,
+                format!("the store has no image `{reference}`"),
+            )
         })?;
         Ok((store.image(&named.manifest)?, named.name))
     };

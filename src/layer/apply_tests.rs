@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::digest::Digest;
 use crate::event::Silent;
+use crate::layer::whiteout;
 
 /// A tar made member by member; names go in as they are given, however wrong.
 #[derive(Default)]

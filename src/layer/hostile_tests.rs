@@ -261,15 +261,14 @@ impl Stream {
         if self.next == self.members {
             self.buffer.resize(1024, 0);
         } else if self.next < self.members {
-            // Directories with attributes, for those are what an unpacker has to remember; the files have few names, so
-            // that the disk does not have to hold them.
-            let index = self.next % 5000;
-            let tar = match self.next % 20 {
-                0 => Tar::default()
+            // Directories with attributes, for those are what an unpacker has to remember; else few names of one file,
+            // so that the disk does not have to hold them (ext4 is slow to use a freed inode again).
+            let tar = match (self.next, self.next % 20) {
+                (0, _) => Tar::default().file("file", ""),
+                (_, 0) => Tar::default()
                     .pax(&[(b"SCHILY.xattr.user.filler", &[b'x'; 3500])])
                     .directory(&format!("d{}/{}/", self.next % 100, self.next)),
-                1..10 => Tar::default().file(&format!("f{index}"), ""),
-                _ => Tar::default().symlink(&format!("l{index}"), "nowhere"),
+                _ => Tar::default().hard_link(&format!("l{}", self.next % 5000), "file"),
             };
             self.buffer = tar.0;
         }
@@ -306,7 +305,7 @@ struct Watched {
 impl Read for &mut Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reads += 1;
-        if self.reads % 64 == 0 {
+        if self.reads.is_multiple_of(64) {
             self.peak = self.peak.max(resident_kibibytes());
         }
         self.inner.read(buffer)

@@ -18,6 +18,7 @@ mod recorded;
 pub mod snapshot;
 pub mod stack;
 mod tar;
+mod unpacker;
 pub mod whiteout;
 pub(crate) mod within;
 

@@ -53,7 +53,11 @@ enum Below<'a> {
         inodes: Inodes<'a>,
     },
     /// A tree of which nothing else is known.
-    InPlace(Inodes<'a>),
+    InPlace {
+        inodes: Inodes<'a>,
+        snapshot: &'a Snapshot,
+        own_uid: u32,
+    },
 }
 
 struct Layers<'a> {
@@ -116,15 +120,22 @@ impl<'a> RecordedOwners<'a> {
         }
     }
 
-    /// For a step that ran in a root file system that was there already; `snapshot`, with contents
-    /// ([`super::snapshot::Contents::Hashed`]), says whose files were. The rest as in [`Self::overlaid`].
+    /// For a step that ran, as the user `own_uid` of this machine, in a root file system that was there already;
+    /// `snapshot`, with contents ([`super::snapshot::Contents::Hashed`]), says whose files were. What belongs to somebody
+    /// else on disk is not the step's work, whatever its inode is now: a container's root is often an overlay, where a
+    /// file that is written to gets another one. The rest as in [`Self::overlaid`].
     pub fn in_place(
         snapshot: &'a Snapshot,
+        own_uid: u32,
         step: (u32, u32),
         ledger: &'a dyn Fn(&Path) -> Option<LedgerAnswer>,
     ) -> Self {
         Self {
-            below: Below::InPlace(Inodes::of(snapshot)),
+            below: Below::InPlace {
+                inodes: Inodes::of(snapshot),
+                snapshot,
+                own_uid,
+            },
             step,
             ledger,
         }
@@ -158,10 +169,22 @@ impl<'a> RecordedOwners<'a> {
                     original: Some(shown.file),
                 }))
             }
-            Below::InPlace(inodes) => {
-                let found = inodes.find(metadata).and_then(|(_, record)| record.entry());
-                Ok(found.map(|entry| Inherited {
-                    owned: Owned::by(entry.uid, entry.gid),
+            Below::InPlace {
+                inodes,
+                snapshot,
+                own_uid,
+            } => {
+                let owned = if metadata.uid() != *own_uid {
+                    Some(Owned::by(metadata.uid(), metadata.gid()))
+                } else {
+                    let by_inode = inodes.find(metadata).and_then(|(_, record)| record.entry());
+                    let by_path = || snapshot.get(path).and_then(Record::entry);
+                    by_inode
+                        .or_else(by_path)
+                        .map(|entry| Owned::by(entry.uid, entry.gid))
+                };
+                Ok(owned.map(|owned| Inherited {
+                    owned,
                     original: None,
                 }))
             }
@@ -217,7 +240,7 @@ impl Owners for RecordedOwners<'_> {
             Below::Overlaid { layers, .. } | Below::Merged { layers, .. } => {
                 layers.owned(shown.layer, path)
             }
-            Below::InPlace(_) => Owned::by(shown.metadata.uid(), shown.metadata.gid()),
+            Below::InPlace { .. } => Owned::by(shown.metadata.uid(), shown.metadata.gid()),
         })
     }
 }

@@ -6,6 +6,7 @@ use super::tests::Tar;
 use super::*;
 use crate::digest::Digest;
 use crate::event::Silent;
+use crate::layer::owners::Device;
 
 /// Applies with recorded owners; gives the list and the directory.
 fn apply_recorded(tar: Tar) -> (tempfile::TempDir, OwnerList) {

@@ -109,3 +109,20 @@ fn what_is_mounted_or_skipped_is_covered() {
     assert_eq!(root.records().len(), 1, "only the root itself");
     assert!(root.is_covered(&path("proc/1")));
 }
+
+/// A file that is made when another is removed may get its inode number.
+#[test]
+fn an_inode_number_that_is_used_again_is_another_file() {
+    let tree = tree();
+    let snapshot = Snapshot::look(tree.path(), &[], Contents::Listed, &Silent).unwrap();
+    let mut record = snapshot.get(&path("a/file")).unwrap().clone();
+    let metadata = fs::symlink_metadata(tree.path().join("a/file")).unwrap();
+    assert!(record.is_same_inode(&metadata));
+    let born = record
+        .born
+        .expect("this file system knows when files were made");
+    record.born = Some(born - 1);
+    assert!(!record.is_same_inode(&metadata));
+    record.born = None;
+    assert!(record.is_same_inode(&metadata), "the number has to do");
+}

@@ -19,6 +19,10 @@ mod gc;
 mod merged;
 mod names;
 #[cfg(test)]
+mod same_bytes_cases;
+#[cfg(test)]
+mod same_bytes_tests;
+#[cfg(test)]
 mod test_steps;
 mod unpacked;
 
@@ -382,10 +386,6 @@ impl Write for BlobWriter<'_> {
         self.inner.flush()
     }
 }
-
-#[cfg(test)]
-#[path = "same_bytes_tests.rs"]
-mod same_bytes_tests;
 
 #[cfg(test)]
 #[path = "tests.rs"]
