@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self as rfs, Mode, OFlags, ResolveFlags};
@@ -79,8 +78,8 @@ impl Bookkeeper {
     }
 
     /// Answers the step until all of it has ended, and writes down what it asked for. Returns early when pid 1 ends
-    /// before there is anything to answer.
-    pub(super) fn keep(self, init: &mut Child) -> Result<(), Error> {
+    /// before there is anything to answer, which `has_ended` tells.
+    pub(super) fn keep(self, has_ended: &mut dyn FnMut() -> bool) -> Result<(), Error> {
         let failed =
             |error: std::io::Error| setup("keep the ownership ledger", &crate::fs::reason(&error));
         loop {
@@ -91,7 +90,7 @@ impl Bookkeeper {
             let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
             match poll(&mut sockets, Some(&moment)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {
-                    if init.try_wait().map_err(failed)?.is_some() {
+                    if has_ended() {
                         return Ok(());
                     }
                 }

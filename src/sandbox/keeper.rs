@@ -5,6 +5,8 @@
 //! killed, for then the kernel sends this process a signal.
 
 use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::fs::{self as rfs, Mode, OFlags};
 use rustix::process::{self as rprocess, Pid, Signal, WaitOptions};
@@ -28,32 +30,68 @@ pub(super) fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
         return Err(Error::Interrupted);
     }
     let bookkeeper = Bookkeeper::begin(spec)?;
-    let mut init = source
+    let init = source
         .start(std::path::Path::new("/proc/self/exe"), "init", spec)
         .map_err(|error| setup("start the step", &error))?;
-    let child = i32::try_from(init.id()).ok().and_then(Pid::from_raw);
+    let child = i32::try_from(init.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| setup("start the step", &"it has no process id"))?;
     let on_signal = spec.on_signal;
     let watched = open_proc().map_err(|errno| setup("open /proc", &errno))?;
     std::thread::spawn(move || {
         let mut signals = signals;
         for number in signals.forever() {
             let is_orphan = rprocess::getppid() != parent;
-            match (Signal::from_named_raw(number), child) {
-                (Some(signal), Some(child)) if on_signal == OnSignal::Forward && !is_orphan => {
+            match Signal::from_named_raw(number) {
+                Some(signal) if on_signal == OnSignal::Forward && !is_orphan => {
                     let _ = rprocess::kill_process(child, signal);
                 }
                 _ => kill_descendants(&watched),
             }
         }
     });
+    // Orphans are reaped as they come: a step may leave thousands.
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || reap(child, &ended));
+    let mut status = None;
     if let Some(bookkeeper) = bookkeeper {
-        bookkeeper.keep(&mut init)?;
+        bookkeeper.keep(&mut || {
+            status = status.or_else(|| end.try_recv().ok());
+            status.is_some()
+        })?;
     }
-    let status = init
-        .wait()
-        .map_err(|error| setup("wait for the step", &error))?;
-    end_all(&proc);
-    Ok(super::run::exit_status(status))
+    let status = match status {
+        Some(status) => status,
+        None => end
+            .recv()
+            .map_err(|error| setup("wait for the step", &error))?,
+    };
+    while !descendants(&proc, rprocess::getpid()).is_empty() {
+        kill_descendants(&proc);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(status)
+}
+
+/// Waits for every child that this process has or gets; tells when the step itself has ended, and how.
+fn reap(step: Pid, ended: &mpsc::Sender<u8>) {
+    loop {
+        match rprocess::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == step => {
+                let code = status
+                    .exit_status()
+                    .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+                let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                if ended.send(code).is_err() {
+                    return;
+                }
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // No child: nobody is below this process any more.
+            Err(_) => return,
+        }
+    }
 }
 
 fn open_proc() -> rustix::io::Result<OwnedFd> {
@@ -62,18 +100,6 @@ fn open_proc() -> rustix::io::Result<OwnedFd> {
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
     )
-}
-
-/// Kills until nobody is left; every death may hand over further orphans.
-fn end_all(proc: &OwnedFd) {
-    loop {
-        kill_descendants(proc);
-        match rprocess::wait(WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // No child: nobody is below this process any more.
-            Err(_) => return,
-        }
-    }
 }
 
 fn kill_descendants(proc: &OwnedFd) {

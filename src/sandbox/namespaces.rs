@@ -407,7 +407,7 @@ fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
         let _ = sender.send(pid);
     }
     if let Some(bookkeeper) = bookkeeper {
-        bookkeeper.keep(&mut init)?;
+        bookkeeper.keep(&mut || matches!(init.try_wait(), Ok(Some(_))))?;
     }
     let status = init
         .wait()

@@ -11,6 +11,7 @@
 //! from the layers: the cost of a build is what it changes, not what the image holds. Every lease compares tree and
 //! snapshot first, so a tree that a killed build left is put right by the next one.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rustix::fs as rfs;
@@ -215,9 +216,12 @@ fn repair(
     let mut is_changed = false;
     // The parents of what changes get their times back.
     let mut reset: Vec<EntryPath> = Vec::new();
-    let mut removed: Option<&EntryPath> = None;
+    // Not only the last one: `a-b` comes between `a` and `a/c`.
+    let mut removed: BTreeSet<&EntryPath> = BTreeSet::new();
     for (path, record) in now.records() {
-        if removed.is_some_and(|removed| path.is_within(removed)) {
+        if path.parent().is_some_and(|parent| removed.contains(&parent)) {
+            // Went with its directory; so does what is below it.
+            removed.insert(path);
             continue;
         }
         let is_kept = saved.get(path).is_some_and(|old| {
@@ -225,7 +229,7 @@ fn repair(
         });
         if !is_kept {
             copy::remove(&path.below(tree))?;
-            removed = Some(path);
+            removed.insert(path);
             reset.extend(path.parent());
             is_changed = true;
         }

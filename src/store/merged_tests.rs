@@ -97,6 +97,8 @@ fn names(tree: &Path) -> Vec<String> {
 /// What a hostile or hasty step does: new files, changed ones, links where directories were.
 fn ravage(tree: &Path) {
     write(tree, "new/deep/file", "step");
+    // Sorts between `new` and what is in it.
+    write(tree, "new-too/file", "step");
     write(tree, "etc/passwd", "step");
     std_fs::remove_dir_all(tree.join("usr/a")).unwrap();
     std::os::unix::fs::symlink("/etc", tree.join("usr/a")).unwrap();

@@ -27,4 +27,3 @@ mod steps;
 mod support;
 mod tiny;
 mod workloads;
-mod zz_tmp;

@@ -19,7 +19,7 @@ struct Isolation {
 }
 
 /// Each must build, and build the same image as the first.
-const ISOLATIONS: [Isolation; 2] = [
+const ISOLATIONS: [Isolation; 4] = [
     Isolation {
         name: "root",
         overcoat: Overcoat::new,
@@ -29,6 +29,16 @@ const ISOLATIONS: [Isolation; 2] = [
         name: "an ordinary user",
         overcoat: Overcoat::as_ordinary_user,
         arguments: &[],
+    },
+    Isolation {
+        name: "an ordinary user with one id",
+        overcoat: Overcoat::as_ordinary_user,
+        arguments: &["--isolation", "single-id"],
+    },
+    Isolation {
+        name: "root without overlay",
+        overcoat: Overcoat::new,
+        arguments: &["--rootfs", "extracted"],
     },
 ];
 
@@ -246,7 +256,8 @@ fn what_a_step_does_to_its_builders_files_is_what_others_unpack() {
             "---------- 0/0 0 srv/.wh.gone-tree",
             "---------- 0/0 0 srv/.wh.moved",
             "drwxr-xr-x 0/0 0 srv/emptied/",
-            "---------- 0/0 0 srv/emptied/.wh..wh..opq",
+            "---------- 0/0 0 srv/emptied/.wh.a",
+            "---------- 0/0 0 srv/emptied/.wh.b",
             "-rw-r--r-- 0/0 6 srv/emptied/other",
             "-rw-r--r-- 0/0 4 srv/file-b",
             "hrw-r--r-- 0/0 0 srv/kept link to opt/kept-elsewhere",
