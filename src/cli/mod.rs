@@ -62,7 +62,7 @@ Results go to stdout, everything for people to stderr. Exit codes: docs/exit-cod
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Build(build::Args),
+    Build(Box<build::Args>),
     Builder(builder::Args),
     Run(run::Args),
     Pull(pull::Args),

@@ -93,7 +93,12 @@ fn prepare(spec: &Spec, status: &mut Status) -> Result<(), StatusError> {
     if let Some(caller) = caller {
         caller.hand_over()?;
     }
-    seccomp::confine()
+    let sees = if spec.rung.has_mounts() {
+        seccomp::Sees::Itself
+    } else {
+        seccomp::Sees::Everybody
+    };
+    seccomp::confine(sees)
 }
 
 /// Mounts, uploads, and the new root.

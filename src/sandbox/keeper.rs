@@ -5,7 +5,8 @@
 //! killed, for then the kernel sends this process a signal.
 
 use std::os::fd::OwnedFd;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustix::fs::{self as rfs, Mode, OFlags};
@@ -14,6 +15,11 @@ use rustix::process::{self as rprocess, Pid, Signal, WaitOptions};
 use super::bookkeeping::Bookkeeper;
 use super::namespaces::{SpecSource, setup};
 use super::{Error, OnSignal, Spec};
+
+/// Between two walks through all processes, while those that were killed end.
+const PAUSE: Duration = Duration::from_millis(1);
+/// So many ids after that of a dead process its child is looked for.
+const SUCCESSORS: i32 = 8;
 
 /// Starts the step and waits for its end and the end of all that it started.
 pub(super) fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
@@ -53,7 +59,12 @@ pub(super) fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
     });
     // Orphans are reaped as they come: a step may leave thousands.
     let (ended, end) = mpsc::channel();
-    std::thread::spawn(move || reap(child, &ended));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (flag, watched) = (
+        Arc::clone(&is_over),
+        open_proc().map_err(|errno| setup("open /proc", &errno))?,
+    );
+    std::thread::spawn(move || reap(child, &ended, &watched, &flag));
     let mut status = None;
     if let Some(bookkeeper) = bookkeeper {
         bookkeeper.keep(&mut || {
@@ -67,15 +78,17 @@ pub(super) fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
             .recv()
             .map_err(|error| setup("wait for the step", &error))?,
     };
+    is_over.store(true, Ordering::Relaxed);
     while !descendants(&proc, rprocess::getpid()).is_empty() {
         kill_descendants(&proc);
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(PAUSE);
     }
     Ok(status)
 }
 
-/// Waits for every child that this process has or gets; tells when the step itself has ended, and how.
-fn reap(step: Pid, ended: &mpsc::Sender<u8>) {
+/// Waits for every child that this process has or gets; tells when the step itself has ended, and how. Once all is over,
+/// whoever is handed over by a death is killed too.
+fn reap(step: Pid, ended: &mpsc::Sender<u8>, proc: &OwnedFd, is_over: &AtomicBool) {
     loop {
         match rprocess::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == step => {
@@ -87,6 +100,7 @@ fn reap(step: Pid, ended: &mpsc::Sender<u8>) {
                     return;
                 }
             }
+            Ok(Some((pid, _))) if is_over.load(Ordering::Relaxed) => kill_successors(proc, pid),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             // No child: nobody is below this process any more.
             Err(_) => return,
@@ -100,6 +114,21 @@ fn open_proc() -> rustix::io::Result<OwnedFd> {
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
     )
+}
+
+/// A process that forks and ends all the time is always gone when a walk through `/proc` is over. But its death hands its
+/// child to this process, and the child's id is one of the next. A child of ours keeps its id until we have reaped it, so
+/// nobody else can be hit.
+fn kill_successors(proc: &OwnedFd, ended: Pid) {
+    let own = rprocess::getpid().as_raw_nonzero().get();
+    let first = ended.as_raw_nonzero().get();
+    for pid in (first..first.saturating_add(SUCCESSORS)).skip(1) {
+        if parent_of(proc, pid) == Some(own)
+            && let Some(pid) = Pid::from_raw(pid)
+        {
+            let _ = rprocess::kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 fn kill_descendants(proc: &OwnedFd) {

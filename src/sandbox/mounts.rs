@@ -464,7 +464,7 @@ pub(super) fn protect_proc_in_place() -> Result<(), StatusError> {
         rfs::access(&path, rfs::Access::WRITE_OK).is_ok()
             && rfs::statvfs(&path).is_ok_and(|has| !has.f_flag.contains(StatVfsMountFlags::RDONLY))
     };
-    if !rustix::process::geteuid().is_root() || !READ_ONLY_PROC.iter().any(|name| is_open(&name)) {
+    if !rustix::process::geteuid().is_root() || !READ_ONLY_PROC.iter().any(is_open) {
         return Ok(());
     }
     let failed = |errno| StatusError::Setup {

@@ -157,12 +157,22 @@ const TIOCSTI: u64 = 0x5412;
 /// The Linux console's: it can paste, which types too.
 const TIOCLINUX: u64 = 0x541c;
 
+/// Which processes a step can name by their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// Its own: it has a pid namespace.
+    Itself,
+    /// Everybody's. Landlock keeps its signals from them, but knows nothing of `prlimit`, by which a user may end any
+    /// process of the same user (`RLIMIT_CPU`).
+    Everybody,
+}
+
 /// Puts the filter on the calling thread and on all that it starts from now on, for good; sets `no_new_privs`. Other
 /// threads of the process are not filtered.
 ///
 /// # Errors
 /// [`StatusError::Setup`] when this architecture has no list, or the kernel (or an outer filter) refuses.
-pub(super) fn confine() -> Result<(), StatusError> {
+pub(super) fn confine(sees: Sees) -> Result<(), StatusError> {
     let architecture = if cfg!(target_arch = "x86_64") {
         TargetArch::x86_64
     } else if cfg!(target_arch = "aarch64") {
@@ -172,7 +182,8 @@ pub(super) fn confine() -> Result<(), StatusError> {
             "this architecture has no filter; one exists for x86_64 and aarch64",
         ));
     };
-    let [known, allowed] = filters(architecture).map_err(|error| refused(&error.to_string()))?;
+    let [known, allowed] =
+        filters(architecture, sees).map_err(|error| refused(&error.to_string()))?;
     // Of two filters that both refuse, the one installed last names the error: unknown calls are to say ENOSYS.
     for program in [allowed, known] {
         seccompiler::apply_filter(&program).map_err(|error| refused(&error.to_string()))?;
@@ -194,12 +205,20 @@ fn refused(reason: &str) -> StatusError {
 /// says ENOSYS to the others, so that the C library takes an older call instead: a call that is newer than these lists
 /// is no reason to fail. `clone3` is one of the others on purpose, since its flags are in memory, where no filter can
 /// see them. The second says EPERM to what is known and refused.
-fn filters(architecture: TargetArch) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
+fn filters(
+    architecture: TargetArch,
+    sees: Sees,
+) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
     let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for list in [ALLOWED, ALLOWED_NEWER, ALLOWED_HERE, ALLOWED_UNNAMED] {
         allowed.extend(list.iter().map(|number| (*number, Vec::new())));
     }
     allowed.extend(with_conditions()?);
+    if sees == Sees::Everybody {
+        // 0 is the caller itself, which is what `setrlimit` of the C library and of shells asks for.
+        let own = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0)?;
+        allowed.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![own])?]);
+    }
     let mut known: BTreeMap<i64, Vec<SeccompRule>> =
         allowed.keys().map(|number| (*number, Vec::new())).collect();
     for list in [REFUSED, REFUSED_NEWER, REFUSED_HERE] {

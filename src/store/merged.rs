@@ -219,7 +219,10 @@ fn repair(
     // Not only the last one: `a-b` comes between `a` and `a/c`.
     let mut removed: BTreeSet<&EntryPath> = BTreeSet::new();
     for (path, record) in now.records() {
-        if path.parent().is_some_and(|parent| removed.contains(&parent)) {
+        if path
+            .parent()
+            .is_some_and(|parent| removed.contains(&parent))
+        {
             // Went with its directory; so does what is below it.
             removed.insert(path);
             continue;

@@ -6,10 +6,12 @@
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
+//! * `escape` – what a hostile step tries on every rung, what it may not leave behind, and images that cannot be run.
 //! * `runners` – the kinds of runner that people build in are made, and allow and refuse what they should.
 //! * `runners_build` – each kind of runner takes the right rung, and the image is the same everywhere.
 //! * `workloads` – what hooks really do: daemons, many files, all that a layer can say; apt, compilers and git, the
 //!   last three on the real recipe and with the network.
+//! * `matrix` – the main job on every kind of runner, with the same digest. Needs the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
@@ -19,7 +21,9 @@
 mod archives;
 mod doctor;
 mod errors;
+mod escape;
 mod flask;
+mod matrix;
 mod registry;
 mod runners;
 mod runners_build;

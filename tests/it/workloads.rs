@@ -45,8 +45,17 @@ const ISOLATIONS: [Isolation; 4] = [
 /// Builds `app` in every isolation with `arguments` after `build`; gives the first store, in which the image is.
 #[track_caller]
 fn same_everywhere(prepare: fn(Overcoat) -> Overcoat, arguments: &[&str]) -> Overcoat {
+    same_among(&ISOLATIONS, prepare, arguments)
+}
+
+#[track_caller]
+fn same_among(
+    isolations: &[Isolation],
+    prepare: fn(Overcoat) -> Overcoat,
+    arguments: &[&str],
+) -> Overcoat {
     let mut first: Option<(Overcoat, String)> = None;
-    for isolation in &ISOLATIONS {
+    for isolation in isolations {
         let overcoat = prepare((isolation.overcoat)());
         let all = [&["build", "-t", "app"], arguments, isolation.arguments].concat();
         let done = overcoat.run(&all);
@@ -58,7 +67,7 @@ fn same_everywhere(prepare: fn(Overcoat) -> Overcoat, arguments: &[&str]) -> Ove
             Some((other, expected)) if digest != *expected => panic!(
                 "{} builds another image than {}:\n{}",
                 isolation.name,
-                ISOLATIONS[0].name,
+                isolations[0].name,
                 difference(other, &overcoat)
             ),
             Some(_) => {}
@@ -174,7 +183,9 @@ fn a_hundred_thousand_small_files() {
         Vec::new(),
     );
     let source = scene.source();
-    let overcoat = same_everywhere(|it| it, &[&source, "--build-image", &builder]);
+    // An ordinary user, with a range of ids and with one: so many files take their time on every file system.
+    let users = &ISOLATIONS[1..3];
+    let overcoat = same_among(users, |it| it, &[&source, "--build-image", &builder]);
     let listing = overcoat.list_layer(&overcoat.layers("app")[2]);
     let files = listing.lines().filter(|line| line.starts_with('-'));
     assert_eq!(files.count(), 100_000);

@@ -12,9 +12,13 @@ const NONSENSE: [u64; 6] = [u64::MAX; 6];
 
 /// Runs something on a thread that has the filter.
 fn confined<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    confined_seeing(Sees::Itself, work)
+}
+
+fn confined_seeing<T: Send>(sees: Sees, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            confine().unwrap();
+            confine(sees).unwrap();
             work()
         });
         thread.join().unwrap()
@@ -249,4 +253,16 @@ fn calls_of_another_architecture_end_the_process() {
     } else {
         assert_eq!(caught.signal(), free.signal());
     }
+}
+
+#[test]
+fn limits_of_other_processes_are_out_of_reach_where_they_can_be_named() {
+    // Asking changes nothing: no new limit, and nowhere to put the old one.
+    let own = i64::from(std::process::id()).unsigned_abs();
+    let ask = |pid: u64| call(libc::SYS_prlimit64, [pid, 0, 0, 0, 0, 0]);
+    let [itself, everybody] =
+        [Sees::Itself, Sees::Everybody].map(|sees| confined_seeing(sees, || [ask(0), ask(own)]));
+    assert!(itself.iter().all(Result::is_ok), "{itself:?}");
+    assert!(everybody[0].is_ok(), "{everybody:?}");
+    assert!(everybody[1].is_err(), "{everybody:?}");
 }
