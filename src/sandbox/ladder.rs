@@ -90,7 +90,7 @@ impl Rung {
             Self::SingleId => "a user namespace with one id; owners are recorded",
             Self::Root => "namespaces of real root, without a user namespace",
             Self::Chroot => "another root directory and nothing else",
-            Self::InPlace => "this container itself, if it is the builder image; must be asked for",
+            Self::InPlace => "this container itself, if it is the builder image; the last resort",
         }
     }
 }

@@ -613,7 +613,7 @@ fn the_report_reads_from_the_rungs_to_what_a_build_would_take() {
                  \x20 single-id      yes  a user namespace with one id; owners are recorded\n\
                  \x20 root           –    this rung is for root\n\
                  \x20 chroot         –    this rung is for root\n\
-                 \x20 in-place       yes  this container itself, if it is the builder image; must be asked for\n\n\
+                 \x20 in-place       yes  this container itself, if it is the builder image; the last resort\n\n\
                  What is in the way:\n\n\
                  \x20 ISO08  `daemon` has no ids in";
     assert!(done.stdout.starts_with(table), "{}", done.stdout);

@@ -248,7 +248,7 @@ fn in_place(facts: &Facts, attempt: &Attempt) -> Result<Details, Refusal> {
     let mut details = parts::details(facts, Rung::InPlace, attempt);
     details
         .notes
-        .insert(0, format!("never taken unasked: {IN_PLACE}"));
+        .insert(0, format!("taken only when nothing else works: {IN_PLACE}"));
     Ok(details)
 }
 
