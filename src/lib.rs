@@ -31,6 +31,8 @@ pub mod output;
 pub mod reference;
 pub mod registry;
 pub mod sandbox;
+#[cfg(test)]
+mod skip_tests;
 pub mod source;
 pub mod store;
 pub mod ui;

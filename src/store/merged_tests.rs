@@ -226,7 +226,10 @@ fn builds_side_by_side_do_not_share_a_tree() {
 #[test]
 fn nothing_is_removed_through_a_mount_in_the_tree() {
     if !rustix::process::geteuid().is_root() {
-        return;
+        return crate::skip_tests::skip(
+            "nothing_is_removed_through_a_mount_in_the_tree",
+            "needs root",
+        );
     }
     let fixture = fixture();
     let lease = fixture.lease();

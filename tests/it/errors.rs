@@ -693,8 +693,7 @@ fn an_ordinary_user_without_subordinate_ids_is_told_how_to_get_some() {
         done.stderr
     );
     assert!(
-        done.stderr
-            .contains("usermod --add-subuids"),
+        done.stderr.contains("usermod --add-subuids"),
         "{}",
         done.stderr
     );

@@ -89,8 +89,14 @@ fn directory() -> tempfile::TempDir {
 /// Says by name that a test could not be made on this machine.
 fn skipped(reason: &str) {
     let thread = std::thread::current();
-    let line = format!("skipped: {}: {reason}\n", thread.name().unwrap_or_default());
-    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    let name = thread
+        .name()
+        .unwrap_or_default()
+        .rsplit("::")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    crate::skip_tests::skip(&name, reason);
 }
 
 /// Runs a script as emulated root in a new directory, and returns both.
