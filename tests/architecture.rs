@@ -13,6 +13,7 @@ reference: digest
 http: event fs
 image: digest
 layer: digest event fs image
+skip_tests:
 store: digest event fs image layer reference
 registry: digest event fs http image reference store
 source: event fs

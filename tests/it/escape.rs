@@ -423,3 +423,88 @@ fn no_attempt_gets_out_in_place() {
     // No capabilities at all, in no set.
     attempt_in(&Runner::restricted().in_builder(&root), in_place, 0, 0);
 }
+
+/// Everything of a step that overcoat itself puts somewhere, in the way of links that lead out of the root file system.
+#[test]
+fn links_of_a_layer_lead_to_nothing_of_this_machine() {
+    let outside = shared();
+    fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(outside.path().join("canary"), "alive").unwrap();
+    let out = outside.path().to_str().unwrap().to_owned();
+    let directory = shared();
+    let tiny = Tiny {
+        links: vec![
+            ("etc/hosts", format!("../../../../../../..{out}/hosts")),
+            ("etc/resolv.conf", format!("{out}/resolv.conf")),
+            ("opt/linked", out.clone()),
+            ("run", out.clone()),
+            ("tmp/scripts", out.clone()),
+            ("tmp/src", format!("{out}/src")),
+        ],
+        user: "0",
+        ..Tiny::default()
+    };
+    let builder = tiny.write(directory.path());
+    let secret = directory.path().join("secret");
+    fs::write(&secret, SECRET).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let secret = format!("id=canary,src={}", secret.display());
+    let hook = format!(
+        "#!/bin/sh\nset -e\ncat /tmp/src/app.py > /opt/app-root/src/app.py\necho x > /opt/linked/made\n\
+         test -s /run/secrets/canary\nif [ -s {out}/canary ]; then echo ESCAPED reading; fi\necho through the links\n"
+    );
+    let source = application(
+        directory.path(),
+        &[("app.py", "1"), (".s2i/bin/assemble", &hook)],
+    );
+    for rung in &RUNGS {
+        let overcoat = (rung.overcoat)();
+        let words = ["build", &source, "-t", "app", "--build-image", &builder];
+        let more = ["--secret", &secret, "--cache-mount", "/opt/linked/cache"];
+        let done = overcoat.run(&[&words[..], &more, rung.arguments].concat());
+        assert_eq!(done.code, Some(0), "{}: {}", rung.name, done.stderr);
+        assert!(
+            done.stderr.contains("through the links"),
+            "{}: {}",
+            rung.name,
+            done.stderr
+        );
+        assert!(
+            !done.stderr.contains("ESCAPED"),
+            "{}: {}",
+            rung.name,
+            done.stderr
+        );
+        let names: Vec<_> = fs::read_dir(outside.path())
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
+        assert_eq!(names, ["canary"], "{}", rung.name);
+        assert_eq!(
+            fs::read_to_string(outside.path().join("canary")).unwrap(),
+            "alive",
+            "{}",
+            rung.name
+        );
+        // What the step made is where the links lead inside; what it was lent is in no layer.
+        let listing: String = overcoat
+            .layers("app")
+            .iter()
+            .skip(2)
+            .map(|layer| overcoat.list_layer(layer))
+            .collect();
+        assert!(
+            listing.contains(&format!("{}/made", out.trim_start_matches('/'))),
+            "{}: {listing}",
+            rung.name
+        );
+        for lent in ["secrets/", "resolv.conf\n", "/cache/", "overcoat/"] {
+            assert!(
+                !listing.contains(lent),
+                "{}: `{lent}` in\n{listing}",
+                rung.name
+            );
+        }
+    }
+}

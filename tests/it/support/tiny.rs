@@ -30,6 +30,8 @@ pub struct Tiny {
     pub user: &'static str,
     /// More files of root's in the lower of its two layers: paths without a leading slash, with their text.
     pub files: Vec<(&'static str, &'static str)>,
+    /// Links in the same layer: paths without a leading slash, with their targets.
+    pub links: Vec<(&'static str, String)>,
 }
 
 impl Default for Tiny {
@@ -39,6 +41,7 @@ impl Default for Tiny {
             labels: vec![("io.openshift.s2i.scripts-url", "image:///usr/libexec/s2i")],
             user: "1001",
             files: Vec::new(),
+            links: Vec::new(),
         }
     }
 }
@@ -119,7 +122,15 @@ impl Tiny {
         }
         directories.sort();
         directories.dedup();
-        let links: Vec<String> = PROGRAMS.iter().map(|name| format!("bin/{name}")).collect();
+        directories.retain(|path| !self.links.iter().any(|(link, _)| link == path));
+        let programs = PROGRAMS
+            .iter()
+            .map(|name| (format!("bin/{name}"), "busybox".to_owned()));
+        let more = self
+            .links
+            .iter()
+            .map(|(path, target)| ((*path).to_owned(), target.clone()));
+        let links: Vec<(String, String)> = programs.chain(more).collect();
         layer(store, "base", &directories, &files, &links)
     }
 
@@ -161,7 +172,7 @@ fn layer(
     name: &str,
     directories: &[&str],
     files: &[(&str, u32, &[u8])],
-    links: &[String],
+    links: &[(String, String)],
 ) -> NewLayer {
     let mut writer = LayerWriter::new(store.begin_blob().unwrap(), i64::MAX, 1);
     let entry = |path: &str, kind, mode| {
@@ -188,8 +199,8 @@ fn layer(
             .append(&entry(path, Kind::File { size }, *mode), *content)
             .unwrap();
     }
-    for path in links {
-        let target = b"busybox".to_vec();
+    for (path, target) in links {
+        let target = target.as_bytes().to_vec();
         writer
             .append(
                 &entry(path, Kind::Symlink { target }, 0o777),
