@@ -258,6 +258,17 @@ fn run(
         access: volume.access,
         is_per_user: false,
     }));
+    if !has_caches && (inputs.agent.is_some() || !inputs.volumes.is_empty()) {
+        return Err(sandbox::Error::Setup {
+            step: "show volumes or the SSH agent to the step".to_owned(),
+            reason: format!(
+                "on the rung `{}` it has no mounts of its own",
+                sandbox.rung.isolation()
+            ),
+            hint: Some("leave `--volume` and `--ssh` out, or see `overcoat doctor`".to_owned()),
+        }
+        .into());
+    }
     let agent = inputs
         .agent
         .as_deref()
@@ -295,7 +306,7 @@ fn run(
     )?;
     let running = stage(observer, "assemble", process.arguments.join(" "));
     let ended = sandbox.run_step("assemble", &process, input, &output);
-    sandbox.forget(inputs.secrets.iter().map(SecretInput::target))?;
+    let forgotten = sandbox.forget(inputs.secrets.iter().map(SecretInput::target));
     let failed = |how, tail: Vec<String>, output: StepOutput<'_>| Error::Script {
         script: "assemble",
         how,
@@ -303,9 +314,13 @@ fn run(
         log: output.finish(),
     };
     let exit = match ended {
-        Err(error @ sandbox::Error::TimedOut { .. }) => {
+        Err(sandbox::Error::TimedOut { limit, tail }) => {
+            let error = sandbox::Error::TimedOut {
+                limit,
+                tail: Vec::new(),
+            };
             let how = ScriptFailure::Time(error.to_string().replacen("the step ", "", 1));
-            return Err(failed(how, Vec::new(), output));
+            return Err(failed(how, tail, output));
         }
         other => other?,
     };
@@ -316,9 +331,10 @@ fn run(
         }
         (status, _) => return Err(failed(ScriptFailure::Status(status), exit.tail, output)),
     }
+    forgotten?;
     output.finish();
     running.finish("");
-    let scaffolding = Scaffolding::new(&exit.scaffolding, &caches, step);
+    let scaffolding = Scaffolding::new(&exit, &caches, step);
     Ok((exit, scaffolding))
 }
 
@@ -417,16 +433,21 @@ struct Scaffolding {
 }
 
 impl Scaffolding {
-    fn new(paths: &[Vec<u8>], caches: &[String], step: &Step<'_>) -> Self {
+    fn new(exit: &Exit, caches: &[String], step: &Step<'_>) -> Self {
         let parse = |path: &[u8]| EntryPath::parse(path).ok();
         let kernel_s = ["dev", "proc", "sys", "run/secrets", "run/overcoat"];
         let received = ["src", "scripts"].map(|name| format!("{}/{name}", step.destination));
         Self {
-            paths: paths.iter().filter_map(|path| parse(path)).collect(),
+            paths: exit
+                .scaffolding
+                .iter()
+                .filter_map(|path| parse(path))
+                .collect(),
             trees: kernel_s
                 .into_iter()
                 .chain(caches.iter().map(String::as_str))
                 .filter_map(|path| parse(path.as_bytes()))
+                .chain(exit.caches.iter().filter_map(|path| parse(path)))
                 .collect(),
             received: received
                 .iter()

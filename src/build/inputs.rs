@@ -115,10 +115,15 @@ pub fn inner_path(text: &str) -> Result<String, String> {
     if path.parent().is_none() {
         return Err("the whole root directory cannot be replaced".to_owned());
     }
+    // Images have this link, or nothing.
+    let path = match path.strip_prefix("/var/run") {
+        Ok(rest) => Path::new("/run").join(rest),
+        Err(_) => path,
+    };
     for reserved in ["/proc", "/dev", "/sys", SECRETS, "/run/overcoat"] {
-        if path.starts_with(reserved) {
+        if path.starts_with(reserved) || Path::new(reserved).starts_with(&path) {
             return Err(format!(
-                "`{text}` lies in `{reserved}`, which the sandbox needs itself"
+                "`{text}` gets in the way of `{reserved}`, which the sandbox needs itself"
             ));
         }
     }
@@ -185,6 +190,8 @@ mod tests {
             "x:/a/../b",
             "x:/proc/sys",
             "x:/run/secrets/a",
+            "x:/run",
+            "x:/var/run/secrets",
         ] {
             assert!(volume(wrong).is_err(), "{wrong}");
         }

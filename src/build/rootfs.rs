@@ -254,8 +254,12 @@ impl RootFs {
                 let own_uid = rustix::process::geteuid().as_raw();
                 let recorded = RecordedOwners::in_place(snapshot, own_uid, exit.user, &ask);
                 let owners = self.choose(&recorded);
-                let (root, skip) = (container.root(), container.skip());
-                let changes = change::from_tree(root, snapshot, snapshot, owners, skip, observer)?;
+                // What could not be read before is left alone now, too.
+                let covered = snapshot.covered().cloned();
+                let skip: Vec<EntryPath> =
+                    container.skip().iter().cloned().chain(covered).collect();
+                let root = container.root();
+                let changes = change::from_tree(root, snapshot, snapshot, owners, &skip, observer)?;
                 then(changes, root, owners)
             }
         }

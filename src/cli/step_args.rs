@@ -74,6 +74,13 @@ impl StepArgs {
             .iter()
             .map(|text| secret(text))
             .collect::<Result<_, _>>()?;
+        let secrets: Vec<SecretInput> = secrets;
+        for (index, secret) in secrets.iter().enumerate() {
+            if secrets[..index].iter().any(|other| other.id == secret.id) {
+                let text = format!("the secret `{}` is given twice", secret.id);
+                return Err(Diagnostic::new(Code::Usage, text));
+            }
+        }
         let volumes = self.volumes.iter().map(volume).collect::<Result<_, _>>()?;
         let agent = match self.ssh {
             false => None,

@@ -91,6 +91,10 @@ fn interpreter(program: &Path) -> String {
         let _ = io::Read::read_to_end(&mut io::Read::take(file, 200), &mut head);
     }
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.starts_with(b"#!") && line.ends_with(b"\r") {
+        return "the script has Windows line ends, so its name ends with a carriage return; convert it with `dos2unix`"
+            .to_owned();
+    }
     match line.strip_prefix(b"#!") {
         Some(name) => format!(
             "`{}`",

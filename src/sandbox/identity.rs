@@ -64,6 +64,13 @@ impl IdMap {
         self.0.iter().map(line).collect()
     }
 
+    /// True when the namespace knows the id.
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.0
+            .iter()
+            .any(|(inner, _, count)| id >= *inner && id - inner < *count)
+    }
+
     /// A name for this mapping that can be part of a path. Files made under one mapping have other owners under
     /// another, so what is unpacked is kept apart by it.
     pub fn key(&self) -> String {
@@ -117,6 +124,12 @@ pub(super) fn resolve(user: &str, passwd: &str, group: &str) -> Result<Identity,
         (Some(account), None) => supplementary(group, account.name, gid),
         _ => Vec::new(),
     };
+    // The kernel takes it for "leave it as it is", which would be root.
+    for (kind, id) in [("user", uid), ("group", gid)] {
+        if id == u32::MAX {
+            return Err(unknown(kind, &id.to_string()));
+        }
+    }
     let home = account
         .map(|account| account.home.to_owned())
         .filter(|home| !home.is_empty());
@@ -176,7 +189,7 @@ fn supplementary(text: &str, user: &str, primary: u32) -> Vec<u32> {
         let mut fields = line.split(':');
         let gid: u32 = fields.nth(2)?.parse().ok()?;
         let is_member = fields.next()?.split(',').any(|member| member == user);
-        (is_member && gid != primary).then_some(gid)
+        (is_member && gid != primary && gid != u32::MAX).then_some(gid)
     };
     text.lines().filter_map(member_of).collect()
 }
@@ -185,7 +198,7 @@ fn supplementary(text: &str, user: &str, primary: u32) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\ndefault:x:1001:0:App:/opt/app-root/src:/sbin/nologin\n\
+    const PASSWD: &str = "evil:x:4294967295:0::/:/bin/sh\nroot:x:0:0:root:/root:/bin/bash\ndefault:x:1001:0:App:/opt/app-root/src:/sbin/nologin\n\
         web:x:33:33::/var/www:/bin/sh\nbroken line\n";
     const GROUP: &str = "root:x:0:\nwww-data:x:33:\nextra:x:44:web,other\n";
 
@@ -212,7 +225,14 @@ mod tests {
             };
             assert_eq!(found, expected, "{user}");
         }
-        for user in ["nobody-here", "web:nogroup", "-1"] {
+        for user in [
+            "nobody-here",
+            "web:nogroup",
+            "-1",
+            "4294967295",
+            "web:4294967295",
+            "evil",
+        ] {
             assert!(resolve(user, PASSWD, GROUP).is_err(), "{user}");
         }
     }

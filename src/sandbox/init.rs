@@ -126,9 +126,33 @@ fn enter_namespaces(spec: &Spec, status: &mut Status) -> Result<Identity, Status
     Ok(identity)
 }
 
+/// An ordinary user's namespace has as many ids as were given to that user.
+fn check_mapped(identity: &Identity, rung: Rung) -> Result<(), StatusError> {
+    if rung != Rung::UsernsHelper {
+        return Ok(());
+    }
+    for (kind, file, id) in [
+        ("user", "uid_map", identity.uid),
+        ("group", "gid_map", identity.gid),
+    ] {
+        let text = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+        if !identity::IdMap::parse(&text).has(id) {
+            return Err(StatusError::Setup {
+                step: format!("become the {kind} {id}"),
+                reason: "this user namespace has no such id".to_owned(),
+                hint: Some(format!(
+                    "use `--isolation single-id`, or a range of more than {id} ids in /etc/subuid and /etc/subgid"
+                )),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// What every root file system gets before the walls are closed: the source and the working directory.
 fn furnish(root: &Root, spec: &Spec) -> Result<Identity, StatusError> {
     let identity = find_user(root, &spec.process.user)?;
+    check_mapped(&identity, spec.rung)?;
     bookkeeping::introduce(spec, &identity)?;
     let owner = Owner::new(&identity, spec.rung);
     for upload in &spec.uploads {
@@ -151,7 +175,7 @@ fn enter_chroot(spec: &Spec, status: &mut Status) -> Result<Identity, StatusErro
     let root = Root::open(tree)?;
     let identity = furnish(&root, spec)?;
     let owner = Owner::new(&identity, spec.rung);
-    uploads::copy_binds(&root, &spec.binds, owner, &mut status.scaffolding)?;
+    uploads::copy_binds(&root, &spec.binds, owner, status)?;
     uploads::copy_secrets(&root, &spec.secrets, owner, &mut status.scaffolding)?;
     if !uploads::make_devices(&root)? {
         status.notes.push(
@@ -178,7 +202,7 @@ fn settle_in_place(spec: &Spec, status: &mut Status) -> Result<Identity, StatusE
     let root = Root::open(Path::new("/"))?;
     let identity = furnish(&root, spec)?;
     let owner = Owner::new(&identity, spec.rung);
-    uploads::copy_binds(&root, &spec.binds, owner, &mut status.scaffolding)?;
+    uploads::copy_binds(&root, &spec.binds, owner, status)?;
     uploads::copy_secrets(&root, &spec.secrets, owner, &mut status.scaffolding)?;
     let top: OwnedFd = root
         .directory_at(Path::new("/"))

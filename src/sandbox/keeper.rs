@@ -83,6 +83,14 @@ pub(super) fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
         kill_descendants(&proc);
         std::thread::sleep(PAUSE);
     }
+    // Here, not only where overcoat waits: it may have been killed.
+    let root = match &spec.root {
+        super::RootFilesystem::Tree(tree) => tree.as_path(),
+        _ => std::path::Path::new("/"),
+    };
+    for secret in &spec.secrets {
+        let _ = super::uploads::remove_inside(root, std::path::Path::new(&secret.target));
+    }
     Ok(status)
 }
 

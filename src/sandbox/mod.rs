@@ -92,6 +92,8 @@ pub enum Error {
     TimedOut {
         /// How long it may take.
         limit: std::time::Duration,
+        /// The last lines it printed.
+        tail: Vec<String>,
     },
     /// The person asked to stop.
     #[error("interrupted")]
@@ -290,6 +292,8 @@ struct Status {
     error: Option<StatusError>,
     /// Paths that are there only because of us: mount points, and copies of what cannot be mounted.
     scaffolding: Vec<Vec<u8>>,
+    /// Directories that stand for caches: all that is in them is there only because of us.
+    caches: Vec<Vec<u8>>,
     /// What is less than it could be, for people.
     notes: Vec<String>,
 }

@@ -510,6 +510,29 @@ pub(super) fn bind_read_only(source: &Path, target: &Path) -> rustix::io::Result
 /// they are locked.
 pub(super) fn bind(source: &Path, target: &Path, more: MountFlags) -> rustix::io::Result<()> {
     rmount::mount_bind_recursive(source, target)?;
+    for mount in mounts_below(target)? {
+        remount(&mount, more)?;
+    }
+    Ok(())
+}
+
+/// The mount at `target` and those in it, which came along: each has flags of its own.
+fn mounts_below(target: &Path) -> rustix::io::Result<Vec<PathBuf>> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| {
+        error
+            .raw_os_error()
+            .map_or(Errno::IO, Errno::from_raw_os_error)
+    })?;
+    let mut points: Vec<PathBuf> = super::probe::mount_points(&text)
+        .filter(|point| point.starts_with(target))
+        .collect();
+    if !points.iter().any(|point| point == target) {
+        points.push(target.to_owned());
+    }
+    Ok(points)
+}
+
+fn remount(target: &Path, more: MountFlags) -> rustix::io::Result<()> {
     let has = rfs::statvfs(target)?.f_flag;
     let mut flags = MountFlags::BIND | more;
     for (have, keep) in [

@@ -65,6 +65,8 @@ pub struct Exit {
     pub ran_out_of_memory: bool,
     /// Paths that are there only because of the sandbox, relative to the root.
     pub scaffolding: Vec<Vec<u8>>,
+    /// Directories that stood for caches, relative to the root, where they could not be mounted.
+    pub caches: Vec<Vec<u8>>,
     /// The process's user and group, as the image knows them.
     pub user: (u32, u32),
     /// Owners that it gave to files, where the disk does not have them.
@@ -246,7 +248,10 @@ impl Sandbox {
                 error: Some(error), ..
             }) => Err(error.into()),
             Some(Status {
-                scaffolding, notes, ..
+                scaffolding,
+                caches,
+                notes,
+                ..
             }) => {
                 for text in notes {
                     observer.observe(Event::Note { text });
@@ -256,6 +261,7 @@ impl Sandbox {
                     tail,
                     ran_out_of_memory: false,
                     scaffolding,
+                    caches,
                     user: bookkeeping::read_user(&self.directory),
                     ledger: bookkeeping::read_ledger(&self.directory),
                 })
@@ -266,6 +272,7 @@ impl Sandbox {
                 tail,
                 ran_out_of_memory: false,
                 scaffolding: Vec::new(),
+                caches: Vec::new(),
                 user: (0, 0),
                 ledger: Ledger::default(),
             }),
@@ -347,7 +354,11 @@ fn watch(
                 // The stage kills pid 1, and with it everything, before it ends itself.
                 signal(child, rustix::process::Signal::TERM.as_raw());
                 let _ = child.wait();
-                return Err(overdue.map_or(Error::Interrupted, |limit| Error::TimedOut { limit }));
+                let tail = tail.into_iter().collect();
+                return Err(match overdue {
+                    Some(limit) => Error::TimedOut { limit, tail },
+                    None => Error::Interrupted,
+                });
             }
             match received.recv_timeout(POLL) {
                 Ok(line) => {
@@ -382,6 +393,12 @@ fn read_lines(stream: Box<dyn Read + Send>, lines: &mpsc::SyncSender<String>) {
             .read_until(b'\n', &mut bytes)
         {
             Ok(0) | Err(_) => return,
+            // The rest goes: in two lines, a secret at the cut would not be recognised.
+            Ok(_) if bytes.last() != Some(&b'\n') => {
+                if reader.skip_until(b'\n').is_err() {
+                    return;
+                }
+            }
             Ok(_) => {}
         }
         let text = String::from_utf8_lossy(&bytes);

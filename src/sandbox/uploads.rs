@@ -11,7 +11,7 @@ use rustix::fs::{self as rfs, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use super::identity::Identity;
 use super::ladder::Rung;
 use super::mounts::{Root, refused};
-use super::{Bind, Secret, StatusError, Upload, UploadContent};
+use super::{Bind, Secret, Status, StatusError, Upload, UploadContent};
 
 /// Whom new files are given to. Where files cannot have other owners than ours, what we make is the step's anyway.
 #[derive(Clone, Copy, Debug)]
@@ -154,8 +154,9 @@ pub(super) fn copy_binds(
     root: &Root,
     binds: &[Bind],
     owner: Owner,
-    scaffolding: &mut Vec<Vec<u8>>,
+    status: &mut Status,
 ) -> Result<(), StatusError> {
+    let scaffolding = &mut status.scaffolding;
     for wanted in binds {
         let Bind { source, target, .. } = wanted;
         if wanted.is_per_user {
@@ -171,7 +172,9 @@ pub(super) fn copy_binds(
             owner
                 .give(parent.as_fd(), name.unwrap_or_default())
                 .map_err(failed)?;
-            scaffolding.push(path.into_os_string().into_encoded_bytes());
+            status
+                .caches
+                .push(path.into_os_string().into_encoded_bytes());
             continue;
         }
         if source.is_dir() {

@@ -35,6 +35,11 @@ use rustix::io::Errno;
 use super::ladder::{self, Chosen, Isolation, LadderError, Refusal, Rung, Verdict};
 use crate::fs::Workspace;
 
+/// Where something is mounted, by the text of `/proc/self/mountinfo`.
+pub(super) fn mount_points(text: &str) -> impl Iterator<Item = PathBuf> {
+    place::mounts(text).into_iter().map(|mount| mount.point)
+}
+
 /// So many bytes must fit into the store: a file system without room for them is full.
 const ROOM_BYTES: usize = 64 << 10;
 
