@@ -8,7 +8,7 @@ use super::agent::Proxy;
 use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, SecretInput, StepInputs};
 use super::plan::{HOOKS, last_wins};
 use super::rootfs::{RootFs, Wanted};
-use super::step_output::StepOutput;
+use super::step_output::{LOGS, StepOutput};
 use super::{Error, ScriptFailure, Tools, apt, commit, volatile};
 use crate::builder_image::Script;
 use crate::event::{Event, Observer, stage};
@@ -301,7 +301,7 @@ fn run(
     let output = StepOutput::new(
         observer,
         Redaction::new(&inputs.secrets),
-        &tools.store.root().join("logs"),
+        &tools.store.root().join(LOGS),
         step.name,
     )?;
     let running = stage(observer, "assemble", process.arguments.join(" "));

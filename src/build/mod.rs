@@ -26,6 +26,7 @@ pub use in_place::InPlaceError;
 pub use plan::{BuildPlan, PlanError, Steps};
 pub use report::{BuildReport, ReportedLayer};
 pub use request::{BuildRequest, DEFAULT_EPOCH, Push, Strategy, Tag};
+pub use step_output::log_file;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;

@@ -32,13 +32,7 @@ impl<'a> StepOutput<'a> {
         crate::fs::create_private_dir(directory)?;
         let file =
             tempfile::NamedTempFile::new_in(directory).context("create a file in", directory)?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let name: String = name
-            .chars()
-            .map(|c| if is_plain(c) { c } else { '-' })
-            .take(200)
-            .collect();
-        let path = directory.join(format!("{name}.log"));
+        let path = directory.join(file_name(name));
         let file = file
             .persist(&path)
             .map_err(|error| crate::fs::Error::new("create", &path, error.error))?;
@@ -62,6 +56,21 @@ impl<'a> StepOutput<'a> {
     pub(super) fn hide(&self, lines: Vec<String>) -> Vec<String> {
         lines.iter().map(|line| self.redaction.hide(line)).collect()
     }
+}
+
+/// Where the log of the image `name` is in a store.
+pub fn log_file(store: &Path, name: &str) -> PathBuf {
+    store.join(LOGS).join(file_name(name))
+}
+
+/// The directory of a store that holds the logs.
+pub(super) const LOGS: &str = "logs";
+
+fn file_name(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let plain = |c: char| if is_plain(c) { c } else { '-' };
+    let name: String = name.chars().map(plain).take(200).collect();
+    format!("{name}.log")
 }
 
 impl Observer for StepOutput<'_> {

@@ -126,6 +126,9 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     if let Some(text) = &shared.check_with {
         let again = Again::parse(text)
             .ok_or_else(|| Diagnostic::new(Code::Usage, "`--check-with` is for overcoat itself"))?;
+        // Nobody would take its result after the first build has ended.
+        let parent = rustix::process::Signal::TERM;
+        let _ = rustix::process::set_parent_process_death_signal(Some(parent));
         // Only the image matters this time.
         request.tags = vec![again.tag];
         request.outputs.clear();

@@ -38,6 +38,11 @@ enum Rootfs {
 }
 
 impl Flags {
+    /// True when an extracted root file system was asked for.
+    pub(super) fn is_extracted(&self) -> bool {
+        self.rootfs == Rootfs::Extracted
+    }
+
     /// Those of `--check-with ISOLATION:ROOTFS`.
     pub(super) fn of_check(isolation: Isolation, rootfs: &str) -> Option<Self> {
         Some(Self {
