@@ -4,6 +4,7 @@
 //! * `archives` – layouts and archives, ours read by others and theirs by us.
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
+//! * `check` – a second build in another way, and what is said of the difference.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
 //! * `escape` – what a hostile step tries on every rung, what it may not leave behind, and images that cannot be run.
@@ -19,6 +20,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod archives;
+mod check;
 mod doctor;
 mod errors;
 mod escape;

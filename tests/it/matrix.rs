@@ -126,6 +126,11 @@ fn network_flask_is_the_same_image_on_every_runner() {
             &[],
         ),
         (
+            Runner::restricted().in_builder(&root),
+            "in-place (this container)",
+            &[],
+        ),
+        (
             Runner::docker_root().in_builder(&root),
             "in-place (this container)",
             in_place,

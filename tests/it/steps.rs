@@ -365,3 +365,48 @@ fn what_is_wrong_with_a_flag_is_said_before_anything_is_done() {
     }
     assert!(!overcoat.store().join("logs").exists());
 }
+
+#[test]
+fn what_is_mounted_in_a_read_only_volume_is_read_only_too() {
+    let directory = shared();
+    let (builder, source) = hook(
+        directory.path(),
+        "if touch /mnt/data/inner/new; then echo WRITTEN; fi; cp /tmp/src/app.py app.py",
+    );
+    let volume = directory.path().join("data");
+    fs::create_dir_all(volume.join("inner")).unwrap();
+    let overcoat = Overcoat::new();
+    let flag = format!("{}:/mnt/data:ro", volume.display());
+    let words = [
+        "build",
+        &source,
+        "-t",
+        "app",
+        "--build-image",
+        &builder,
+        "--volume",
+        &flag,
+    ];
+    let inner = overcoat.command(&words);
+    // The mount is this command's alone.
+    let script = format!(
+        "mount -t tmpfs -o mode=777 tmpfs {}/inner && exec \"$0\" \"$@\"",
+        volume.display()
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.envs(
+        inner
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let done: Done = command.output().unwrap().into();
+    let done = done.ok();
+    assert!(
+        done.stderr.contains("Read-only file system"),
+        "{}",
+        done.stderr
+    );
+    assert!(!done.stderr.contains("WRITTEN"), "{}", done.stderr);
+}
