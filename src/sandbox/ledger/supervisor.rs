@@ -191,6 +191,9 @@ impl Supervisor {
             Ok(()) => {}
             // What is not part of the layer may belong to the host: `/dev/null`, `/proc`, what was bound in.
             Err(error) if !on_root && error != Errno::ROFS => return Ok(Reply::Value(0)),
+            // In a container, what belongs to another user of it. That nothing would change can be said; that something
+            // changes cannot be seen later, and so would be lost.
+            Err(Errno::PERM) if self.asks_for_what_is(&object, new)? => return Ok(Reply::Value(0)),
             Err(error) => return Err(error),
         }
         if on_root && (new.uid.is_some() || new.gid.is_some()) {
@@ -204,6 +207,14 @@ impl Supervisor {
             }
         }
         Ok(Reply::Value(0))
+    }
+
+    /// True when a file has the owner already that it is to get.
+    fn asks_for_what_is(&self, object: &Object, new: NewOwner) -> Result<bool, Errno> {
+        let known = self.known_owner(object)?;
+        Ok(known.is_some_and(|known| {
+            new.uid.is_none_or(|uid| uid == known.uid) && new.gid.is_none_or(|gid| gid == known.gid)
+        }))
     }
 
     /// Gives a file to the ids that exist. It has them already, but the rest of what the kernel does happens: the file
