@@ -14,10 +14,10 @@ http: event fs
 image: digest
 layer: digest event fs image
 skip_tests:
-store: digest event fs image layer reference
+store: digest event fs image layer reference skip_tests
 registry: digest event fs http image reference store
 source: event fs
-sandbox: event fs
+sandbox: event fs skip_tests
 debian: digest event fs http
 builder_image: debian digest event fs http image layer reference store
 output: digest event fs image layer store
