@@ -110,19 +110,14 @@ pub(super) fn decide(
     }
     let Flags { isolation, rootfs } = flags;
     let prober = isolation::prober(program, store);
-    let chosen = match prober.choose(isolation.isolation, isolation.require_isolation) {
-        Err(error) if needs.may_be_in_place && is_last_resort(&error) => {
-            let chosen = prober.choose(Isolation::InPlace, isolation.require_isolation)?;
-            let confinement = Confinement {
-                rung: chosen.rung,
-                rootfs: root_file_system(*rootfs, &chosen, observer)?,
-            };
-            explain(&chosen, observer);
-            announce(confinement, observer);
-            return Ok(Way::LastResort(confinement, error));
-        }
-        other => other?,
-    };
+    let (chosen, nothing_better) =
+        match prober.choose(isolation.isolation, isolation.require_isolation) {
+            Err(error) if needs.may_be_in_place && is_last_resort(&error) => {
+                let chosen = prober.choose(Isolation::InPlace, isolation.require_isolation)?;
+                (chosen, Some(error))
+            }
+            other => (other?, None),
+        };
     let confinement = Confinement {
         rung: chosen.rung,
         rootfs: root_file_system(*rootfs, &chosen, observer)?,
@@ -140,7 +135,10 @@ pub(super) fn decide(
         Rung::SingleId => UserNamespace::of_one_id(),
         _ => {
             announce(confinement, observer);
-            return Ok(Way::Here(confinement));
+            return Ok(match nothing_better {
+                Some(error) => Way::LastResort(confinement, error),
+                None => Way::Here(confinement),
+            });
         }
     };
     Ok(Way::Inside(namespace, written(confinement)))
