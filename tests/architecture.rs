@@ -19,11 +19,12 @@ registry: digest event fs http image reference store
 source: event fs
 sandbox: event fs skip_tests
 debian: digest event fs http
+python: digest event fs http image layer store
 builder_image: debian digest event fs http image layer reference store
 output: digest event fs image layer store
-build: builder_image debian digest event fs http image layer output reference registry sandbox source store
+build: builder_image debian digest event fs http image layer output python reference registry sandbox source store
 ui: event
-cli: build builder_image debian digest event fs http image layer output reference registry sandbox source store ui
+cli: build builder_image debian digest event fs http image layer output python reference registry sandbox source store ui
 ";
 
 /// What only some modules may do: the text that gives it away, where it is allowed (a module, or one file below `src`),
