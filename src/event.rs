@@ -56,6 +56,11 @@ pub enum Event {
         /// The line, without its end.
         line: String,
     },
+    /// Why a step has to be done or not; only when somebody asked.
+    Explanation {
+        /// The sentence.
+        text: String,
+    },
     /// Something worth knowing that changes nothing.
     Note {
         /// The sentence.

@@ -141,6 +141,25 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     sync_directory(directory)
 }
 
+/// As [`write_atomic`], but after a power failure the file may be the old one, or damaged: for what is checked when it
+/// is read and can be had again. Waiting for the disk would cost more than what is saved.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(directory)
+        .context("write to", directory)?;
+    file.write_all(bytes).context("write", path)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .context("write", path)?;
+    Ok(())
+}
+
 /// Makes the names in a directory durable.
 pub fn sync_directory(path: &Path) -> Result<(), Error> {
     File::open(path)

@@ -7,6 +7,7 @@ mod agent;
 mod apt;
 pub mod assemble;
 mod builder;
+pub mod cache;
 mod commit;
 pub mod compare;
 mod confinement;
@@ -19,15 +20,19 @@ mod request;
 pub mod rootfs;
 mod step_output;
 mod volatile;
+mod work;
 
 pub use builder::{ImageSource, obtain, pull};
 pub use confinement::{Confinement, RootfsKind};
 pub use in_place::InPlaceError;
 pub use plan::{BuildPlan, PlanError, Steps};
 pub use report::{BuildReport, ReportedLayer};
-pub use request::{BuildRequest, DEFAULT_EPOCH, Push, Strategy, Tag};
+pub use request::{BuildRequest, Cache, DEFAULT_EPOCH, Push, Strategy, Tag};
 pub use step_output::log_file;
+pub use work::{Found, Origin, PreviousImage, Step};
 
+use cache::inputs::ASSEMBLE;
+use cache::{Records, record};
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,13 +40,15 @@ use std::time::SystemTime;
 
 use crate::builder_image::{BuilderImage, recipe};
 use crate::debian::mirror::Mirrors;
-use crate::event::{Observer, stage};
+use crate::event::{Event, Observer, stage};
 use crate::http::{self, Http};
+use crate::image::edit::NewLayer;
 use crate::image::{self, Image, Platform};
 use crate::layer;
 use crate::output;
 use crate::registry::{self, RegistryClient};
 use crate::sandbox;
+use crate::source::content::Contents;
 use crate::source::{self, SourceTree};
 use crate::store::{self, BlobStore};
 
@@ -249,10 +256,21 @@ impl std::fmt::Debug for Host {
 pub struct Prepared {
     /// The application.
     pub source: SourceTree,
+    /// Its digests.
+    pub contents: Contents,
     /// The builder image, in the store with all its layers.
     pub builder: BuilderImage,
     /// What will be done.
     pub plan: BuildPlan,
+    /// The step that makes the layers, and its result if somebody made them before.
+    pub step: Step,
+}
+
+impl Prepared {
+    /// True when something must be executed.
+    pub fn needs_sandbox(&self) -> bool {
+        self.plan.needs_sandbox() && self.step.found.is_none()
+    }
 }
 
 /// Reads the source, obtains the builder image, and decides everything.
@@ -269,11 +287,45 @@ pub fn prepare(
     let (image, name) = obtained.map_err(|error| about_builder(request, error))?;
     let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
     let plan = BuildPlan::new(request, &source, &builder)?;
+    let remembered = record::slot(&[&source.root.to_string_lossy()]);
+    let remembered = tools.store.cache("sources").join(remembered);
+    let contents = Contents::read(
+        &source,
+        Some(&remembered),
+        tools.now,
+        tools.threads,
+        observer,
+    )?;
+    let mut step = plan.step(request, &contents, &builder, tools);
+    let records = Records::new(tools.store);
+    if request.cache.is_used {
+        step.look_here(records);
+    }
     Ok(Prepared {
         source,
+        contents,
         builder,
         plan,
+        step,
     })
+}
+
+/// Tells, for every step, whether it has to be done and why.
+pub fn explain(
+    request: &BuildRequest,
+    prepared: &Prepared,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) {
+    let before = Records::new(tools.store).last(&slot(request, prepared));
+    work::explain(&[&prepared.step], &before, tools.now, observer);
+}
+
+/// What this application is called in the store's memory.
+fn slot(request: &BuildRequest, prepared: &Prepared) -> String {
+    let tag = request.tags.first().map_or("", |tag| tag.typed.as_str());
+    let root = prepared.source.root.to_string_lossy();
+    record::slot(&[&root, tag, &request.platform.to_string()])
 }
 
 /// Says of an error that it is about the builder image, unless it says so itself.
@@ -323,10 +375,82 @@ pub fn execute(
 ) -> Result<BuildReport, Error> {
     let Prepared {
         source,
+        contents,
         builder,
         plan,
+        step,
     } = prepared;
-    let layers = match &plan.steps {
+    let records = Records::new(tools.store);
+    let layers = match &step.found {
+        Some(found) => {
+            reuse(step, found, tools, observer);
+            found.layers.clone()
+        }
+        None => {
+            let mut layers = make(request, prepared, tools, observer)?;
+            match contents.still_holds(source) {
+                Ok(()) => step.keep(&mut layers, record::seconds(tools.now), records)?,
+                // The script has its own copy; which one nobody knows.
+                Err(error) if plan.needs_sandbox() => observer.observe(Event::Warning {
+                    text: format!("the result is not remembered: {error}"),
+                    hint: None,
+                }),
+                Err(error) => return Err(error.into()),
+            }
+            layers
+        }
+    };
+    records.keep_last(&slot(request, prepared), std::slice::from_ref(&step.local))?;
+    let image = image::edit::append(builder.image(), &layers, &plan.changes)?;
+    tools.store.put_documents(&image)?;
+    // A name is a promise that everything below it is here.
+    for layer in &image.manifest.parsed.layers {
+        if !tools.store.has(layer) {
+            let digest = layer.digest.clone();
+            return Err(store::Error::Absent { digest }.into());
+        }
+    }
+    for tag in &request.tags {
+        tools.store.tag(
+            &tag.reference,
+            &image.manifest.descriptor,
+            &image.config.parsed.platform(),
+        )?;
+    }
+    deliver(request, &image, builder, tools, observer)?;
+    Ok(BuildReport::new(&image, &layers, &request.tags))
+}
+
+/// Says that a step need not be done.
+fn reuse(step: &Step, found: &Found, tools: &Tools<'_>, observer: &dyn Observer) {
+    let from = match &found.origin {
+        Origin::Here { made } => {
+            let age = work::age(record::seconds(tools.now), *made);
+            format!("unchanged, made {age} ago")
+        }
+        Origin::Image(reference) => format!("unchanged, from `{reference}`"),
+    };
+    let name = match step.portable.step() {
+        ASSEMBLE => "assemble",
+        _ => "write layers",
+    };
+    stage(observer, name, from).finish(commit::describe(&found.layers));
+}
+
+/// Makes the layers.
+fn make(
+    request: &BuildRequest,
+    prepared: &Prepared,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Vec<NewLayer>, Error> {
+    let Prepared {
+        source,
+        builder,
+        plan,
+        ..
+    } = prepared;
+    match &plan.steps {
         Steps::Direct { uid, gid } => {
             let placement = direct::Placement {
                 directory: &plan.application_directory,
@@ -334,7 +458,7 @@ pub fn execute(
                 gid: *gid,
                 epoch: request.epoch,
             };
-            direct::layers(&placement, source, tools, observer)?
+            direct::layers(&placement, source, tools, observer)
         }
         Steps::Assemble {
             process,
@@ -354,27 +478,9 @@ pub fn execute(
                     .first()
                     .map_or("build", |tag| tag.typed.as_str()),
             };
-            assemble::layers(&step, source, builder.image(), tools, observer)?
-        }
-    };
-    let image = image::edit::append(builder.image(), &layers, &plan.changes)?;
-    tools.store.put_documents(&image)?;
-    // A name is a promise that everything below it is here.
-    for layer in &image.manifest.parsed.layers {
-        if !tools.store.has(layer) {
-            let digest = layer.digest.clone();
-            return Err(store::Error::Absent { digest }.into());
+            assemble::layers(&step, source, builder.image(), tools, observer)
         }
     }
-    for tag in &request.tags {
-        tools.store.tag(
-            &tag.reference,
-            &image.manifest.descriptor,
-            &image.config.parsed.platform(),
-        )?;
-    }
-    deliver(request, &image, builder, tools, observer)?;
-    Ok(BuildReport::new(&image, &layers, &request.tags))
 }
 
 fn deliver(

@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::Tools;
+use super::cache::inputs::{AssembleStep, of_this_machine};
+use super::direct::Placement;
 use super::request::{BuildRequest, Push, Strategy};
+use super::work::Step;
 use crate::builder_image::{self, BuilderImage, Script, labels};
 use crate::digest::Digest;
 use crate::image::edit::Changes;
 use crate::layer::EntryPath;
 use crate::sandbox::Process;
 use crate::source::SourceTree;
+use crate::source::content::Contents;
 
 /// Where in a source the application's own scripts are.
 pub(super) const HOOKS: &str = ".s2i/bin";
@@ -170,6 +175,44 @@ impl BuildPlan {
             application_directory,
             summary,
         })
+    }
+
+    /// The step that makes the layers, with its key.
+    pub(super) fn step(
+        &self,
+        request: &BuildRequest,
+        contents: &Contents,
+        builder: &BuilderImage,
+        tools: &Tools<'_>,
+    ) -> Step {
+        match &self.steps {
+            Steps::Direct { uid, gid } => {
+                let placement = Placement {
+                    directory: &self.application_directory,
+                    uid: *uid,
+                    gid: *gid,
+                    epoch: request.epoch,
+                };
+                let inputs = placement.inputs(contents);
+                Step::new(inputs.clone(), inputs, true)
+            }
+            Steps::Assemble {
+                process,
+                destination,
+                ..
+            } => {
+                let step = AssembleStep {
+                    process,
+                    destination,
+                    application_directory: self.application_directory.to_string(),
+                    epoch: request.epoch,
+                    inputs: &request.inputs,
+                };
+                let portable = step.inputs(builder, contents);
+                let local = of_this_machine(&portable, &tools.loan);
+                Step::new(portable, local, step.can_be_kept())
+            }
+        }
     }
 
     /// True when something must be executed in the sandbox.

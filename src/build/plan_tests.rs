@@ -63,6 +63,7 @@ fn request(strategy: Strategy) -> BuildRequest {
         push: Push::No,
         outputs: Vec::new(),
         inputs: crate::build::inputs::StepInputs::default(),
+        cache: crate::build::Cache::default(),
     }
 }
 

@@ -49,6 +49,26 @@ pub struct BuildRequest {
     pub outputs: Vec<Destination>,
     /// What the scripts get beside the source.
     pub inputs: StepInputs,
+    /// What may be re-used of earlier builds.
+    pub cache: Cache,
+}
+
+/// What may be re-used of earlier builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// False with `--no-cache`: every step is done again, and remembered again.
+    pub is_used: bool,
+    /// `--cache-from`: images whose layers may be re-used.
+    pub from: Vec<Reference>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            is_used: true,
+            from: Vec::new(),
+        }
+    }
 }
 
 /// Whether the result is pushed.

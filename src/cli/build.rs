@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::step_args::StepArgs;
 use super::{env, observer, open_store, print};
-use crate::build::{self, BuildRequest, ImageSource, Push, Tag, Tools};
+use crate::build::{self, BuildRequest, Cache, ImageSource, Push, Tag, Tools};
 use crate::event::Observer;
 use crate::image::Platform;
 use crate::output::Destination;
@@ -84,6 +84,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     digest_file: Option<PathBuf>,
 
+    /// Do every step again, whatever is remembered of earlier builds
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Say of every step whether it has to be done again, and which input made it so
+    #[arg(long)]
+    explain: bool,
+
     /// Say what would be done, and do nothing
     #[arg(long)]
     plan: bool,
@@ -133,10 +141,11 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         request.tags = vec![again.tag];
         request.outputs.clear();
         request.push = Push::No;
-        return build(&request, &again.flags, args.quiet, None, shared);
+        request.cache.is_used = false;
+        return build(&request, args, &again.flags, None, shared);
     }
     let digest_file = args.digest_file.as_deref();
-    let status = build(&request, &args.confine, args.quiet, digest_file, shared)?;
+    let status = build(&request, args, &args.confine, digest_file, shared)?;
     let is_outermost = shared.entered.is_none();
     if args.check && is_outermost && status == Code::Success as u8 {
         let tag = &request.tags[0];
@@ -163,14 +172,14 @@ impl Again {
 
 fn build(
     request: &BuildRequest,
+    args: &Args,
     flags: &confine::Flags,
-    is_quiet: bool,
     digest_file: Option<&Path>,
     shared: &Shared,
 ) -> Result<u8, Diagnostic> {
     let store = open_store(shared)?;
     let mut tools = Tools::new(&store, env::host(shared)?);
-    let observer = observer(shared, is_quiet)?;
+    let observer = observer(shared, args.quiet)?;
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.
     let muted = Muted(observer.as_ref());
@@ -180,7 +189,10 @@ fn build(
     };
     let prepared = build::prepare(request, &tools, watcher)?;
     let mut nothing_better = None;
-    if prepared.plan.needs_sandbox() {
+    if args.explain && shared.entered.is_none() {
+        build::explain(request, &prepared, &tools, observer.as_ref());
+    }
+    if prepared.needs_sandbox() {
         let needs = Needs {
             network: request.inputs.network,
             may_be_in_place: true,
@@ -263,6 +275,10 @@ fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {
         push: if args.push { Push::Yes } else { Push::No },
         outputs: args.outputs.clone(),
         inputs: args.step.read()?,
+        cache: Cache {
+            is_used: !args.no_cache,
+            ..Cache::default()
+        },
     })
 }
 

@@ -174,7 +174,9 @@ impl From<source::Error> for Diagnostic {
         let code = match &error {
             Error::Absent { .. } | Error::NotADirectory { .. } => Code::NoSource,
             Error::Requirements { .. } => Code::Requirements,
-            Error::Unreadable { .. } | Error::File(_) => Code::UnreadableSource,
+            Error::Unreadable { .. } | Error::Changed { .. } | Error::File(_) => {
+                Code::UnreadableSource
+            }
             Error::Interrupted => return interrupted(),
         };
         Self {

@@ -1,5 +1,6 @@
 //! Where an application comes from. Everything ends as a [`SourceTree`]: a list of what is to be built.
 
+pub mod content;
 pub mod environment;
 pub mod local;
 
@@ -34,6 +35,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file was edited while it was built from.
+    #[error("`{path}` was changed while the build was reading it")]
+    Changed {
+        /// The file.
+        path: String,
+    },
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] crate::fs::Error),
@@ -56,6 +63,7 @@ impl Error {
             Self::Requirements { .. } => {
                 "`requirements.txt` must be a readable UTF-8 text file, one requirement a line"
             }
+            Self::Changed { .. } => "build again once nothing writes to the source directory",
             Self::File(_) | Self::Interrupted => return Vec::new(),
         };
         vec![hint.to_owned()]

@@ -40,6 +40,9 @@ pub(super) fn line(event: &Event, detail: Detail) -> Option<String> {
             .unwrap_or_default();
         return Some(format!("warning: {text}{hint}"));
     }
+    if let Event::Explanation { text } = event {
+        return Some(format!("explain: {text}"));
+    }
     if detail == Detail::Quiet {
         return None;
     }
