@@ -21,6 +21,7 @@ use rustix::fs::{self as rfs, Mode, OFlags};
 
 use super::entry::EntryPath;
 use super::owners::OwnerList;
+use super::read_ahead::read_ahead;
 use super::unpacker::Unpacker;
 use super::{Error, decompress, read};
 use crate::digest::{DiffId, Digester};
@@ -52,7 +53,7 @@ pub struct Report {
 }
 
 /// Unpacks a compressed layer into `directory`, which must be empty, with owners (by `ownership`), modes, times and
-/// extended attributes, and checks the diff id.
+/// extended attributes, and checks the diff id. A second thread decompresses.
 ///
 /// The caller verifies the compressed bytes (a [`crate::digest::VerifyingReader`]); this reads them to the end. After
 /// an error the directory holds a part; the caller removes it.
@@ -61,34 +62,35 @@ pub struct Report {
 /// [`Error::Hostile`] for entries that point nowhere or outside, [`Error::DiffId`] when the tar is another one than
 /// promised, [`Error::Io`] with the entry's path for the rest, [`Error::Interrupted`].
 pub fn apply(
-    compressed: impl io::BufRead,
+    compressed: impl io::BufRead + Send,
     compression: Compression,
     expected: &DiffId,
     directory: &Path,
     ownership: Ownership,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
-    let read = |source| Error::Io {
-        action: "read",
-        path: "the layer".to_owned(),
-        source,
-    };
-    let tar = decompress(compressed, compression).map_err(read)?;
-    let mut tar = Teeing {
-        inner: tar,
-        digester: Digester::new(expected.0.algorithm()),
-    };
-    let report = unpack(&mut tar, directory, ownership, observer)?;
-    // What follows the end-of-archive mark is part of the bytes that the digests name.
-    io::copy(&mut tar, &mut io::sink()).map_err(read)?;
-    let found = tar.digester.finish();
-    if found != expected.0 {
-        return Err(Error::DiffId {
-            expected: expected.clone(),
-            found: DiffId(found),
-        });
-    }
-    Ok(report)
+    let open = || decompress(compressed, compression);
+    read_ahead(open, |tar| {
+        let mut tar = Teeing {
+            inner: tar,
+            digester: Digester::new(expected.0.algorithm()),
+        };
+        let report = unpack(&mut tar, directory, ownership, observer)?;
+        // What follows the end-of-archive mark is part of the bytes that the digests name.
+        io::copy(&mut tar, &mut io::sink()).map_err(|source| Error::Io {
+            action: "read",
+            path: "the layer".to_owned(),
+            source,
+        })?;
+        let found = tar.digester.finish();
+        if found != expected.0 {
+            return Err(Error::DiffId {
+                expected: expected.clone(),
+                found: DiffId(found),
+            });
+        }
+        Ok(report)
+    })
 }
 
 struct Teeing<R> {
@@ -116,7 +118,8 @@ fn unpack(
         Mode::empty(),
     )
     .context("open directory", directory)?;
-    let mut unpacker = Unpacker::new(root, ownership);
+    let unpacker = Unpacker::new(root, ownership);
+    let mut unpacker = unpacker.context("make a file in", directory)?;
     read::for_each(tar, |entry, content| {
         if observer.is_cancelled() {
             return Err(Error::Interrupted);

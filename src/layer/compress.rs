@@ -14,13 +14,13 @@ use std::thread::{self, JoinHandle};
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 /// Part of the format: another value gives other digests.
-const BLOCK_BYTES: usize = 1 << 20;
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
 /// Part of the format: deflate can look back this far.
 const WINDOW_BYTES: usize = 32 << 10;
 /// Part of the format: 6 is what gzip itself takes.
 const LEVEL: u32 = 6;
 /// RFC 1952: deflate, no flags, no time, no extra flags, unknown system.
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Compresses what is written to it into one gzip member; [`GzipWriter::finish`] must be called.
 pub struct GzipWriter<W: Write> {
@@ -141,33 +141,39 @@ struct Block {
 
 impl Block {
     fn compress(&self) -> io::Result<Vec<u8>> {
-        let failed =
-            |error: &dyn std::fmt::Display| io::Error::other(format!("deflate failed: {error}"));
-        let mut compress = Compress::new(Compression::new(LEVEL), false);
-        if let Some(previous) = &self.previous {
-            let dictionary = &previous[previous.len().saturating_sub(WINDOW_BYTES)..];
-            compress
-                .set_dictionary(dictionary)
-                .map_err(|error| failed(&error))?;
-        }
-        let flush = if self.is_last {
-            FlushCompress::Finish
-        } else {
-            FlushCompress::Sync
-        };
-        // Room for the worst case (stored blocks and the flush marker), so that one call does it: the output must
-        // not depend on how often the buffer was full.
-        let mut output = Vec::with_capacity(self.bytes.len() + self.bytes.len() / 1000 + 1024);
-        let status = compress
-            .compress_vec(&self.bytes, &mut output, flush)
+        let previous = self.previous.as_deref().map_or(&[][..], Vec::as_slice);
+        deflate(&self.bytes, previous, self.is_last)
+    }
+}
+
+/// One run of a fresh compressor over `bytes`, primed with the end of `previous`: the end of a deflate stream, or a
+/// part of one that ends on a byte boundary.
+pub(super) fn deflate(bytes: &[u8], previous: &[u8], is_last: bool) -> io::Result<Vec<u8>> {
+    let failed =
+        |error: &dyn std::fmt::Display| io::Error::other(format!("deflate failed: {error}"));
+    let mut compress = Compress::new(Compression::new(LEVEL), false);
+    if !previous.is_empty() {
+        let dictionary = &previous[previous.len().saturating_sub(WINDOW_BYTES)..];
+        compress
+            .set_dictionary(dictionary)
             .map_err(|error| failed(&error))?;
-        let complete =
-            compress.total_in() == self.bytes.len() as u64 && output.len() < output.capacity();
-        match (status, self.is_last) {
-            (Status::StreamEnd, true) => Ok(output),
-            (Status::Ok | Status::BufError, false) if complete => Ok(output),
-            (status, _) => Err(failed(&format_args!("unexpected status {status:?}"))),
-        }
+    }
+    let flush = if is_last {
+        FlushCompress::Finish
+    } else {
+        FlushCompress::Sync
+    };
+    // Room for the worst case (stored blocks and the flush marker), so that one call does it: the output must
+    // not depend on how often the buffer was full.
+    let mut output = Vec::with_capacity(bytes.len() + bytes.len() / 1000 + 1024);
+    let status = compress
+        .compress_vec(bytes, &mut output, flush)
+        .map_err(|error| failed(&error))?;
+    let complete = compress.total_in() == bytes.len() as u64 && output.len() < output.capacity();
+    match (status, is_last) {
+        (Status::StreamEnd, true) => Ok(output),
+        (Status::Ok | Status::BufError, false) if complete => Ok(output),
+        (status, _) => Err(failed(&format_args!("unexpected status {status:?}"))),
     }
 }
 
@@ -239,27 +245,28 @@ impl Drop for Workers {
     }
 }
 
+/// Bytes that compress about as well as code does, the same every time.
+#[cfg(test)]
+pub(super) fn sample(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(
+            format!("def f{}(x): return x + {}\n", state % 997, state % 89).as_bytes(),
+        );
+    }
+    bytes.truncate(length);
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
 
     use super::*;
-
-    /// Bytes that compress about as well as code does, the same every time.
-    fn sample(length: usize) -> Vec<u8> {
-        let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        let mut bytes = Vec::with_capacity(length);
-        while bytes.len() < length {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            bytes.extend_from_slice(
-                format!("def f{}(x): return x + {}\n", state % 997, state % 89).as_bytes(),
-            );
-        }
-        bytes.truncate(length);
-        bytes
-    }
 
     fn compress(bytes: &[u8], threads: usize, piece: usize) -> Vec<u8> {
         let mut writer = GzipWriter::new(Vec::new(), threads);
@@ -283,9 +290,30 @@ mod tests {
         }
     }
 
-    /// T6 and T7 of rust-crates.md: re-used compressors and thread counts change the output.
+    /// T6 of rust-crates.md: a compressor that is used again remembers what it did before.
     #[test]
-    fn t6_the_number_of_threads_does_not_change_the_bytes() {
+    fn t6_what_a_thread_compressed_before_does_not_change_the_bytes() {
+        let bytes = sample(3 * BLOCK_BYTES);
+        let blocks: Vec<_> = bytes
+            .chunks(BLOCK_BYTES)
+            .map(|chunk| Arc::new(chunk.to_vec()))
+            .collect();
+        let compress = |index: usize| {
+            let block = Block {
+                bytes: Arc::clone(&blocks[index]),
+                previous: Some(Arc::clone(&blocks[(index + 1) % 3])),
+                is_last: false,
+            };
+            block.compress().unwrap()
+        };
+        let forwards: Vec<_> = [0, 1, 2].map(compress).into();
+        let backwards: Vec<_> = [2, 1, 0].map(compress).into_iter().rev().collect();
+        assert!(forwards == backwards);
+    }
+
+    /// T7 of rust-crates.md: a writer with one thread that takes another way gives other bytes than one with two.
+    #[test]
+    fn t7_the_number_of_threads_does_not_change_the_bytes() {
         let bytes = sample(5 * BLOCK_BYTES);
         let expected = compress(&bytes, 1, usize::MAX);
         for threads in [2, 3, 8] {

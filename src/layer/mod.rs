@@ -1,7 +1,8 @@
 //! Filesystem changes as tar bytes: writing layers, reading them, finding what changed.
 //!
 //! A layer is a tar of changes to the layers below it. [`LayerWriter`] writes one, [`apply()`] unpacks one into a
-//! directory of its own that overlay can stack, [`stack`] reads such directories as overlay would show them,
+//! directory of its own that overlay can stack, [`splice`] writes one from
+//! files in a [`mod@zip`] archive without compressing them again, [`stack`] reads such directories as overlay would show them,
 //! [`change`] finds what a step changed (of a tree, with a [`snapshot`]), [`owners`] says whose files are where the
 //! disk cannot. This module does not know where layers come from or go.
 
@@ -9,23 +10,30 @@ mod apply;
 pub mod change;
 mod codec;
 pub mod compress;
+mod compressor;
 pub mod disk;
 pub mod entry;
 mod members;
 pub mod owners;
+pub mod pyc;
 pub mod read;
+mod read_ahead;
 mod recorded;
 pub mod snapshot;
+pub mod splice;
 pub mod stack;
 mod tar;
 mod unpacker;
 pub mod whiteout;
 pub(crate) mod within;
+pub mod zip;
+mod zstd_writer;
 
 pub use apply::{Ownership, Report, apply};
 pub use codec::Damaged;
 pub use entry::{Entry, EntryPath, Kind};
 pub use members::{Member, members};
+pub use splice::SplicedWriter;
 pub use tar::LayerWriter;
 
 use std::io::{self, Read};
@@ -65,6 +73,17 @@ pub enum Error {
         path: String,
         /// The size when it was looked at.
         expected: u64,
+    },
+    /// A zip archive that files were to be taken from cannot be trusted.
+    #[error(transparent)]
+    Zip(#[from] zip::Error),
+    /// A file's content is not what was promised of it.
+    #[error("`{path}` does not have the {algorithm} that was promised for it")]
+    ContentHash {
+        /// Which file, within the layer.
+        path: String,
+        /// The hash's name.
+        algorithm: &'static str,
     },
     /// A layer has an entry that must not be applied.
     #[error("the layer is unsafe or damaged: {0}")]

@@ -2,25 +2,29 @@
 
 use std::io::{self, Read, Write};
 
-use tar::{Builder, EntryType, Header};
+use tar::{EntryType, Header};
 
-use super::compress::GzipWriter;
+use super::compressor::Compressor;
 use super::entry::{Entry, Kind, is_portable_xattr};
 use super::{Error, Layer};
 use crate::digest::{DiffId, DigestWriter};
+use crate::image::media_type::Compression;
 
 /// What a ustar header can hold; beyond it a PAX record carries the value.
 const MAX_USTAR_NAME: usize = 100;
 const MAX_USTAR_ID: u64 = 0o777_7777;
 const MAX_USTAR_NUMBER: u64 = 0o777_7777_7777;
+const RECORD_BYTES: usize = 512;
+/// POSIX.1-2024 pax: two records of zeros end the archive.
+pub(super) const END: [u8; 2 * RECORD_BYTES] = [0; 2 * RECORD_BYTES];
 
-/// Writes entries as a gzip-compressed layer.
+/// Writes entries as a compressed layer.
 ///
 /// Headers are ustar; what they cannot hold (long names, large numbers, extended attributes) goes into one PAX header
 /// before, keys sorted. No user or group names, no sub-second times, no sparse files (T3), no entry for the root
 /// itself. Times newer than the limit become the limit. docs/image-format.md lists each choice.
 pub struct LayerWriter<W: Write> {
-    builder: Builder<DigestWriter<GzipWriter<W>>>,
+    tar: DigestWriter<Compressor<W>>,
     newest_mtime: i64,
 }
 
@@ -33,12 +37,34 @@ impl<W: Write> std::fmt::Debug for LayerWriter<W> {
 }
 
 impl<W: Write> LayerWriter<W> {
-    /// Begins a layer. `newest_mtime` (seconds since 1970) is the latest time an entry may show.
+    /// Begins a layer that is compressed with gzip, by up to `threads` threads, which change the speed and not the
+    /// bytes. `newest_mtime` (seconds since 1970) is the latest time an entry may show.
     pub fn new(sink: W, newest_mtime: i64, threads: usize) -> Self {
-        let mut builder = Builder::new(DigestWriter::new(GzipWriter::new(sink, threads)));
-        builder.sparse(false);
+        Self::with(Compressor::gzip(sink, threads), newest_mtime)
+    }
+
+    /// As [`Self::new`], with another compression. [`crate::image::media_type::layer`] names the result.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the compressor cannot start.
+    pub fn with_compression(
+        sink: W,
+        newest_mtime: i64,
+        threads: usize,
+        compression: Compression,
+    ) -> Result<Self, Error> {
+        let compressor = Compressor::new(sink, threads, compression);
+        let compressor = compressor.map_err(|source| Error::Io {
+            action: "begin",
+            path: "the layer".to_owned(),
+            source,
+        })?;
+        Ok(Self::with(compressor, newest_mtime))
+    }
+
+    fn with(compressor: Compressor<W>, newest_mtime: i64) -> Self {
         Self {
-            builder,
+            tar: DigestWriter::new(compressor),
             newest_mtime,
         }
     }
@@ -53,21 +79,17 @@ impl<W: Write> LayerWriter<W> {
             path: entry.path.to_string(),
             source,
         };
-        let (header, records) = encode(entry, self.newest_mtime);
-        if !records.is_empty() {
-            let mut pax = plain_header(EntryType::XHeader, records.len() as u64);
-            set_name(&mut pax, b"PaxHeaders/entry");
-            pax.set_cksum();
-            self.builder.append(&pax, &records[..]).map_err(write)?;
-        }
+        self.tar
+            .write_all(&header(entry, self.newest_mtime))
+            .map_err(write)?;
         let Kind::File { size } = entry.kind else {
-            return self.builder.append(&header, io::empty()).map_err(write);
+            return Ok(());
         };
         let mut content = Counted {
             inner: content.take(size),
             seen: 0,
         };
-        self.builder.append(&header, &mut content).map_err(write)?;
+        io::copy(&mut content, &mut self.tar).map_err(write)?;
         let seen = content.seen;
         let more = content.inner.into_inner().read(&mut [0]).map_err(write)? > 0;
         if seen != size || more {
@@ -76,21 +98,22 @@ impl<W: Write> LayerWriter<W> {
                 expected: size,
             });
         }
-        Ok(())
+        self.tar.write_all(padding(size)).map_err(write)
     }
 
     /// Ends the layer: the sink, and what is known of the uncompressed tar.
     ///
     /// # Errors
     /// [`Error::Io`] when writing fails.
-    pub fn finish(self) -> Result<(W, Layer), Error> {
+    pub fn finish(mut self) -> Result<(W, Layer), Error> {
         let write = |source| Error::Io {
             action: "finish",
             path: "the layer".to_owned(),
             source,
         };
-        let (gzip, digest, size) = self.builder.into_inner().map_err(write)?.finish();
-        let sink = gzip.finish().map_err(write)?;
+        self.tar.write_all(&END).map_err(write)?;
+        let (compressor, digest, size) = self.tar.finish();
+        let sink = compressor.finish().map_err(write)?;
         let layer = Layer {
             diff_id: DiffId(digest),
             uncompressed_bytes: size,
@@ -134,6 +157,36 @@ fn set_link(header: &mut Header, target: &[u8]) {
     field[..target.len()].copy_from_slice(target);
 }
 
+/// All that comes before an entry's content: a multiple of 512 bytes.
+pub(super) fn header(entry: &Entry, newest_mtime: i64) -> Vec<u8> {
+    let (header, records) = encode(entry, newest_mtime);
+    if records.is_empty() {
+        return header.as_bytes().to_vec();
+    }
+    let mut pax = plain_header(EntryType::XHeader, records.len() as u64);
+    set_name(&mut pax, b"PaxHeaders/entry");
+    pax.set_cksum();
+    [
+        pax.as_bytes(),
+        &records[..],
+        padding(records.len() as u64),
+        header.as_bytes(),
+    ]
+    .concat()
+}
+
+/// The zeros after a content of so many bytes.
+pub(super) fn padding(size: u64) -> &'static [u8] {
+    // The remainder is below 512.
+    let rest = (size % RECORD_BYTES as u64) as usize;
+    &END[..(RECORD_BYTES - rest) % RECORD_BYTES]
+}
+
+/// The time that a layer shows for a file's, both in seconds since 1970.
+pub(super) fn shown_mtime(mtime: i64, newest_mtime: i64) -> i64 {
+    mtime.min(newest_mtime)
+}
+
 /// The header of an entry, and the PAX records that must come before it (may be none).
 fn encode(entry: &Entry, newest_mtime: i64) -> (Header, Vec<u8>) {
     let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
@@ -149,7 +202,7 @@ fn encode(entry: &Entry, newest_mtime: i64) -> (Header, Vec<u8>) {
     header.set_mode(entry.mode & 0o7777);
     header.set_uid(number("uid", entry.uid.into(), MAX_USTAR_ID));
     header.set_gid(number("gid", entry.gid.into(), MAX_USTAR_ID));
-    let mtime = entry.mtime.min(newest_mtime);
+    let mtime = shown_mtime(entry.mtime, newest_mtime);
     match u64::try_from(mtime) {
         Ok(mtime) => header.set_mtime(number("mtime", mtime, MAX_USTAR_NUMBER)),
         Err(_) => records.push((b"mtime".into(), mtime.to_string().into_bytes())),
@@ -279,7 +332,31 @@ mod tests {
         assert_eq!(found, [(entry, b"abc".to_vec()), (link, Vec::new())]);
     }
 
-    /// T3 of rust-crates.md: tar's builder writes GNU sparse entries by default.
+    #[test]
+    fn the_compression_does_not_change_the_tar() {
+        let mut entry = Entry::new(path("f"), Kind::File { size: 3 << 20 }, 0o644);
+        entry.mtime = 7;
+        let content = crate::layer::compress::sample(3 << 20);
+        let written = |compression| {
+            let mut writer =
+                LayerWriter::with_compression(Vec::new(), 1_000, 2, compression).unwrap();
+            writer.append(&entry, &content[..]).unwrap();
+            writer.finish().unwrap()
+        };
+        let (plain, layer) = written(Compression::None);
+        assert_eq!(layer.diff_id.0, crate::digest::Digest::of(&plain));
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let (compressed, found) = written(compression);
+            assert_eq!(found, layer);
+            assert!(compressed.len() * 2 < plain.len(), "{compression:?}");
+            let mut tar = Vec::new();
+            let mut reader = crate::layer::decompress(&compressed[..], compression).unwrap();
+            reader.read_to_end(&mut tar).unwrap();
+            assert!(tar == plain, "{compression:?}");
+        }
+    }
+
+    /// T3 of rust-crates.md: the tar crate's builder writes GNU sparse entries by default; headers are our own.
     #[test]
     fn t3_a_file_with_holes_is_written_in_full() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,9 @@
 //! The members of one layer, made on disk one after the other.
 
+mod special;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -11,17 +13,25 @@ use rustix::io::Errno;
 use super::Error;
 use super::apply::{Ownership, Report};
 use super::entry::{CAPABILITY_XATTR, Entry, EntryPath, Kind};
-use super::owners::{Device, Owned};
+use super::owners::Owned;
 use super::whiteout::{self, Whiteout};
-use super::within::{clear_xattrs, create_file, open_directory, open_in_root, resolve, times};
+use super::within::{
+    Fresh, clear_xattrs, create_file_with, open_directory, open_in_root, open_in_root_to_change,
+    resolve, times,
+};
+
+/// What is written at a time, in bytes.
+const BUFFER_BYTES: usize = 128 << 10;
 
 pub(super) struct Unpacker {
     root: OwnedFd,
     ownership: Ownership,
+    fresh: Fresh,
+    buffer: Vec<u8>,
     /// The directory of the entry before: neighbours are the rule.
     parent: Option<Parent>,
-    /// Owners, modes and times of directories, set at the end: what is put into them changes their times, and their
-    /// modes may forbid it. Nothing else is remembered: a layer may have a million members.
+    /// Owners, modes and times of directories, set at the end: what is put into them changes their times, their modes may
+    /// forbid it, and their owners and setgid bits would be inherited. Nothing else is remembered: a layer may have a million members.
     directories: BTreeMap<EntryPath, Attributes>,
     implied: BTreeSet<EntryPath>,
     report: Report,
@@ -56,15 +66,17 @@ impl Attributes {
 
 impl Unpacker {
     /// An unpacker into the empty directory `root`.
-    pub(super) fn new(root: OwnedFd, ownership: Ownership) -> Self {
-        Self {
+    pub(super) fn new(root: OwnedFd, ownership: Ownership) -> rustix::io::Result<Self> {
+        Ok(Self {
+            fresh: Fresh::find(root.as_fd())?,
+            buffer: vec![0; BUFFER_BYTES],
             root,
             ownership,
             parent: None,
             directories: BTreeMap::new(),
             implied: BTreeSet::new(),
             report: Report::default(),
-        }
+        })
     }
 
     /// Does what a member of the layer says.
@@ -82,15 +94,17 @@ impl Unpacker {
             return self.describe_root(entry);
         }
         self.enter_parent(&entry.path)?;
-        let replaced = self.make_room(entry)?;
         match &entry.kind {
-            Kind::Directory => self.directory(entry, replaced),
+            Kind::Directory => self.directory(entry),
             Kind::File { size } => self.file(entry, *size, content),
             Kind::HardLink { target } => self.link(entry, target),
             Kind::Symlink { .. }
             | Kind::CharacterDevice { .. }
             | Kind::BlockDevice { .. }
-            | Kind::Fifo => self.special(entry),
+            | Kind::Fifo => {
+                self.make_room(entry)?;
+                self.special(entry)
+            }
         }
     }
 
@@ -127,32 +141,41 @@ impl Unpacker {
         self.record(&entry.path, owned)
     }
 
-    fn directory(&mut self, entry: &Entry, replaced: Option<Replaced>) -> Result<(), Error> {
+    fn directory(&mut self, entry: &Entry) -> Result<(), Error> {
         let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
         let name = entry.path.file_name();
-        let is_new = match rfs::mkdirat(self.parent(), name, Mode::from_raw_mode(0o700)) {
+        let make = || rfs::mkdirat(self.parent(), name, Mode::from_raw_mode(0o700));
+        let mut replaced = None;
+        let is_new = match make() {
             Ok(()) => true,
-            Err(Errno::EXIST) => false,
+            Err(Errno::EXIST) => {
+                replaced = self.make_room(entry)?;
+                match make() {
+                    Ok(()) => true,
+                    Err(Errno::EXIST) => false,
+                    Err(errno) => return Err(failed(errno)),
+                }
+            }
             Err(errno) => return Err(failed(errno)),
         };
-        let directory = open_directory(self.parent(), name).map_err(failed)?;
-        if replaced == Some(Replaced::Whiteout) {
-            rfs::fsetxattr(
-                &directory,
-                whiteout::OPAQUE_XATTR,
-                b"y",
-                rfs::XattrFlags::empty(),
-            )
-            .map_err(failed)?;
-        }
-        if !is_new {
-            // The last description wins.
-            clear_xattrs(directory.as_fd()).map_err(failed)?;
-        }
-        self.own(directory.as_fd(), entry.uid, entry.gid)
-            .map_err(failed)?;
         let mut owned = Owned::by(entry.uid, entry.gid);
-        owned.capability = self.set_xattrs(directory.as_fd(), entry).map_err(failed)?;
+        if !is_new || replaced.is_some() || !entry.xattrs.is_empty() {
+            let directory = open_directory(self.parent(), name).map_err(failed)?;
+            if replaced == Some(Replaced::Whiteout) {
+                rfs::fsetxattr(
+                    &directory,
+                    whiteout::OPAQUE_XATTR,
+                    b"y",
+                    rfs::XattrFlags::empty(),
+                )
+                .map_err(failed)?;
+            }
+            if !is_new {
+                // The last description wins.
+                clear_xattrs(directory.as_fd()).map_err(failed)?;
+            }
+            owned.capability = self.set_xattrs(directory.as_fd(), entry).map_err(failed)?;
+        }
         self.directories
             .insert(entry.path.clone(), Attributes::of(entry));
         self.implied.remove(&entry.path);
@@ -161,9 +184,20 @@ impl Unpacker {
 
     fn file(&mut self, entry: &Entry, size: u64, content: &mut dyn Read) -> Result<(), Error> {
         let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
-        let file = create_file(self.parent(), entry.path.file_name()).map_err(failed)?;
-        let mut file = std::fs::File::from(file);
-        let written = io::copy(content, &mut file).map_err(|source| Error::Io {
+        let name = entry.path.file_name();
+        // The mode may forbid to set attributes.
+        let has_mode = entry.xattrs.is_empty() && self.fresh.keeps(entry.mode);
+        let mode = if has_mode { entry.mode } else { 0o600 };
+        // Hardly ever is there something in the way, and looking costs as much as making.
+        let file = match create_file_with(self.parent(), name, mode) {
+            Err(Errno::EXIST) => {
+                self.make_room(entry)?;
+                create_file_with(self.parent(), name, mode)
+            }
+            made => made,
+        };
+        let mut file = std::fs::File::from(file.map_err(failed)?);
+        let written = self.copy(content, &mut file).map_err(|source| Error::Io {
             action: "unpack",
             path: entry.path.to_string(),
             source,
@@ -174,68 +208,37 @@ impl Unpacker {
                 entry.path
             )));
         }
-        // Owner, attributes, mode, in this order: changing the owner clears setuid bits and capabilities, and the mode
-        // may forbid to set attributes.
+        // Owner, attributes, mode, in this order: changing the owner clears setuid bits and capabilities.
         self.own(file.as_fd(), entry.uid, entry.gid)
             .map_err(failed)?;
         let mut owned = Owned::by(entry.uid, entry.gid);
         owned.capability = self.set_xattrs(file.as_fd(), entry).map_err(failed)?;
-        rfs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
+        if !has_mode {
+            rfs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
+        }
         rfs::futimens(&file, &times(entry.mtime)).map_err(failed)?;
         self.record(&entry.path, owned)
     }
 
-    /// Links, devices, pipes: what has no content and no descriptor of its own.
-    fn special(&mut self, entry: &Entry) -> Result<(), Error> {
-        let failed = |errno: Errno| io_error("unpack", &entry.path, errno);
-        let name = entry.path.file_name();
-        let mut owned = Owned::by(entry.uid, entry.gid);
-        let private = Mode::from_raw_mode(0o600);
-        match &entry.kind {
-            Kind::Symlink { target } => {
-                rfs::symlinkat(&target[..], self.parent(), name).map_err(failed)?;
-            }
-            Kind::CharacterDevice { major, minor } => {
-                let device = Device::Character {
-                    major: *major,
-                    minor: *minor,
-                };
-                match self.device(entry, device)? {
-                    Made::Device => {}
-                    Made::Placeholder => owned.device = Some(device),
-                    Made::Nothing => return Ok(()),
+    /// As [`io::copy`], in fewer pieces.
+    fn copy(&mut self, content: &mut dyn Read, file: &mut std::fs::File) -> io::Result<u64> {
+        let mut written = 0;
+        loop {
+            match content.read(&mut self.buffer) {
+                Ok(0) => return Ok(written),
+                Ok(count) => {
+                    file.write_all(&self.buffer[..count])?;
+                    written += count as u64;
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            Kind::BlockDevice { major, minor } => {
-                let device = Device::Block {
-                    major: *major,
-                    minor: *minor,
-                };
-                match self.device(entry, device)? {
-                    Made::Device => {}
-                    Made::Placeholder => owned.device = Some(device),
-                    Made::Nothing => return Ok(()),
-                }
-            }
-            _ => rfs::mknodat(self.parent(), name, FileType::Fifo, private, 0).map_err(failed)?,
         }
-        if self.ownership == Ownership::Real {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            let flags = AtFlags::SYMLINK_NOFOLLOW;
-            rfs::chownat(self.parent(), name, Some(uid), Some(gid), flags).map_err(failed)?;
-        }
-        if !matches!(entry.kind, Kind::Symlink { .. }) {
-            let mode = Mode::from_raw_mode(entry.mode);
-            rfs::chmodat(self.parent(), name, mode, AtFlags::empty()).map_err(failed)?;
-        }
-        let times = times(entry.mtime);
-        rfs::utimensat(self.parent(), name, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-        self.record(&entry.path, owned)
     }
 
     /// Takes away what stands in the way of an entry: a later member of the same name wins. A directory stays when
     /// the new entry is one too.
-    fn make_room(&mut self, entry: &Entry) -> Result<Option<Replaced>, Error> {
+    fn make_room(&self, entry: &Entry) -> Result<Option<Replaced>, Error> {
         let parent = self.parent();
         let name = entry.path.file_name();
         let failed = |errno: Errno| io_error("replace", &entry.path, errno);
@@ -314,13 +317,18 @@ impl Unpacker {
         };
         let directory = target.parent().ok_or_else(broken)?;
         let resolved = open_in_root(self.root.as_fd(), &directory).map_err(|_| broken())?;
-        match rfs::linkat(
-            &resolved,
-            target.file_name(),
-            self.parent(),
-            entry.path.file_name(),
-            AtFlags::empty(),
-        ) {
+        let link = || {
+            let (from, to) = (target.file_name(), entry.path.file_name());
+            rfs::linkat(&resolved, from, self.parent(), to, AtFlags::empty())
+        };
+        let linked = match link() {
+            Err(Errno::EXIST) => {
+                self.make_room(entry)?;
+                link()
+            }
+            linked => linked,
+        };
+        match linked {
             Ok(()) if self.ownership == Ownership::Recorded => {
                 // One file, one owner, as on disk.
                 let real = resolve(self.root.as_fd(), &directory)
@@ -331,34 +339,6 @@ impl Unpacker {
             Ok(()) => Ok(()),
             Err(Errno::NOENT | Errno::PERM) => Err(broken()),
             Err(errno) => Err(io_error("link", &entry.path, errno)),
-        }
-    }
-
-    /// Makes a device, or what takes its place when this user may not (inside a user namespace).
-    fn device(&mut self, entry: &Entry, device: Device) -> Result<Made, Error> {
-        let failed = |errno: Errno| io_error("make the device", &entry.path, errno);
-        let name = entry.path.file_name();
-        let (kind, major, minor) = match device {
-            Device::Character { major, minor } => (FileType::CharacterDevice, major, minor),
-            Device::Block { major, minor } => (FileType::BlockDevice, major, minor),
-        };
-        let number = rfs::makedev(major, minor);
-        if kind == FileType::CharacterDevice && number == 0 {
-            // On disk this is overlay's whiteout; as a tar member it is not how layers delete.
-            return Err(Error::Hostile(format!("`{}` is a device 0:0", entry.path)));
-        }
-        let private = Mode::from_raw_mode(0o600);
-        match rfs::mknodat(self.parent(), name, kind, private, number) {
-            Ok(()) => Ok(Made::Device),
-            Err(Errno::PERM | Errno::ACCESS) if self.ownership == Ownership::Recorded => {
-                create_file(self.parent(), name).map_err(failed)?;
-                Ok(Made::Placeholder)
-            }
-            Err(Errno::PERM | Errno::ACCESS) => {
-                self.report.skipped_devices += 1;
-                Ok(Made::Nothing)
-            }
-            Err(errno) => Err(failed(errno)),
         }
     }
 
@@ -409,8 +389,6 @@ impl Unpacker {
         }
         rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).map_err(failed)?;
         let implied = Entry::new(path.clone(), Kind::Directory, 0o755);
-        let directory = open_directory(parent.as_fd(), name).map_err(failed)?;
-        self.own(directory.as_fd(), 0, 0).map_err(failed)?;
         self.directories
             .insert(path.clone(), Attributes::of(&implied));
         self.implied.insert(path.clone());
@@ -421,13 +399,12 @@ impl Unpacker {
     pub(super) fn finish(mut self) -> Result<Report, Error> {
         for (path, attributes) in self.directories.iter().rev() {
             let failed = |errno: Errno| io_error("set the mode of", path, errno);
-            let directory = match open_in_root(self.root.as_fd(), path) {
+            let directory = match open_in_root_to_change(self.root.as_fd(), path) {
                 Ok(directory) => directory,
                 // A later member replaced it or a link that led to it.
                 Err(Errno::NOENT | Errno::NOTDIR) => continue,
                 Err(errno) => return Err(failed(errno)),
             };
-            let directory = open_directory(directory.as_fd(), b".").map_err(failed)?;
             self.own(directory.as_fd(), attributes.uid, attributes.gid)
                 .map_err(failed)?;
             rfs::fchmod(&directory, Mode::from_raw_mode(attributes.mode)).map_err(failed)?;
@@ -440,10 +417,10 @@ impl Unpacker {
     /// Before the mode is set: changing the owner clears setuid bits.
     fn own(&self, file: BorrowedFd<'_>, uid: u32, gid: u32) -> rustix::io::Result<()> {
         match self.ownership {
-            Ownership::Real => {
+            Ownership::Real if !self.fresh.belongs_to(uid, gid) => {
                 rfs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
             }
-            Ownership::Recorded => Ok(()),
+            Ownership::Real | Ownership::Recorded => Ok(()),
         }
     }
 
@@ -471,13 +448,6 @@ impl Unpacker {
         }
         Ok(recorded)
     }
-}
-
-/// What was made for a device.
-enum Made {
-    Device,
-    Placeholder,
-    Nothing,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

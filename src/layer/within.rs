@@ -12,8 +12,24 @@ use rustix::io::Errno;
 
 use super::entry::{EntryPath, is_portable_xattr};
 
-/// Opens a directory by a path that the kernel resolves with `root` as the root directory.
+/// Opens a directory by a path that the kernel resolves with `root` as the root directory: as a place only.
 pub(crate) fn open_in_root(root: BorrowedFd<'_>, path: &EntryPath) -> rustix::io::Result<OwnedFd> {
+    open_in_root_with(root, path, OFlags::PATH)
+}
+
+/// As [`open_in_root`], for reading and for changing its attributes.
+pub(crate) fn open_in_root_to_change(
+    root: BorrowedFd<'_>,
+    path: &EntryPath,
+) -> rustix::io::Result<OwnedFd> {
+    open_in_root_with(root, path, OFlags::RDONLY)
+}
+
+fn open_in_root_with(
+    root: BorrowedFd<'_>,
+    path: &EntryPath,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
     let path = if path.is_root() {
         Path::new(".")
     } else {
@@ -22,7 +38,7 @@ pub(crate) fn open_in_root(root: BorrowedFd<'_>, path: &EntryPath) -> rustix::io
     rfs::openat2(
         root,
         path,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        flags | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
         ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
     )
@@ -51,8 +67,51 @@ pub(crate) fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io:
 
 /// Makes a new file, for this user alone.
 pub(crate) fn create_file(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    create_file_with(parent, name, 0o600)
+}
+
+/// Makes a new file with those permission bits of `mode` that the system leaves it ([`Fresh`] says which).
+pub(crate) fn create_file_with(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    mode: u32,
+) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rfs::openat(parent, name, flags, Mode::from_raw_mode(0o600))
+    rfs::openat(parent, name, flags, Mode::from_raw_mode(mode))
+}
+
+/// What a file looks like that was just made below a directory: who runs, the mask of modes, the directory's default ACL
+/// and its setgid bit decide, and a directory made below inherits the latter two. To know it saves setting the owner and
+/// the mode of most files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh {
+    owner: (u32, u32),
+    /// The permission bits that are not taken away.
+    kept: u32,
+}
+
+impl Fresh {
+    /// Makes a file in `directory`, which is empty, looks at it, and takes it away.
+    pub(crate) fn find(directory: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let name = b"probe";
+        let file = create_file_with(directory, name, 0o777)?;
+        let status = rfs::fstat(&file)?;
+        rfs::unlinkat(directory, &name[..], AtFlags::empty())?;
+        Ok(Self {
+            owner: (status.st_uid, status.st_gid),
+            kept: status.st_mode & 0o777,
+        })
+    }
+
+    /// True when a file belongs to these from the beginning.
+    pub(crate) fn belongs_to(self, uid: u32, gid: u32) -> bool {
+        self.owner == (uid, gid)
+    }
+
+    /// True when a file that is made with `mode` has it.
+    pub(crate) fn keeps(self, mode: u32) -> bool {
+        mode & !self.kept == 0
+    }
 }
 
 /// Takes away the attributes that layers may set.
