@@ -6,7 +6,16 @@
 //! builder image ──detect─▶ Target ────────┘   (index)
 //! ```
 
+pub mod file_hash;
+pub mod index;
+pub mod lock;
+pub mod pep508;
+pub mod provider;
+pub mod requirements;
+pub mod resolve;
+pub mod tags;
 pub mod target;
+pub mod wheel;
 pub mod wheel_name;
 
 pub use target::{Layout, Target};

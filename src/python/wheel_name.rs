@@ -66,6 +66,9 @@ impl FromStr for WheelName {
             .strip_suffix(".whl")
             .ok_or_else(|| refuse("it does not end with `.whl`"))?;
         let parts: Vec<&str> = stem.split('-').collect();
+        if parts[0].is_empty() {
+            return Err(refuse("it does not begin with a package's name"));
+        }
         let (build, tags) = match parts.len() {
             5 => (None, &parts[2..]),
             6 => (Some(parts[2]), &parts[3..]),
