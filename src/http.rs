@@ -4,14 +4,17 @@
 //! looked up, so a machine without any still reaches plain-HTTP registries, and the reason for a failing HTTPS
 //! request can be told.
 
+mod any_certificate;
+mod roots;
+
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
+use self::any_certificate::AnyCertificate;
+use self::roots::LazyRoots;
 use crate::event::Observer;
 
 /// How long a connection may take to open.
@@ -78,13 +81,17 @@ pub struct Interrupted;
 #[derive(Debug)]
 pub struct Http {
     client: reqwest::Client,
-    upload_client: reqwest::Client,
-    has_certificates: bool,
+    upload_client: OnceLock<reqwest::Client>,
+    unverified_client: OnceLock<reqwest::Client>,
+    tls: ClientConfig,
+    roots: Arc<LazyRoots>,
+    proxies: Vec<reqwest::Proxy>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Http {
-    /// Starts a client that identifies itself as overcoat, follows no redirect by itself, and decodes no content.
+    /// Starts a client that identifies itself as overcoat, follows no redirect by itself, and decodes no content. It
+    /// is cheap: certificates are parsed when the first server shows its own.
     ///
     /// # Errors
     /// [`Error::Proxy`] for a proxy that is no URL; [`Error::Start`] when the system has no room for its threads.
@@ -92,31 +99,19 @@ impl Http {
         let start = |error: &dyn std::fmt::Display| Error::Start {
             reason: error.to_string(),
         };
-        let mut roots = RootCertStore::empty();
-        let certificates =
-            CertificateDer::pem_slice_iter(&settings.certificates).filter_map(Result::ok);
-        let (usable, _unusable) = roots.add_parsable_certificates(certificates);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = LazyRoots::new(settings.certificates.clone(), Arc::clone(&provider));
+        let roots = Arc::new(roots);
+        let verifier: Arc<LazyRoots> = Arc::clone(&roots);
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| start(&error))?
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let builder = || -> Result<reqwest::ClientBuilder, Error> {
-            let mut builder = reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .user_agent(concat!("overcoat/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .no_proxy();
-            for proxy in proxies(&settings.proxies)? {
-                builder = builder.proxy(proxy);
-            }
-            Ok(builder)
-        };
-        let client = builder()?.read_timeout(IDLE_TIMEOUT).build();
-        let upload_client = builder()?.build();
+        let proxies = proxies(&settings.proxies)?;
+        let client = builder(&tls, &proxies).read_timeout(IDLE_TIMEOUT).build();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -124,8 +119,11 @@ impl Http {
             .map_err(|error| start(&error))?;
         Ok(Self {
             client: client.map_err(|error| start(&error))?,
-            upload_client: upload_client.map_err(|error| start(&error))?,
-            has_certificates: usable > 0,
+            upload_client: OnceLock::new(),
+            unverified_client: OnceLock::new(),
+            tls,
+            roots,
+            proxies,
             runtime,
         })
     }
@@ -136,14 +134,40 @@ impl Http {
     }
 
     /// The client for requests with a long body. reqwest counts silence from the start of a request, so an upload of
-    /// more than a minute would be cut: this one has no such limit, and the body must watch its own progress.
-    pub fn upload_client(&self) -> &reqwest::Client {
-        &self.upload_client
+    /// more than a minute would be cut: this one has no such limit, and the body must watch its own progress. It has
+    /// connections of its own.
+    ///
+    /// # Errors
+    /// What reqwest says when it cannot be started.
+    pub fn upload_client(&self) -> reqwest::Result<&reqwest::Client> {
+        if let Some(client) = self.upload_client.get() {
+            return Ok(client);
+        }
+        let client = builder(&self.tls, &self.proxies).build()?;
+        Ok(self.upload_client.get_or_init(|| client))
+    }
+
+    /// The client for hosts that the person trusts whatever certificate they show (pip's `--trusted-host`). Somebody on
+    /// the way can be whoever they like to it.
+    ///
+    /// # Errors
+    /// What reqwest says when it cannot be started.
+    pub fn unverified_client(&self) -> reqwest::Result<&reqwest::Client> {
+        if let Some(client) = self.unverified_client.get() {
+            return Ok(client);
+        }
+        let mut tls = self.tls.clone();
+        let provider = rustls::crypto::ring::default_provider();
+        tls.dangerous()
+            .set_certificate_verifier(Arc::new(AnyCertificate(Arc::new(provider))));
+        let client = builder(&tls, &self.proxies).read_timeout(IDLE_TIMEOUT);
+        let client = client.build()?;
+        Ok(self.unverified_client.get_or_init(|| client))
     }
 
     /// False when no certificate authority is trusted: every HTTPS request will fail.
     pub fn has_certificates(&self) -> bool {
-        self.has_certificates
+        self.roots.has_any()
     }
 
     /// Waits for `work`, or for the person to ask to stop. May be called from several threads at once.
@@ -165,6 +189,19 @@ impl Http {
             }
         })
     }
+}
+
+/// What both clients have in common.
+fn builder(tls: &ClientConfig, proxies: &[reqwest::Proxy]) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .user_agent(concat!("overcoat/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .no_proxy();
+    proxies
+        .iter()
+        .fold(builder, |builder, proxy| builder.proxy(proxy.clone()))
 }
 
 fn proxies(settings: &Proxies) -> Result<Vec<reqwest::Proxy>, Error> {

@@ -77,6 +77,15 @@ impl Reference {
         short.unwrap_or(&self.repository).to_owned()
     }
 
+    /// What has this digest in the same repository.
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self {
+            tag: None,
+            digest: Some(digest),
+            ..self.clone()
+        }
+    }
+
     /// The same reference without its digest; the name under which an image is kept.
     pub fn without_digest(&self) -> Self {
         Self {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Descriptor, Error, Image, ImageConfiguration, Manifest, Raw, media_type};
+use super::{
+    Descriptor, Error, Image, ImageConfiguration, ImageIndex, Index, Manifest, Raw, media_type,
+};
 use crate::digest::DiffId;
 
 /// A layer to put on top.
@@ -105,6 +107,47 @@ pub fn from_scratch(
         .map(|layer| layer.descriptor.clone())
         .collect();
     assemble(config, layers, &changes.annotations)
+}
+
+/// A new index of images for several platforms. Its entries are in the order of their platforms as text, so that the
+/// order in which they were asked for or made does not change the digest.
+///
+/// # Errors
+/// [`Error::SamePlatform`] when two images are for one platform.
+///
+/// # Spec
+/// OCI image-spec `image-index.md`.
+pub fn index(
+    mut images: Vec<Image>,
+    annotations: &BTreeMap<String, String>,
+) -> Result<ImageIndex, Error> {
+    images.sort_by_cached_key(|image| image.config.parsed.platform().to_string());
+    for pair in images.windows(2) {
+        let platform = pair[0].config.parsed.platform();
+        if platform == pair[1].config.parsed.platform() {
+            return Err(Error::SamePlatform { platform });
+        }
+    }
+    let entries = images.iter().map(|image| {
+        let mut entry = image.manifest.descriptor.clone();
+        entry.platform = Some(image.config.parsed.platform());
+        entry.to_value()
+    });
+    let mut document = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_INDEX,
+        "manifests": entries.collect::<Vec<_>>(),
+    });
+    if !annotations.is_empty() {
+        document["annotations"] = json!(annotations);
+    }
+    let bytes = document.to_string().into_bytes();
+    let index = Raw {
+        descriptor: Descriptor::of(media_type::OCI_INDEX, &bytes),
+        parsed: Index::parse(&bytes)?,
+        bytes,
+    };
+    ImageIndex::new(index, images)
 }
 
 fn assemble(
@@ -368,6 +411,43 @@ mod tests {
         assert_eq!(
             image.config.parsed.environment(),
             ["PATH=/usr/bin", "A=3", "B=x=y"]
+        );
+    }
+
+    #[test]
+    fn an_index_is_the_same_whatever_the_order_of_its_images() {
+        let image = |platform: &str| {
+            let (layers, changes) = application();
+            from_scratch(&platform.parse().unwrap(), &layers, &changes).unwrap()
+        };
+        let annotations = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+        let make =
+            |platforms: [&str; 3]| index(platforms.map(image).to_vec(), &annotations).unwrap();
+        let one = make(["linux/arm64", "linux/amd64", "linux/arm/v7"]);
+        assert_eq!(one, make(["linux/arm/v7", "linux/arm64", "linux/amd64"]));
+        let parsed = &one.index().parsed;
+        let platforms = parsed.manifests.iter();
+        let platforms: Vec<_> = platforms
+            .map(|entry| entry.platform.as_ref().unwrap().to_string())
+            .collect();
+        assert_eq!(platforms, ["linux/amd64", "linux/arm/v7", "linux/arm64"]);
+        assert_eq!(parsed.annotations, annotations);
+        let twice = index(
+            vec![image("linux/amd64"), image("linux/amd64")],
+            &annotations,
+        );
+        assert!(
+            matches!(twice, Err(Error::SamePlatform { .. })),
+            "{twice:?}"
+        );
+        let mut images = one.images().to_vec();
+        images.swap(0, 1);
+        assert_eq!(
+            ImageIndex::new(one.index().clone(), images),
+            Err(Error::Listed {
+                listed: 3,
+                given: 3
+            })
         );
     }
 }

@@ -57,6 +57,8 @@ impl Manifest {
 pub struct Index {
     /// The entries, in the order written.
     pub manifests: Vec<Descriptor>,
+    /// Annotations, in the order of their keys.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Index {
@@ -75,7 +77,11 @@ impl Index {
             .iter()
             .map(Descriptor::from_oci)
             .collect::<Result<_, _>>()?;
-        Ok(Self { manifests })
+        let annotations = parsed.annotations().clone().unwrap_or_default();
+        Ok(Self {
+            manifests,
+            annotations: annotations.into_iter().collect(),
+        })
     }
 
     /// The entry to use for `wanted`: the first whose platform satisfies it; else, when no entry names a platform

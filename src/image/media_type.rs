@@ -57,6 +57,15 @@ pub fn layer_compression(media_type: &str) -> Option<Compression> {
     }
 }
 
+/// The media type of an OCI layer that is compressed in this way; [`layer_compression`] is its inverse.
+pub fn layer(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => OCI_LAYER,
+        Compression::Gzip => OCI_LAYER_GZIP,
+        Compression::Zstd => OCI_LAYER_ZSTD,
+    }
+}
+
 /// The OCI name of a layer's media type; the bytes of the layer are the same in both families.
 pub fn oci_layer(media_type: &str) -> &str {
     match media_type {

@@ -4,6 +4,7 @@
 //! ([`Raw`]). Only [`edit`] makes new bytes, and only for a new document.
 
 mod config;
+mod content;
 mod descriptor;
 pub mod edit;
 mod manifest;
@@ -11,6 +12,7 @@ pub mod media_type;
 mod platform;
 
 pub use config::ImageConfiguration;
+pub use content::{Content, ImageIndex};
 pub use descriptor::Descriptor;
 pub use manifest::{Index, MAX_DOCUMENT_BYTES, Manifest};
 pub use platform::{ParseError as PlatformParseError, Platform};
@@ -52,6 +54,22 @@ pub enum Error {
     MediaType {
         /// What was given.
         media_type: String,
+    },
+    /// An index and the images that are to belong to it do not agree.
+    #[error(
+        "the index lists {listed} images, and they are not the {given} that were given, in this order"
+    )]
+    Listed {
+        /// Entries of the index.
+        listed: usize,
+        /// Images given.
+        given: usize,
+    },
+    /// Two images of an index are for the same platform.
+    #[error("two images of the index are for `{platform}`, and only one can be")]
+    SamePlatform {
+        /// The platform.
+        platform: Platform,
     },
     /// No image for the wanted platform.
     #[error("there is no image for `{wanted}`{}", list(available))]

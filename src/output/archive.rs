@@ -14,7 +14,7 @@ use super::{Error, oci_layout};
 use crate::digest::{Algorithm, DiffId, Digest, DigestWriter, Digester};
 use crate::event::Observer;
 use crate::fs::Context;
-use crate::image::{Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
+use crate::image::{Content, Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
 use crate::layer::{self, EntryPath, Kind};
 use crate::store::BlobStore;
 
@@ -271,18 +271,17 @@ fn members(
 /// [`Error::File`] for the file, [`Error::Store`] for damaged blobs.
 pub fn write_oci(
     file: &Path,
-    image: &Image,
+    content: &Content<'_>,
     names: &[String],
     store: &BlobStore,
     observer: &dyn Observer,
 ) -> Result<(), Error> {
-    let platform = image.config.parsed.platform();
     let entries: Vec<Value> = names
         .iter()
         .map(|name| {
             let mut entry = Descriptor {
-                platform: Some(platform.clone()),
-                ..image.manifest.descriptor.clone()
+                platform: content.platform(),
+                ..content.descriptor().clone()
             };
             entry
                 .annotations
@@ -295,24 +294,16 @@ pub fn write_oci(
     let mut archive = Archive::create(file)?;
     archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     archive.file("index.json", index.to_string().as_bytes())?;
-    let documents = [
-        (&image.manifest.descriptor, &image.manifest.bytes),
-        (&image.config.descriptor, &image.config.bytes),
-    ];
-    for (descriptor, bytes) in documents {
+    for (descriptor, bytes) in content.documents() {
         archive.file(&blob_member(descriptor), bytes)?;
     }
-    let mut written = Vec::new();
-    for layer in &image.manifest.parsed.layers {
-        if !written.contains(&&layer.digest) {
-            archive.stream(
-                &blob_member(layer),
-                layer.size,
-                &mut store.open_blob(layer)?,
-                observer,
-            )?;
-            written.push(&layer.digest);
-        }
+    for layer in content.layers() {
+        archive.stream(
+            &blob_member(layer),
+            layer.size,
+            &mut store.open_blob(layer)?,
+            observer,
+        )?;
     }
     archive.finish()
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::event::Observer;
-use crate::image::{self, Image};
+use crate::image::{self, Content};
 use crate::store::{self, BlobStore};
 
 /// A place to write an image to: `-o TYPE:PATH`.
@@ -72,6 +72,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// An index for a format that holds one platform.
+    #[error("cannot write `{path}`: an archive of Docker's holds an image for one platform only")]
+    Platforms {
+        /// The file.
+        path: String,
+    },
     /// The person asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -104,6 +110,9 @@ impl Error {
             }
             Self::NoSuchImage { .. } => vec!["name one of them: `oci:DIR:NAME`".to_owned()],
             Self::File(error) if error.is_absent() => vec!["check the path".to_owned()],
+            Self::Platforms { .. } => vec![
+                "write an `oci-archive:` or `oci:` instead, or build for one platform".to_owned(),
+            ],
             _ => Vec::new(),
         }
     }
@@ -163,24 +172,33 @@ impl fmt::Display for Destination {
 }
 
 impl Destination {
-    /// Writes an image from the store. Files appear whole or not at all.
+    /// Writes an image, or an index with its images, from the store. Files appear whole or not at all.
     ///
     /// # Errors
-    /// [`Error`]; [`store::Error::Mismatch`] within it when the store's bytes are damaged.
-    pub fn write(
+    /// [`Error`]; [`store::Error::Mismatch`] within it when the store's bytes are damaged, [`Error::Platforms`] for an
+    /// index into a Docker archive.
+    pub fn write<'a>(
         &self,
-        image: &Image,
+        content: impl Into<Content<'a>>,
         names: &[String],
         store: &BlobStore,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
+        let content = &content.into();
         match self {
             Self::OciLayout { directory, name } => {
                 let named = name.as_ref().map(std::slice::from_ref);
-                oci_layout::write(directory, image, named.unwrap_or(names), store, observer)
+                oci_layout::write(directory, content, named.unwrap_or(names), store, observer)
             }
-            Self::OciArchive(file) => archive::write_oci(file, image, names, store, observer),
-            Self::DockerArchive(file) => archive::write_docker(file, image, names, store, observer),
+            Self::OciArchive(file) => archive::write_oci(file, content, names, store, observer),
+            Self::DockerArchive(file) => match content.images() {
+                [image] if !content.is_index() => {
+                    archive::write_docker(file, image, names, store, observer)
+                }
+                _ => Err(Error::Platforms {
+                    path: file.display().to_string(),
+                }),
+            },
         }
     }
 }

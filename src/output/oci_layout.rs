@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::Error;
 use crate::event::Observer;
-use crate::image::{Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
+use crate::image::{Content, Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
 use crate::store::BlobStore;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -22,25 +22,25 @@ pub fn split_name(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Writes an image into the layout at `directory`, which is made if need be, under every name.
+/// Writes an image, or an index with its images, into the layout at `directory`, which is made if need be, under every
+/// name.
 ///
 /// # Errors
 /// [`Error::Store`] when the directory is something else than a layout, or bytes are damaged.
 pub fn write(
     directory: &Path,
-    image: &Image,
+    content: &Content<'_>,
     names: &[String],
     store: &BlobStore,
     observer: &dyn Observer,
 ) -> Result<(), Error> {
     let target = BlobStore::open(directory)?;
-    for layer in &image.manifest.parsed.layers {
+    for layer in content.layers() {
         copy_blob(layer, store, &target, observer)?;
     }
-    target.put_documents(image)?;
-    let platform = image.config.parsed.platform();
+    target.put_content(content)?;
     for name in names {
-        target.tag_as(name, &image.manifest.descriptor, &platform)?;
+        target.tag_content(name, content)?;
     }
     drop(target);
     // What a store has beside a layout. Not empty, it is somebody else's.

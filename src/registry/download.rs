@@ -12,33 +12,74 @@ use super::retry::Patience;
 use super::transport::{Request, Session, broken, header};
 use super::{Error, in_parallel};
 use crate::digest::{Digest, Mismatch};
-use crate::event::{Direction, Transfer};
+use crate::event::{Direction, Observer, Transfer};
 use crate::fs;
-use crate::image::{Descriptor, Image};
+use crate::image::Descriptor;
 use crate::store::{self, BlobStore, BlobWriter};
 
 /// After how many new bytes a connection that broke counts as progress and not as failure.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
-/// Fetches the layers that the store does not have, the largest first.
-pub(super) fn layers(session: &Session<'_>, image: &Image, store: &BlobStore) -> Result<(), Error> {
-    let all = image.manifest.parsed.layers.iter();
-    let missing: BTreeMap<&Digest, &Descriptor> = all
+/// Fetches the layers that the store does not have, the largest first, each from the first of `sessions` that gives it.
+/// They belong to `subject`.
+pub(super) fn layers(
+    sessions: &[Session<'_>],
+    layers: Vec<&Descriptor>,
+    subject: &str,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let missing: BTreeMap<&Digest, &Descriptor> = layers
+        .into_iter()
         .filter(|layer| !store.has(layer))
         .map(|layer| (&layer.digest, layer))
         .collect();
     let mut missing: Vec<&Descriptor> = missing.into_values().collect();
     missing.sort_by_key(|layer| std::cmp::Reverse(layer.size));
-    in_parallel(&missing, session.observer, |layer, observer| {
-        let name = layer.digest.short();
-        let transfer = Transfer::start(observer, Direction::Download, name, Some(layer.size));
-        let partial = session
-            .client
-            .http
-            .run(observer, download(session, layer, store, &transfer))??;
-        finish(session, layer, partial)
+    in_parallel(&missing, observer, |layer, observer| match sessions {
+        [only] => fetch(only, layer, store, observer),
+        several => fetch_from_any(several, layer, subject, store, observer),
     })?;
     Ok(())
+}
+
+/// Fetches a layer into the store from the first of `origins` that gives it; `subject` is what it is needed for.
+///
+/// A place that fails is passed over whatever its reason: the next may do. All reasons are told when none does.
+pub(super) fn fetch_from_any(
+    origins: &[Session<'_>],
+    layer: &Descriptor,
+    subject: &str,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let mut reasons = Vec::new();
+    for origin in origins {
+        match fetch(origin, layer, store, observer) {
+            Ok(()) => return Ok(()),
+            Err(error @ (Error::Interrupted | Error::Store(_))) => return Err(error),
+            Err(error) => reasons.push(format!("`{}` ({error})", origin.subject)),
+        }
+    }
+    Err(Error::LayerAbsent {
+        digest: layer.digest.clone(),
+        subject: subject.to_owned(),
+        origins: reasons,
+    })
+}
+
+/// Fetches one layer into the store.
+fn fetch(
+    session: &Session<'_>,
+    layer: &Descriptor,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let name = layer.digest.short();
+    let transfer = Transfer::start(observer, Direction::Download, name, Some(layer.size));
+    let http = &session.client.http;
+    let partial = http.run(observer, download(session, layer, store, &transfer))??;
+    finish(session, layer, partial)
 }
 
 /// Hashing ends and the bytes are made durable; nothing is kept of a blob that is not what its digest says.

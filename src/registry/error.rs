@@ -137,13 +137,18 @@ pub enum Error {
         /// The reference.
         subject: String,
     },
-    /// A layer that has to be uploaded and is not on this machine.
-    #[error("the layer `{digest}` is neither in `{subject}` nor on this machine")]
+    /// A layer that is needed, is not on this machine, and cannot be had from anywhere.
+    #[error(
+        "the layer `{digest}` is neither in `{subject}` nor on this machine{}",
+        tried(origins)
+    )]
     LayerAbsent {
         /// The layer.
         digest: Digest,
-        /// The destination.
+        /// The destination, or the image that the layer belongs to.
         subject: String,
+        /// Where else it was looked for, each with the reason why it was not had there.
+        origins: Vec<String>,
     },
     /// Credentials that are there and cannot be read.
     #[error("cannot read credentials from `{}`: {reason}", path.display())]
@@ -183,6 +188,16 @@ fn accepted(credentials: &Option<String>) -> String {
     }
 }
 
+fn tried(origins: &[String]) -> String {
+    match origins.is_empty() {
+        true => String::new(),
+        false => format!(
+            ", and could not be had from {}",
+            origins.join(", nor from ")
+        ),
+    }
+}
+
 fn size(found: u64, expected: u64) -> String {
     if found > expected {
         "more".to_owned()
@@ -219,6 +234,9 @@ impl Error {
             Self::Denied { .. } => hint(
                 "ask for access to the repository, or log in as somebody who has it",
             ),
+            Self::Answer(_) | Self::NotFound { .. } if self.is_blob_unknown() => hint(
+                "push again: the registry misses a blob that it said to have",
+            ),
             Self::NotFound { .. } => hint("check the repository and the tag"),
             Self::RateLimited { host, answer } => {
                 let mut hints = vec![format!("log in to `{host}`: limits are usually higher then")];
@@ -231,7 +249,7 @@ impl Error {
                 "convert it once: `skopeo copy --format oci docker://{subject} docker://{subject}`"
             )],
             Self::LayerAbsent { .. } => hint(
-                "pull the base image first, or push to the registry that holds it",
+                "`overcoat pull` the base image first, or push to the registry that holds it",
             ),
             Self::Store(error) if error.is_mismatch() => hint(
                 "the local copy is damaged: remove the blob from the store and build again",
@@ -243,6 +261,18 @@ impl Error {
     /// True when what was asked for is not in the registry.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    /// True when a manifest was refused because something that it names is not there.
+    ///
+    /// # Spec
+    /// OCI distribution-spec, *Error Codes*: code-1 and code-5, and code-6 where an index's manifest is meant.
+    pub(super) fn is_blob_unknown(&self) -> bool {
+        let (Self::Answer(answer) | Self::NotFound { answer, .. }) = self else {
+            return false;
+        };
+        let codes = ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+        answer.method == Method::PUT && codes.iter().any(|code| answer.has_code(code))
     }
 
     /// True when this machine's disk is full.

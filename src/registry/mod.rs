@@ -20,11 +20,12 @@ mod pull;
 mod push;
 mod retry;
 mod transport;
+mod upload;
 
 pub use credentials::{Credential, Secret};
 pub use error::{Answer, Error, Obstacle};
-pub use pull::Layers;
-pub use push::PushReport;
+pub use pull::{Fetched, Layers};
+pub use push::{Previous, PushReport, PushRequest};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use crate::event::{Event, Observer};
 use crate::http::Http;
-use crate::image::{Descriptor, Image, Platform};
+use crate::image::{Content, Descriptor, Image, Platform};
 use crate::reference::{DEFAULT_REGISTRY, Reference};
 use crate::store::BlobStore;
 
@@ -81,10 +82,12 @@ pub struct RegistryClient {
     tls_hosts: Mutex<BTreeSet<String>>,
 }
 
-/// What a session wants to do with its repository.
+/// What somebody wants to do with a repository. Tokens are bought for it, so who asks for both at first needs one only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+pub enum Access {
+    /// To read.
     Pull,
+    /// To read and to write.
     PullAndPush,
 }
 
@@ -144,42 +147,122 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Image, Error> {
         let session = self.session(reference, Access::Pull, observer);
-        let image = self.http.run(
+        let pull::Documents { image, index } = self.http.run(
             observer,
             pull::documents(&session, reference, platform, store),
         )??;
         if layers == Layers::All {
-            download::layers(&session, &image, store)?;
+            let needed = image.manifest.parsed.layers.iter().collect();
+            let subject = session.subject.clone();
+            download::layers(&[session], needed, &subject, store, observer)?;
+        }
+        if let Some(index) = index {
+            store.put(&index.descriptor, &index.bytes)?;
         }
         store.put_documents(&image)?;
         Ok(image)
     }
 
-    /// Writes an image to `reference`: what the registry has is skipped, what another repository in `mount_from` on
-    /// the same registry has is mounted, the rest is uploaded from `store`; then the manifest, byte for byte. Under the
-    /// reference's tag, or, when it has only a digest, under that.
+    /// Fetches those layers of an image that `store` does not have, each from the first of `origins` that gives it:
+    /// for an image that was pulled with [`Layers::None`], or made of one, when its bytes are needed here after all.
     ///
     /// # Errors
-    /// As [`Self::resolve`]; also [`Error::LayerAbsent`] for a layer that is neither there nor here, [`Error::Store`]
-    /// for one that is damaged here, [`Error::Digest`] when the image is not the one the reference names or the
-    /// registry understood another.
+    /// As [`Self::pull`]; with several origins, or none, [`Error::LayerAbsent`] that says why no one gave it.
+    pub fn fetch_layers<'a>(
+        &self,
+        content: impl Into<Content<'a>>,
+        origins: &[Reference],
+        store: &BlobStore,
+        observer: &dyn Observer,
+    ) -> Result<(), Error> {
+        let content = content.into();
+        let sessions: Vec<_> = origins
+            .iter()
+            .map(|origin| self.session(origin, Access::Pull, observer))
+            .collect();
+        let subject = content.descriptor().digest.to_string();
+        download::layers(&sessions, content.layers(), &subject, store, observer)
+    }
+
+    /// Fetches the manifest or index that `reference` stands for now, with one request; `None` when the registry has
+    /// none, or not even the repository. `access` is what will be done next: see [`Access`].
+    ///
+    /// # Errors
+    /// As [`Self::resolve`]; also [`Error::Size`] for one of more than 4 MiB, [`Error::Schema1`],
+    /// [`Error::Protocol`] and [`Error::Document`] for what is neither.
+    ///
+    /// # Spec
+    /// OCI distribution-spec, *Pulling manifests*.
+    pub fn manifest(
+        &self,
+        reference: &Reference,
+        access: Access,
+        observer: &dyn Observer,
+    ) -> Result<Option<Fetched>, Error> {
+        let session = self.session(reference, access, observer);
+        self.http.run(observer, pull::find(&session, reference))?
+    }
+
+    /// Fetches a small blob of `reference`'s repository whole: an image's configuration.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`]; [`Error::Size`] for one of more than 4 MiB or of another size than `blob` says.
+    ///
+    /// # Spec
+    /// OCI distribution-spec, *Pulling blobs*.
+    pub fn blob(
+        &self,
+        reference: &Reference,
+        blob: &Descriptor,
+        observer: &dyn Observer,
+    ) -> Result<Vec<u8>, Error> {
+        let session = self.session(reference, Access::Pull, observer);
+        self.http
+            .run(observer, pull::blob(&session, blob, "blob"))?
+    }
+
+    /// Writes an image, or an index with its images, to a reference, and sends no byte that is there already: blobs that
+    /// the tag's manifest names now are in its repository; others are asked for, or mounted from another repository of
+    /// the same registry; the rest is uploaded from the store, into which a layer that is not in it is fetched first
+    /// from where it comes from. Then the manifests, byte for byte: under the reference's tag, or, when it has only a
+    /// digest, under that.
+    ///
+    /// A push of what is there costs one request; of one changed layer six, four of them one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`]; also [`Error::LayerAbsent`] for a layer that is neither there nor here and cannot be had,
+    /// [`Error::Store`] for one that is damaged here, [`Error::Digest`] when the image is not the one the reference
+    /// names or the registry understood another.
     ///
     /// # Spec
     /// OCI distribution-spec, *Push*.
     pub fn push(
         &self,
-        image: &Image,
-        reference: &Reference,
-        store: &BlobStore,
-        mount_from: &[Reference],
+        request: &PushRequest<'_>,
         observer: &dyn Observer,
     ) -> Result<PushReport, Error> {
-        let mut session = self.session(reference, Access::PullAndPush, observer);
-        let sources = push::mount_sources(reference, mount_from);
-        session
-            .scopes
-            .extend(sources.iter().map(|name| format!("repository:{name}:pull")));
-        push::push(&session, image, reference, store, &sources)
+        let session = self.session(request.reference, Access::PullAndPush, observer);
+        // A session of its own: a token server that refuses the other repository must not stop the push.
+        let mut mounting = self.session(request.reference, Access::PullAndPush, observer);
+        let sources = upload::mount_sources(request.reference, request.mount_from);
+        let scope = |name: &String| format!("repository:{name}:pull");
+        mounting.scopes.extend(sources.iter().map(scope));
+        let (host, repository) = (request.reference.host(), request.reference.repository());
+        let origins = request.origins.iter().filter(|origin| {
+            // What is not in the destination cannot be fetched from there.
+            origin.host() != host || origin.repository() != repository
+        });
+        let origins = origins.map(|origin| self.session(origin, Access::Pull, observer));
+        push::push(
+            request,
+            &session,
+            &upload::Supply {
+                store: request.store,
+                mounting: &mounting,
+                sources,
+                origins: origins.collect(),
+            },
+        )
     }
 
     fn session<'a>(
@@ -315,5 +398,9 @@ impl Observer for Linked<'_> {
 
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod push_tests;
+#[cfg(test)]
+mod shelf;
 #[cfg(test)]
 mod tests;

@@ -24,10 +24,20 @@ pub enum Layers {
     None,
 }
 
-/// A manifest or an index as it came.
-struct Document {
-    descriptor: Descriptor,
-    bytes: Vec<u8>,
+/// A manifest or an index as it came, checked against its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Media type, digest and size.
+    pub descriptor: Descriptor,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What there is to know of an image without its layers.
+pub(super) struct Documents {
+    pub(super) image: Image,
+    /// The index that led to it, if one did.
+    pub(super) index: Option<Fetched>,
 }
 
 /// Finds out what a reference stands for.
@@ -49,7 +59,7 @@ pub(super) async fn resolve(
 }
 
 /// Asks for a manifest's descriptor; `None` when the registry does not tell all of it without the body.
-pub(super) async fn head(session: &Session<'_>, name: &str) -> Result<Option<Descriptor>, Error> {
+async fn head(session: &Session<'_>, name: &str) -> Result<Option<Descriptor>, Error> {
     let request = manifest_request(session, Method::HEAD, name)?;
     let response = match session
         .retry(async || session.exchange(&request).await)
@@ -79,39 +89,77 @@ pub(super) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
     header(headers, &CONTENT_DIGEST)?.parse().ok()
 }
 
-/// Fetches and checks the manifest and the configuration of the image for `platform`.
+/// Fetches and checks the manifest and the configuration of the image for `platform`. What is named by its digest and is
+/// in the store is not asked for.
 pub(super) async fn documents(
     session: &Session<'_>,
     reference: &Reference,
     platform: &Platform,
     store: &BlobStore,
-) -> Result<Image, Error> {
+) -> Result<Documents, Error> {
     let unusable = |source: image::Error| Error::Document {
         subject: session.subject.clone(),
         source: Box::new(source),
     };
-    let mut document =
-        manifest(session, &reference.manifest_reference(), reference.digest()).await?;
+    let mut document = match reference.digest() {
+        Some(digest) => by_digest(session, digest, store).await?,
+        None => manifest(session, &reference.manifest_reference(), None).await?,
+    };
+    let mut through = None;
     if media_type::is_index(&document.descriptor.media_type) {
         let index = Index::parse(&document.bytes).map_err(unusable)?;
         let chosen = index.choose(platform).map_err(unusable)?;
-        document = manifest(session, &chosen.digest.to_string(), Some(&chosen.digest)).await?;
-        if !media_type::is_manifest(&document.descriptor.media_type) {
-            let media_type = document.descriptor.media_type;
+        let manifest = by_digest(session, &chosen.digest, store).await?;
+        if !media_type::is_manifest(&manifest.descriptor.media_type) {
+            let media_type = manifest.descriptor.media_type;
             return Err(unusable(image::Error::MediaType { media_type }));
         }
+        through = Some(std::mem::replace(&mut document, manifest));
     }
     let parsed = Manifest::parse(&document.bytes).map_err(unusable)?;
     let config = configuration(session, &parsed.config, store).await?;
-    Image::parse(&document.descriptor.media_type, document.bytes, config).map_err(unusable)
+    let image = Image::parse(&document.descriptor.media_type, document.bytes, config);
+    Ok(Documents {
+        image: image.map_err(unusable)?,
+        index: through,
+    })
+}
+
+/// The store's document of that digest, else the registry's.
+async fn by_digest(
+    session: &Session<'_>,
+    digest: &Digest,
+    store: &BlobStore,
+) -> Result<Fetched, Error> {
+    // A damaged one is fetched again.
+    if let Ok(Some(bytes)) = store.document(digest) {
+        let request = manifest_request(session, Method::GET, &digest.to_string())?;
+        if let Ok(media_type) = document_media_type(session, &request, None, &bytes) {
+            let descriptor = Descriptor::new(media_type, digest.clone(), bytes.len() as u64);
+            return Ok(Fetched { descriptor, bytes });
+        }
+    }
+    manifest(session, &digest.to_string(), Some(digest)).await
+}
+
+/// As [`manifest`]; `None` when there is none, or not even a repository.
+pub(super) async fn find(
+    session: &Session<'_>,
+    reference: &Reference,
+) -> Result<Option<Fetched>, Error> {
+    match manifest(session, &reference.manifest_reference(), reference.digest()).await {
+        Ok(fetched) => Ok(Some(fetched)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Fetches a manifest or an index by tag or digest and checks that it is what it says.
-async fn manifest(
+pub(super) async fn manifest(
     session: &Session<'_>,
     name: &str,
     expected: Option<&Digest>,
-) -> Result<Document, Error> {
+) -> Result<Fetched, Error> {
     let request = manifest_request(session, Method::GET, name)?;
     let (headers, bytes) = session
         .retry(async || {
@@ -136,7 +184,7 @@ async fn manifest(
     }
     let media_type = document_media_type(session, &request, content_type(&headers), &bytes)?;
     let descriptor = Descriptor::of(media_type, &bytes);
-    Ok(Document { descriptor, bytes })
+    Ok(Fetched { descriptor, bytes })
 }
 
 fn manifest_request(
@@ -215,45 +263,40 @@ async fn configuration(
     config: &Descriptor,
     store: &BlobStore,
 ) -> Result<Vec<u8>, Error> {
-    if config.size > MAX_DOCUMENT_BYTES {
-        return Err(wrong_size(
-            session,
-            "configuration",
-            MAX_DOCUMENT_BYTES,
-            config.size,
-        ));
-    }
     if store.has(config)
         && let Ok(bytes) = store.read_document(config)
     {
         return Ok(bytes);
     }
-    let request = Request::new(
-        Method::GET,
-        session.url(&format!("blobs/{}", config.digest))?,
-    );
+    blob(session, config, "configuration").await
+}
+
+/// Fetches a small blob whole; `noun` says what it is.
+///
+/// # Spec
+/// OCI distribution-spec, *Pulling blobs*.
+pub(super) async fn blob(
+    session: &Session<'_>,
+    blob: &Descriptor,
+    noun: &'static str,
+) -> Result<Vec<u8>, Error> {
+    if blob.size > MAX_DOCUMENT_BYTES {
+        return Err(wrong_size(session, noun, MAX_DOCUMENT_BYTES, blob.size));
+    }
+    let url = session.url(&format!("blobs/{}", blob.digest))?;
+    let request = Request::new(Method::GET, url);
     let bytes = session
         .retry(async || {
             let response = session.exchange(&request).await?;
-            session.read(response, config.size, "configuration").await
+            session.read(response, blob.size, noun).await
         })
         .await?;
-    if bytes.len() as u64 != config.size {
-        return Err(wrong_size(
-            session,
-            "configuration",
-            config.size,
-            bytes.len() as u64,
-        ));
+    if bytes.len() as u64 != blob.size {
+        return Err(wrong_size(session, noun, blob.size, bytes.len() as u64));
     }
-    let found = digest_of(config.digest.algorithm(), &bytes);
-    if found != config.digest {
-        return Err(other_digest(
-            session,
-            "configuration",
-            &config.digest,
-            found,
-        ));
+    let found = digest_of(blob.digest.algorithm(), &bytes);
+    if found != blob.digest {
+        return Err(other_digest(session, noun, &blob.digest, found));
     }
     Ok(bytes)
 }

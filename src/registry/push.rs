@@ -1,23 +1,67 @@
-//! From the store into a registry.
+//! From the store into a registry, with no byte and hardly a request for what is there already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, Response, StatusCode, Url};
-
-use super::pull::{content_digest, digest_of, head, other_digest};
-use super::transport::{Body, Elsewhere, Request, Session, redirect_target};
-use super::{Error, in_parallel};
+use super::pull::{digest_of, find, manifest, other_digest};
+use super::transport::Session;
+use super::upload::{Ask, Blob, Outcome, Supply, bring, put_manifest};
+use super::{Error, Fetched, in_parallel};
 use crate::digest::Digest;
 use crate::event::Observer;
-use crate::image::{Descriptor, Image};
+use crate::image::{Content, Descriptor, Image, Index, Manifest, media_type};
 use crate::reference::Reference;
 use crate::store::BlobStore;
+
+/// What to push, where to, and where its layers may be had from.
+#[derive(Clone, Debug)]
+pub struct PushRequest<'a> {
+    /// The image, or the index with its images.
+    pub content: Content<'a>,
+    /// Where to.
+    pub reference: &'a Reference,
+    /// Where the layers are; those that are not in it must be in the destination, mountable, or have an origin.
+    pub store: &'a BlobStore,
+    /// Where layers may be mounted from; only other repositories on the destination's registry are.
+    pub mount_from: &'a [Reference],
+    /// Where layers come from that are not in the store, to be fetched into it when there is no other way.
+    pub origins: &'a [Reference],
+    /// What the reference stands for now, if the caller has just found out.
+    pub previous: Previous<'a>,
+}
+
+impl<'a> PushRequest<'a> {
+    /// A push of layers that are all in the store.
+    pub fn new(
+        content: impl Into<Content<'a>>,
+        reference: &'a Reference,
+        store: &'a BlobStore,
+    ) -> Self {
+        Self {
+            content: content.into(),
+            reference,
+            store,
+            mount_from: &[],
+            origins: &[],
+            previous: Previous::Unknown,
+        }
+    }
+}
+
+/// What is known of a reference before it is pushed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Previous<'a> {
+    /// Nobody has looked: it costs one request to.
+    Unknown,
+    /// It stands for nothing.
+    Absent,
+    /// It stands for this.
+    Manifest(&'a Fetched),
+}
 
 /// What a push did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushReport {
-    /// The digest of the manifest, under which the image can now be pulled.
+    /// The digest of the manifest or index, under which it can now be pulled.
     pub digest: Digest,
     /// How many blobs were uploaded.
     pub uploaded_blobs: usize,
@@ -27,101 +71,138 @@ pub struct PushReport {
     pub skipped: usize,
     /// How many bytes the uploaded blobs have.
     pub bytes: u64,
+    /// True when the reference stood for exactly this before, and nothing was sent.
+    pub already_there: bool,
 }
 
-/// What became of one blob.
+/// What the repository has, as far as a manifest that is in it tells: a registry does not remove the blobs of a manifest
+/// that has a tag.
+#[derive(Default)]
+struct Known {
+    blobs: BTreeSet<Digest>,
+    manifests: BTreeSet<Digest>,
+}
+
+/// How much of what the registry seems to have is believed. When the manifest is refused because a blob is missing, the
+/// next attempt believes less.
+const ATTEMPTS: [Trust; 3] = [Trust::Manifest, Trust::Answers, Trust::Nothing];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Skipped,
-    Mounted,
-    Uploaded,
+enum Trust {
+    /// A blob is there that a manifest in the repository names.
+    Manifest,
+    /// A blob is there that the registry says to have.
+    Answers,
+    /// A blob is there that was sent.
+    Nothing,
 }
 
-/// One blob to bring over.
-struct Blob<'a> {
-    descriptor: &'a Descriptor,
-    /// The bytes of a document; a layer's are in the store.
-    bytes: Option<&'a [u8]>,
-}
-
-/// The repositories of `candidates` that blobs can be mounted from: those on the registry of `destination`.
-pub(super) fn mount_sources(destination: &Reference, candidates: &[Reference]) -> Vec<String> {
-    let mut sources: Vec<String> = Vec::new();
-    for candidate in candidates {
-        let name = candidate.repository();
-        let is_other = candidate.host() == destination.host() && name != destination.repository();
-        if is_other && !sources.iter().any(|known| known == name) {
-            sources.push(name.to_owned());
-        }
-    }
-    sources
-}
-
-/// Brings an image's blobs over, then its manifest.
+/// Brings blobs over, then manifests, the one that gets the name last.
 pub(super) fn push(
+    request: &PushRequest<'_>,
     session: &Session<'_>,
-    image: &Image,
-    reference: &Reference,
-    store: &BlobStore,
-    mount_from: &[String],
+    supply: &Supply<'_>,
 ) -> Result<PushReport, Error> {
-    let manifest = &image.manifest;
-    if let Some(expected) = reference.digest() {
-        let found = digest_of(expected.algorithm(), &manifest.bytes);
+    let content = &request.content;
+    if let Some(expected) = request.reference.digest() {
+        let found = digest_of(expected.algorithm(), content.bytes());
         if found != *expected {
             return Err(other_digest(session, "manifest", expected, found));
         }
     }
-    let name = match (reference.tag(), reference.digest()) {
-        (Some(tag), _) => tag.to_owned(),
-        (None, _) => reference.manifest_reference(),
+    let name = match request.reference.tag() {
+        Some(tag) => tag.to_owned(),
+        None => request.reference.manifest_reference(),
     };
-    let blobs = blobs_of(image);
-    let mut report = PushReport {
-        digest: manifest.descriptor.digest.clone(),
-        uploaded_blobs: 0,
-        mounted: 0,
-        skipped: 0,
-        bytes: 0,
+    let blobs = blobs_of(content);
+    let asked = match request.previous {
+        Previous::Unknown => previous(session, request.reference)?,
+        Previous::Absent | Previous::Manifest(_) => None,
     };
-    let http = &session.client.http;
-    if http.run(
-        session.observer,
-        has_manifest(session, &name, &manifest.descriptor),
-    )?? {
-        report.skipped = blobs.len();
-        return Ok(report);
+    let previous = match request.previous {
+        Previous::Manifest(fetched) => Some(fetched),
+        Previous::Unknown | Previous::Absent => asked.as_ref(),
+    };
+    if previous.is_some_and(|previous| previous.bytes == content.bytes()) {
+        return Ok(PushReport {
+            skipped: blobs.len(),
+            already_there: true,
+            ..report(content, &[], &BTreeMap::new())
+        });
     }
-    let outcomes = in_parallel(&blobs, session.observer, |blob, observer| {
-        http.run(observer, bring(session, blob, store, mount_from, observer))?
-    })?;
-    for (blob, outcome) in blobs.iter().zip(outcomes) {
-        match outcome {
-            Outcome::Skipped => report.skipped += 1,
-            Outcome::Mounted => report.mounted += 1,
-            Outcome::Uploaded => {
-                report.uploaded_blobs += 1;
-                report.bytes += blob.descriptor.size;
-            }
+    let known = match previous {
+        Some(previous) => known_from(session, previous, content)?,
+        None => Known::default(),
+    };
+    let mut done: BTreeMap<&Digest, Outcome> = BTreeMap::new();
+    for trust in ATTEMPTS {
+        let ask = match trust {
+            Trust::Manifest if previous.is_some() => Ask::Large,
+            Trust::Manifest | Trust::Answers => Ask::Always,
+            Trust::Nothing => Ask::Never,
+        };
+        let is_known = |blob: &Blob<'_>| known.blobs.contains(&blob.descriptor.digest);
+        if trust == Trust::Manifest {
+            let there = blobs.iter().filter(|blob| is_known(blob));
+            done.extend(there.map(|blob| (&blob.descriptor.digest, Outcome::Skipped)));
+        }
+        let open: Vec<&Blob<'_>> = blobs
+            .iter()
+            .filter(|blob| match done.get(&blob.descriptor.digest) {
+                None => true,
+                Some(Outcome::Skipped) => trust != Trust::Manifest,
+                Some(Outcome::Mounted | Outcome::Uploaded) => false,
+            })
+            .collect();
+        let outcomes = in_parallel(&open, session.observer, |blob, observer| {
+            bring(session, blob, supply, ask, observer)
+        })?;
+        done.extend(
+            open.iter()
+                .map(|blob| &blob.descriptor.digest)
+                .zip(outcomes),
+        );
+        let is_believed = trust == Trust::Manifest;
+        match put_manifests(session, &name, content, is_believed.then_some(&known)) {
+            Ok(()) => break,
+            Err(error) if error.is_blob_unknown() && trust != Trust::Nothing => {}
+            Err(error) => return Err(error),
         }
     }
-    http.run(session.observer, put_manifest(session, &name, image))??;
-    Ok(report)
+    Ok(report(content, &blobs, &done))
+}
+
+fn report(
+    content: &Content<'_>,
+    blobs: &[Blob<'_>],
+    done: &BTreeMap<&Digest, Outcome>,
+) -> PushReport {
+    let count = |wanted| done.values().filter(|outcome| **outcome == wanted).count();
+    let sent = blobs
+        .iter()
+        .filter(|blob| done.get(&blob.descriptor.digest) == Some(&Outcome::Uploaded));
+    PushReport {
+        digest: content.descriptor().digest.clone(),
+        uploaded_blobs: count(Outcome::Uploaded),
+        mounted: count(Outcome::Mounted),
+        skipped: count(Outcome::Skipped),
+        bytes: sent.map(|blob| blob.descriptor.size).sum(),
+        already_there: false,
+    }
 }
 
 /// Every blob once, the largest first.
-fn blobs_of(image: &Image) -> Vec<Blob<'_>> {
-    let config = Blob {
+fn blobs_of<'a>(content: &Content<'a>) -> Vec<Blob<'a>> {
+    let configs = content.images().iter().map(|image| Blob {
         descriptor: &image.config.descriptor,
         bytes: Some(&image.config.bytes),
-    };
-    let layers = image.manifest.parsed.layers.iter();
-    let layers = layers.map(|descriptor| Blob {
+    });
+    let layers = content.layers().into_iter().map(|descriptor| Blob {
         descriptor,
         bytes: None,
     });
     let mut seen = BTreeSet::new();
-    let mut blobs: Vec<Blob<'_>> = std::iter::once(config)
+    let mut blobs: Vec<Blob<'_>> = configs
         .chain(layers)
         .filter(|blob| seen.insert(&blob.descriptor.digest))
         .collect();
@@ -129,181 +210,126 @@ fn blobs_of(image: &Image) -> Vec<Blob<'_>> {
     blobs
 }
 
-async fn has_manifest(
+/// What the reference stands for now. Whatever is there may be replaced, also what nobody can read: then as if it were
+/// nothing.
+fn previous(session: &Session<'_>, reference: &Reference) -> Result<Option<Fetched>, Error> {
+    // Under the tag, when there is one: that is what will be replaced.
+    let wanted = match reference.tag() {
+        Some(_) => &reference.without_digest(),
+        None => reference,
+    };
+    let http = &session.client.http;
+    match http.run(session.observer, find(session, wanted))? {
+        Ok(found) => Ok(found),
+        Err(
+            Error::Schema1 { .. }
+            | Error::Document { .. }
+            | Error::Protocol { .. }
+            | Error::Digest { .. }
+            | Error::Size { .. }
+            | Error::Denied { .. },
+        ) => Ok(None),
+        // Some registries cannot tell of manifests that they take.
+        Err(Error::Answer(answer)) if answer.status < 500 || answer.status == 501 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the repository must have if `previous` is in it. Of an index, those manifests are read that are for the
+/// platforms of `content`.
+fn known_from(
+    session: &Session<'_>,
+    previous: &Fetched,
+    content: &Content<'_>,
+) -> Result<Known, Error> {
+    let mut known = Known::default();
+    if media_type::is_manifest(&previous.descriptor.media_type) {
+        known.add(previous);
+        return Ok(known);
+    }
+    let Ok(index) = Index::parse(&previous.bytes) else {
+        return Ok(known);
+    };
+    let mut chosen: BTreeMap<&Digest, &Descriptor> = BTreeMap::new();
+    for image in content.images() {
+        let platform = image.config.parsed.platform();
+        let entry = index.choose(&platform).ok();
+        if index
+            .manifests
+            .iter()
+            .any(|entry| entry.digest == *image.digest())
+        {
+            known.add_own(image);
+        } else if let Some(entry) = entry {
+            chosen.insert(&entry.digest, entry);
+        }
+    }
+    let chosen: Vec<&Descriptor> = chosen.into_values().collect();
+    let fetched = in_parallel(&chosen, session.observer, |entry, observer| {
+        let name = entry.digest.to_string();
+        let http = &session.client.http;
+        let fetched = http.run(observer, manifest(session, &name, Some(&entry.digest)))?;
+        // It only saves requests; what is missing in it is asked for.
+        Ok(fetched.ok())
+    })?;
+    for manifest in fetched.iter().flatten() {
+        known.add(manifest);
+    }
+    Ok(known)
+}
+
+impl Known {
+    fn add(&mut self, fetched: &Fetched) {
+        if let Ok(manifest) = Manifest::parse(&fetched.bytes) {
+            self.manifests.insert(fetched.descriptor.digest.clone());
+            self.blobs.insert(manifest.config.digest);
+            let layers = manifest.layers.into_iter();
+            self.blobs.extend(layers.map(|layer| layer.digest));
+        }
+    }
+
+    fn add_own(&mut self, image: &Image) {
+        let manifest = &image.manifest;
+        self.manifests.insert(manifest.descriptor.digest.clone());
+        self.blobs.insert(image.config.descriptor.digest.clone());
+        let layers = manifest.parsed.layers.iter();
+        self.blobs.extend(layers.map(|layer| layer.digest.clone()));
+    }
+}
+
+/// Puts the manifests of an index by their digests, but those that are known to be there, then what gets the name.
+fn put_manifests(
     session: &Session<'_>,
     name: &str,
-    manifest: &Descriptor,
-) -> Result<bool, Error> {
-    match head(session, name).await {
-        Ok(found) => Ok(found.is_some_and(|found| found.digest == manifest.digest)),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Makes sure that the repository has a blob.
-async fn bring(
-    session: &Session<'_>,
-    blob: &Blob<'_>,
-    store: &BlobStore,
-    mount_from: &[String],
-    observer: &dyn Observer,
-) -> Result<Outcome, Error> {
-    if exists(session, &blob.descriptor.digest).await? {
-        return Ok(Outcome::Skipped);
-    }
-    let mut opened = None;
-    if blob.bytes.is_none() {
-        for source in mount_from {
-            match mount(session, &blob.descriptor.digest, source).await? {
-                Mount::Done => return Ok(Outcome::Mounted),
-                Mount::Opened(url) => opened = Some(url),
-                Mount::Refused => {}
-            }
-        }
-    }
-    let body = match blob.bytes {
-        Some(bytes) => Body::Bytes(bytes),
-        None if store.has(blob.descriptor) => Body::Blob {
-            store,
-            blob: blob.descriptor,
-            observer,
-        },
-        None => {
-            return Err(Error::LayerAbsent {
-                digest: blob.descriptor.digest.clone(),
-                subject: session.subject.clone(),
-            });
-        }
-    };
-    upload(session, &blob.descriptor.digest, body, opened).await?;
-    Ok(Outcome::Uploaded)
-}
-
-/// # Spec
-/// OCI distribution-spec, *Checking if content exists in the registry*.
-async fn exists(session: &Session<'_>, digest: &Digest) -> Result<bool, Error> {
-    let request = Request::new(Method::HEAD, session.url(&format!("blobs/{digest}"))?);
-    match session
-        .retry(async || session.exchange(&request).await)
-        .await
-    {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// What a registry makes of a wish to mount.
-enum Mount {
-    Done,
-    /// It opened an upload instead, at this URL.
-    Opened(Url),
-    Refused,
-}
-
-/// # Spec
-/// OCI distribution-spec, *Mounting a blob from another repository*: 201 when it was done; 202 with an open upload
-/// when it was not.
-async fn mount(session: &Session<'_>, digest: &Digest, source: &str) -> Result<Mount, Error> {
-    let mut url = session.url("blobs/uploads/")?;
-    url.query_pairs_mut()
-        .append_pair("mount", &digest.to_string())
-        .append_pair("from", source);
-    let request = Request::new(Method::POST, url);
-    match session
-        .retry(async || session.exchange(&request).await)
-        .await
-    {
-        Ok(response) if response.status() == StatusCode::CREATED => Ok(Mount::Done),
-        Ok(response) => Ok(Mount::Opened(upload_location(&response)?)),
-        // Mounting saves time, nothing else: without it the blob is uploaded.
-        Err(
-            Error::Answer(_)
-            | Error::NotFound { .. }
-            | Error::Denied { .. }
-            | Error::Unauthorised { .. },
-        ) => Ok(Mount::Refused),
-        Err(error) => Err(error),
-    }
-}
-
-/// Where an opened upload goes on; relative to the request, or absolute and perhaps at another host, which then sees
-/// no credentials.
-fn upload_location(response: &Response) -> Result<Url, Error> {
-    redirect_target(response.url(), response.headers(), Elsewhere::Allowed)
-}
-
-/// Uploads a blob in one piece; an upload that broke off is begun anew. `opened` is an upload to use first.
-///
-/// # Spec
-/// OCI distribution-spec, *POST then PUT*.
-async fn upload(
-    session: &Session<'_>,
-    digest: &Digest,
-    body: Body<'_>,
-    mut opened: Option<Url>,
+    content: &Content<'_>,
+    known: Option<&Known>,
 ) -> Result<(), Error> {
-    session
-        .retry(async || {
-            let mut url = match opened.take() {
-                Some(url) => url,
-                None => open_upload(session).await?,
-            };
-            // The location's query is the registry's; ours is added to it.
-            url.query_pairs_mut()
-                .append_pair("digest", &digest.to_string());
-            let mut request = Request::new(Method::PUT, url);
-            request
-                .headers
-                .push((CONTENT_TYPE, "application/octet-stream".to_owned()));
-            request.body = body;
-            let response = match session.exchange(&request).await {
-                Err(Error::NotFound { answer, .. }) => return Err(Error::UploadLost(answer)),
-                result => result?,
-            };
-            if response.status() != StatusCode::CREATED {
-                let reason = format!(
-                    "the upload was answered {} and not 201",
-                    response.status().as_u16()
-                );
-                return Err(request.protocol(reason));
-            }
-            match content_digest(response.headers()) {
-                Some(found) if found.algorithm() == digest.algorithm() && found != *digest => {
-                    Err(other_digest(session, "uploaded blob", digest, found))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await
-}
-
-async fn open_upload(session: &Session<'_>) -> Result<Url, Error> {
-    let request = Request::new(Method::POST, session.url("blobs/uploads/")?);
-    let response = session.exchange(&request).await?;
-    upload_location(&response)
-}
-
-/// # Spec
-/// OCI distribution-spec, *Pushing Manifests*.
-async fn put_manifest(session: &Session<'_>, name: &str, image: &Image) -> Result<(), Error> {
-    let manifest = &image.manifest;
-    let mut request = Request::new(Method::PUT, session.url(&format!("manifests/{name}"))?);
-    request
-        .headers
-        .push((CONTENT_TYPE, manifest.descriptor.media_type.clone()));
-    request.body = Body::Bytes(&manifest.bytes);
-    let response = session
-        .retry(async || session.exchange(&request).await)
-        .await?;
-    // Trust nobody who understood other bytes than we sent.
-    let Some(understood) = content_digest(response.headers()) else {
-        return Ok(());
+    let http = &session.client.http;
+    let put = |name: &str, document: &Descriptor, bytes: &[u8], observer: &dyn Observer| {
+        http.run(
+            observer,
+            put_manifest(session, name, &document.media_type, bytes),
+        )?
     };
-    let sent = digest_of(understood.algorithm(), &manifest.bytes);
-    if understood != sent {
-        return Err(other_digest(session, "manifest", &sent, understood));
+    if content.is_index() {
+        let is_there =
+            |image: &&Image| known.is_some_and(|known| known.manifests.contains(image.digest()));
+        let images = content.images().iter().copied();
+        let missing: Vec<&Image> = images.filter(|image| !is_there(image)).collect();
+        in_parallel(&missing, session.observer, |image, observer| {
+            let manifest = &image.manifest;
+            put(
+                &image.digest().to_string(),
+                &manifest.descriptor,
+                &manifest.bytes,
+                observer,
+            )
+        })?;
     }
-    Ok(())
+    put(
+        name,
+        content.descriptor(),
+        content.bytes(),
+        session.observer,
+    )
 }

@@ -239,7 +239,10 @@ impl Session<'_> {
     ) -> Result<Response, Error> {
         let http = &self.client.http;
         let client = match request.body {
-            Body::Blob { .. } => http.upload_client(),
+            Body::Blob { .. } => {
+                let client = http.upload_client();
+                client.map_err(|error| self.failed(&request.method, url, error))?
+            }
             Body::Empty | Body::Bytes(_) => http.client(),
         };
         let mut builder = client.request(request.method.clone(), url.clone());

@@ -14,6 +14,7 @@
 //! `index.json` changes under a lock on `blobs/`, and removing blobs needs the lock on the store's directory alone,
 //! which every open store shares. `tmp/` and `unpacked/` are for their owner only: layers may hold set-user-id files.
 
+mod content;
 mod copy;
 mod gc;
 mod merged;
@@ -26,6 +27,7 @@ mod same_bytes_tests;
 mod test_steps;
 mod unpacked;
 
+pub use content::Stored;
 pub use gc::Removed;
 pub use merged::Lease;
 pub use names::Named;
@@ -91,6 +93,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What an error means that came from reading the blob at `path`: [`Error::Mismatch`] when its bytes are others.
+    pub fn reading(path: &Path, error: io::Error) -> Self {
+        read_error(path, error)
+    }
+
     /// True when the disk is full.
     pub fn is_full(&self) -> bool {
         match self {
@@ -287,9 +294,11 @@ fn is_ours(name: &Path) -> bool {
         "blobs",
         "cache",
         "index.json",
+        "logs",
         "oci-layout",
         "tmp",
         "unpacked",
+        "wheels",
     ];
     let name = name.to_string_lossy();
     known.contains(&name.as_ref()) || name.starts_with(".tmp-")

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{BlobStore, Error};
 use crate::fs::{self, Lock};
-use crate::image::{Descriptor, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
+use crate::image::{Content, Descriptor, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
 use crate::reference::Reference;
 
 /// The annotation of a layout's entry that holds its name.
@@ -21,7 +21,7 @@ const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 pub struct Named {
     /// The name, as [`Reference`] prints it: `flask-hello:latest`.
     pub name: String,
-    /// The manifest.
+    /// The manifest, or the index when it stands for images of several platforms.
     pub manifest: Descriptor,
 }
 
@@ -131,9 +131,27 @@ impl BlobStore {
         manifest: &Descriptor,
         platform: &Platform,
     ) -> Result<(), Error> {
+        self.enter(name, manifest, Some(platform.clone()))
+    }
+
+    /// Gives an image, or an index of images for several platforms, a name that is used as it stands. All that it
+    /// needs must be here: see [`BlobStore::put_content`] and [`BlobStore::lacks`].
+    ///
+    /// # Errors
+    /// As [`Self::tag`].
+    pub fn tag_content(&self, name: &str, content: &Content<'_>) -> Result<(), Error> {
+        self.enter(name, content.descriptor(), content.platform())
+    }
+
+    fn enter(
+        &self,
+        name: &str,
+        document: &Descriptor,
+        platform: Option<Platform>,
+    ) -> Result<(), Error> {
         let mut entry = Descriptor {
-            platform: Some(platform.clone()),
-            ..Descriptor::new(&manifest.media_type, manifest.digest.clone(), manifest.size)
+            platform,
+            ..Descriptor::new(&document.media_type, document.digest.clone(), document.size)
         };
         entry
             .annotations
