@@ -28,3 +28,10 @@ pub const DEFAULT_DESTINATION: &str = "/tmp";
 pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// The digest of the base image's manifest.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// The labels by which our own builders say what their Python is (`io.overcoat.python.…`).
+pub use crate::python::target::labels as python;
+
+/// On builders made from recipes: the digest of the S2I scripts that overcoat gave them. Whoever has these layers and
+/// this label has scripts whose work overcoat can do without executing them.
+pub const STOCK_SCRIPTS: &str = "io.overcoat.scripts";

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use super::definition::Definition;
 use super::{EPOCH, Error, PACKAGES_ANNOTATION, RECIPE_ANNOTATION, Recipe, shipped};
 use crate::builder_image::labels;
-use crate::digest::Digest;
+use crate::digest::{DiffId, Digest};
 use crate::image::edit::{self, Changes, NewLayer};
 use crate::image::{Image, Platform, rfc3339};
+use crate::python::target::Facts;
 
-/// The image of a recipe with these layers. `packages` names what is in them.
+/// The image of a recipe with these layers. `packages` names what is in them, `facts` what Python they make.
 pub(super) fn assemble(
     recipe: &Recipe,
     platform: &Platform,
     layers: &[NewLayer],
+    facts: Option<&Facts>,
     packages: &Digest,
 ) -> Result<Image, Error> {
     let definition = &recipe.definition;
@@ -44,7 +46,15 @@ pub(super) fn assemble(
     );
     environment.extend(image.env.clone());
     let scripts_url = (labels::SCRIPTS_URL.to_owned(), format!("image://{scripts}"));
-    let mut all_labels = BTreeMap::from([scripts_url]);
+    let stock = (
+        labels::STOCK_SCRIPTS.to_owned(),
+        super::stock_scripts_digest(),
+    );
+    let mut all_labels = BTreeMap::from([scripts_url, stock]);
+    if let Some(facts) = facts {
+        let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        all_labels.extend(facts.labels(&diff_ids));
+    }
     all_labels.extend(image.labels.clone());
     let changes = Changes {
         environment: environment.into_iter().collect(),

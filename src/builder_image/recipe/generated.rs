@@ -33,13 +33,14 @@ pub(super) struct Generated<'a> {
     entries: BTreeMap<EntryPath, (Entry, Vec<u8>)>,
 }
 
-/// Makes everything and writes it as one layer. `python` is the interpreter's full version.
+/// Makes everything and writes it as one layer. `python` is the interpreter's full version. Gives also the distributions
+/// in the virtual environment, as their `.dist-info` directories are called.
 pub(super) fn write_layer(
     definition: &Definition,
     unpacked: &mut Unpacked,
     python: &str,
     supplies: &Supplies<'_>,
-) -> Result<NewLayer, Error> {
+) -> Result<(NewLayer, Vec<String>), Error> {
     let entries = BTreeMap::new();
     let mut generated = Generated {
         definition,
@@ -56,13 +57,13 @@ pub(super) fn write_layer(
         let path = path(&format!("{}/{name}", shipped::SCRIPTS_DIRECTORY))?;
         generated.put_file(&path, bytes.to_vec(), 0o755, (0, 0))?;
     }
-    venv::add(&mut generated, &definition.venv, python)?;
+    let installed = venv::add(&mut generated, &definition.venv, python)?;
     let workdir = path(&configuration::working_directory(definition))?;
     if !generated.entries.contains_key(&workdir) {
         generated.put(&workdir, Kind::Directory, 0o775, definition.venv.owner)?;
     }
     generated.add_status()?;
-    generated.write(supplies)
+    Ok((generated.write(supplies)?, installed))
 }
 
 /// A path that this module makes up.

@@ -15,6 +15,7 @@ mod configuration;
 mod content;
 mod definition;
 mod error;
+mod facts;
 mod filesystem;
 mod generated;
 mod packages;
@@ -48,7 +49,7 @@ pub const RECIPE_ANNOTATION: &str = "io.overcoat.recipe";
 pub const PACKAGES_ANNOTATION: &str = "io.overcoat.packages";
 
 /// Part of both digests: to be changed whenever the same recipe and packages shall give other bytes.
-const FORMAT: &str = "overcoat recipe 2";
+const FORMAT: &str = "overcoat recipe 3";
 /// The time of everything that has none of its own: 1980-01-01, the first that zip files can hold.
 const EPOCH: i64 = 315_532_800;
 /// The name of a recipe's file in its directory.
@@ -126,6 +127,18 @@ pub fn find(name: &str) -> Result<Recipe, Error> {
     }
 }
 
+/// The digest of the S2I scripts that every recipe gets, which is how a builder image is known to have them.
+pub fn stock_scripts_digest() -> String {
+    let mut digester = Digester::new(Algorithm::Sha256);
+    for (name, bytes) in shipped::SCRIPTS {
+        for part in [name.as_bytes(), bytes] {
+            digester.update(&(part.len() as u64).to_le_bytes());
+            digester.update(part);
+        }
+    }
+    digester.finish().to_string()
+}
+
 /// The shipped recipes, sorted by name.
 pub fn list() -> Vec<Recipe> {
     let recipe = |(name, _): &(&str, &str)| find(name).expect("a test reads every shipped recipe");
@@ -184,13 +197,20 @@ impl Recipe {
             definition,
             name,
         };
-        recipe.reference()?;
+        recipe.reference(&Platform::host())?;
         Ok(recipe)
     }
 
-    /// The name of its image in the store.
-    fn reference(&self) -> Result<Reference, Error> {
-        let parsed = format!("builder/{}:latest", self.name).parse();
+    /// The name of its image in the store: `builder/NAME:latest` for machines of this kind, `builder/NAME:ARCHITECTURE` for
+    /// others, so that neither takes the other's place.
+    fn reference(&self, platform: &Platform) -> Result<Reference, Error> {
+        let is_here = platform.architecture == Platform::host().architecture;
+        let tag = if is_here {
+            "latest"
+        } else {
+            &platform.architecture
+        };
+        let parsed = format!("builder/{}:{tag}", self.name).parse();
         parsed.map_err(|error: crate::reference::ParseError| Error::Name {
             name: self.name.clone(),
             reason: error.reason,
@@ -247,8 +267,8 @@ pub fn materialise(
     refresh: Refresh,
     observer: &dyn Observer,
 ) -> Result<Image, Error> {
-    let reference = recipe.reference()?;
     let (platform, architecture) = selection::debian_platform(recipe, platform)?;
+    let reference = recipe.reference(&platform)?;
     let stored = stored(recipe, &reference, &platform, supplies.store)?;
     if let (Some(image), Refresh::IfAbsent) = (&stored, refresh) {
         return Ok(image.clone());
@@ -281,13 +301,10 @@ pub fn materialise(
         observer,
     )?;
     let python = selection::python_version(definition, &unpacked, &selection)?;
-    layers.push(generated::write_layer(
-        definition,
-        &mut unpacked,
-        &python,
-        supplies,
-    )?);
-    let image = configuration::assemble(recipe, &platform, &layers, &key)?;
+    let (layer, installed) = generated::write_layer(definition, &mut unpacked, &python, supplies)?;
+    layers.push(layer);
+    let facts = facts::of(definition, &python, &selection, installed);
+    let image = configuration::assemble(recipe, &platform, &layers, facts.as_ref(), &key)?;
     supplies.store.put_documents(&image)?;
     supplies
         .store
@@ -303,9 +320,9 @@ pub fn materialise(
 /// [`Error::Platform`], [`Error::Name`]; [`Error::Store`] when the store's list of names is damaged.
 pub fn outline(recipe: &Recipe, platform: &Platform, store: &BlobStore) -> Result<Image, Error> {
     let (platform, _) = selection::debian_platform(recipe, platform)?;
-    match stored(recipe, &recipe.reference()?, &platform, store)? {
+    match stored(recipe, &recipe.reference(&platform)?, &platform, store)? {
         Some(image) => Ok(image),
-        None => configuration::assemble(recipe, &platform, &[], &recipe.digest),
+        None => configuration::assemble(recipe, &platform, &[], None, &recipe.digest),
     }
 }
 

@@ -11,8 +11,13 @@ const FILE: u32 = 0o664;
 /// Directories and programs. The group may write: OpenShift runs images as a user of its own choosing in group 0.
 const PROGRAM: u32 = 0o775;
 
-/// Adds the virtual environment with the recipe's wheels. `version` is the interpreter's full version.
-pub(super) fn add(generated: &mut Generated<'_>, venv: &Venv, version: &str) -> Result<(), Error> {
+/// Adds the virtual environment with the recipe's wheels; gives the names of their `.dist-info` directories. `version` is
+/// the interpreter's full version.
+pub(super) fn add(
+    generated: &mut Generated<'_>,
+    venv: &Venv,
+    version: &str,
+) -> Result<Vec<String>, Error> {
     let mut wheels = Vec::new();
     for pattern in &venv.wheels {
         for (path, bytes) in generated.matching(pattern, "the virtual environment")? {
@@ -25,7 +30,10 @@ pub(super) fn add(generated: &mut Generated<'_>, venv: &Venv, version: &str) -> 
     }
     let mut writer = Writer { generated, venv };
     writer.add_frame(version)?;
-    wheels.iter().try_for_each(|wheel| writer.add_wheel(wheel))
+    wheels
+        .iter()
+        .try_for_each(|wheel| writer.add_wheel(wheel))?;
+    Ok(wheels.into_iter().map(|wheel| wheel.dist_info).collect())
 }
 
 struct Writer<'a, 'b> {
