@@ -142,7 +142,7 @@ pub(super) struct Step<'a> {
     pub destination: &'a str,
     pub hooks: &'a [Script],
     pub application_directory: &'a EntryPath,
-    pub epoch: i64,
+    pub form: commit::Form,
     pub inputs: &'a StepInputs,
     /// What the person called the builder image.
     pub builder: &'a str,
@@ -180,11 +180,12 @@ pub(super) fn layers(
     let (exit, scaffolding) = run(step, uploads, &sandbox, tools, observer)?;
 
     let writing = stage(observer, "write layers", "");
-    let layers = root.with_changes(&exit, observer, |mut changes, directory, owners| {
+    let layers = root.with_changes(&exit, observer, |mut changed| {
+        let changes = &mut changed.changes;
         changes.retain(|change| !scaffolding.covers(change));
-        sources.take_back(&mut changes, &sandbox.directory)?;
+        sources.take_back(changes, &sandbox.directory)?;
         changes.retain(|change| !volatile::is_volatile(change));
-        commit::layers(changes, directory, owners, step, tools, observer)
+        commit::layers(changed, step, tools, observer)
     })?;
     writing.finish(commit::describe(&layers));
     root.finish(observer)?;
@@ -285,7 +286,7 @@ fn run(
             is_per_user: false,
         });
     }
-    make_repeatable(&mut process, step.epoch);
+    make_repeatable(&mut process, step.form.epoch);
     let secrets = inputs.secrets.iter().map(|secret| Secret {
         target: secret.target(),
         content: secret.content.clone(),
@@ -375,7 +376,7 @@ fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
     let place = |path: String, content| Upload {
         target: path.into_bytes(),
         content,
-        mtime: step.epoch,
+        mtime: step.form.epoch,
     };
     let destination = step.destination;
     let mut uploads = vec![
@@ -417,7 +418,7 @@ fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
         uploads.push(Upload {
             target: [destination.as_bytes(), b"/src/", &entry.path].concat(),
             content,
-            mtime: step.epoch,
+            mtime: step.form.epoch,
         });
     }
     uploads

@@ -4,14 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::work::PreviousImage;
 use super::{Error, Tools};
 use crate::builder_image::recipe;
 use crate::event::{Event, Observer, stage};
-use crate::image::{Image, Platform};
+use crate::image::{Image, Index, Manifest, Platform, media_type};
 use crate::output::{archive, oci_layout};
 use crate::reference::{self, Reference};
-use crate::registry::Layers;
-use crate::store::{BlobStore, Named};
+use crate::registry::{Access, Layers};
+use crate::store::{BlobStore, Named, Stored};
 
 /// Where an image is: the grammar of `--build-image`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,13 +97,29 @@ impl ImageSource {
     }
 }
 
-/// Brings an image with all its layers into the store; also its name as it may be recorded.
+/// How much of an image in a registry is brought here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bytes {
+    /// Everything: its files will be needed.
+    All,
+    /// Manifest and configuration: enough to put layers on top. The layers stay where they are until somebody needs
+    /// them ([`fetch_layers`](crate::registry::RegistryClient::fetch_layers), or a push to another registry).
+    DocumentsOnly,
+}
+
+/// Brings an image into the store, with all its layers unless `bytes` says otherwise and it is in a registry; also its
+/// name as it may be recorded.
+///
+/// With [`Bytes::DocumentsOnly`] a reference by tag that the store has no name for costs one request (two when the
+/// configuration is new), one by digest none when it was asked for before. It gets no name in the store: names are
+/// for what is complete.
 ///
 /// # Errors
 /// What the place says: [`Error::Registry`], [`Error::Output`] for layouts and archives, [`Error::Recipe`].
 pub fn obtain(
     source: &ImageSource,
     platform: &Platform,
+    bytes: Bytes,
     tools: &Tools<'_>,
     observer: &dyn Observer,
 ) -> Result<(Image, String), Error> {
@@ -110,7 +127,11 @@ pub fn obtain(
     let image = match source {
         ImageSource::Reference(reference) => match in_store(reference, platform, tools)? {
             Some(image) => image,
-            None => pull(reference, platform, tools, observer)?,
+            None if bytes == Bytes::All => pull(reference, platform, tools, observer)?,
+            None => {
+                let registry = tools.registry()?;
+                registry.pull(reference, platform, store, Layers::None, observer)?
+            }
         },
         ImageSource::OciLayout { directory, name } => {
             oci_layout::read(directory, name.as_deref(), platform, store)?
@@ -136,6 +157,63 @@ pub fn obtain(
         }
     };
     named(source, platform, image)
+}
+
+/// Brings those layers of an image here that are elsewhere.
+///
+/// # Errors
+/// [`Error::Registry`].
+pub(super) fn fetch(
+    image: &Image,
+    origins: &[Reference],
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    if tools.store.lacks(&image.into()).is_empty() {
+        return Ok(());
+    }
+    let fetching = stage(observer, "pull", "layers that are needed here");
+    let registry = tools.registry()?;
+    registry.fetch_layers(image, origins, tools.store, observer)?;
+    fetching.finish("");
+    Ok(())
+}
+
+/// The image that a reference names now, as a cache; `None` when there is none, or none for the platform. One request;
+/// for an index two.
+///
+/// # Errors
+/// [`Error::Registry`] when the registry cannot be asked.
+pub(super) fn previous(
+    reference: &Reference,
+    platform: &Platform,
+    tools: &Tools<'_>,
+    access: Access,
+    observer: &dyn Observer,
+) -> Result<Option<PreviousImage>, Error> {
+    let registry = tools.registry()?;
+    let Some(fetched) = registry.manifest(reference, access, observer)? else {
+        return Ok(None);
+    };
+    let mut found = fetched.clone();
+    if media_type::is_index(&found.descriptor.media_type) {
+        let chosen = Index::parse(&found.bytes).and_then(|index| index.choose(platform).cloned());
+        let Ok(chosen) = chosen else {
+            return Ok(None);
+        };
+        let by_digest = reference.with_digest(chosen.digest);
+        match registry.manifest(&by_digest, access, observer)? {
+            Some(manifest) => found = manifest,
+            None => return Ok(None),
+        }
+    }
+    // What is not understood is no cache.
+    let manifest = Manifest::parse(&found.bytes).ok();
+    Ok(manifest.map(|manifest| PreviousImage {
+        reference: reference.clone(),
+        manifest,
+        fetched,
+    }))
 }
 
 /// Finds out what a builder image says of itself, and leaves no trace of having asked: enough for a plan. What has to
@@ -195,15 +273,19 @@ fn in_store(
     let Some(Named { manifest, .. }) = tools.store.resolve(reference)? else {
         return Ok(None);
     };
-    let image = tools.store.image(&manifest)?;
-    let is_usable = image.config.parsed.platform().satisfies(platform)
-        && image
-            .manifest
-            .parsed
-            .layers
+    let image = match tools.store.stored(&manifest)? {
+        Stored::Image(image) => Some(*image),
+        Stored::Index(index) => index
+            .images()
             .iter()
-            .all(|layer| tools.store.has(layer));
-    Ok(is_usable.then_some(image))
+            .find(|image| image.config.parsed.platform().satisfies(platform))
+            .cloned(),
+    };
+    let is_usable = |image: &Image| {
+        image.config.parsed.platform().satisfies(platform)
+            && tools.store.lacks(&image.into()).is_empty()
+    };
+    Ok(image.filter(is_usable))
 }
 
 /// Pulls an image and gives it its name in the store.

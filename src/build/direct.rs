@@ -1,10 +1,10 @@
 //! Layers without executing anything: the source, written as it would be after `assemble` put it in its place.
 
+use super::commit::Form;
 use super::{Error, Tools};
 use crate::event::{Observer, stage};
 use crate::image::edit::NewLayer;
-use crate::image::{Descriptor, media_type};
-use crate::layer::{Entry, EntryPath, Kind, LayerWriter, whiteout};
+use crate::layer::{Entry, EntryPath, Kind, whiteout};
 use crate::source::{SourceKind, SourceTree};
 
 /// Who owns the files, and where they go.
@@ -12,7 +12,8 @@ pub(super) struct Placement<'a> {
     pub directory: &'a EntryPath,
     pub uid: u32,
     pub gid: u32,
-    pub epoch: i64,
+    pub umask: u32,
+    pub form: Form,
 }
 
 /// Writes the application layer. Directories above the application's own are the builder's and are not mentioned.
@@ -23,15 +24,18 @@ pub(super) fn layers(
     observer: &dyn Observer,
 ) -> Result<Vec<NewLayer>, Error> {
     let writing = stage(observer, "write layers", "");
-    let mut writer = LayerWriter::new(tools.store.begin_blob()?, placement.epoch, tools.threads);
-    let own = |path: EntryPath, kind, mode| Entry {
+    let mut writer = placement.form.begin(tools)?;
+    let allowed = !placement.umask;
+    let own = |path: EntryPath, kind, mode: u32| Entry {
         uid: placement.uid,
         gid: placement.gid,
-        mtime: placement.epoch,
+        mtime: placement.form.epoch,
         ..Entry::new(path, kind, mode)
     };
+    let (directory_mode, program_mode, file_mode) =
+        (0o777 & allowed, 0o777 & allowed, 0o666 & allowed);
     writer.append(
-        &own(placement.directory.clone(), Kind::Directory, 0o775),
+        &own(placement.directory.clone(), Kind::Directory, directory_mode),
         std::io::empty(),
     )?;
     for file in &source.entries {
@@ -43,11 +47,11 @@ pub(super) fn layers(
             let text = format!("`{path}` has a name that layers reserve for deletions");
             return Err(crate::layer::Error::Hostile(text).into());
         }
-        // Group 0 may do what the owner may, as S2I images have it: the application may run as any user of group 0.
         match &file.kind {
-            SourceKind::Directory => {
-                writer.append(&own(path, Kind::Directory, 0o775), std::io::empty())?
-            }
+            SourceKind::Directory => writer.append(
+                &own(path, Kind::Directory, directory_mode),
+                std::io::empty(),
+            )?,
             SourceKind::Symlink { target } => {
                 let kind = Kind::Symlink {
                     target: target.clone(),
@@ -58,20 +62,19 @@ pub(super) fn layers(
                 is_executable,
                 size,
             } => {
-                let mode = if *is_executable { 0o775 } else { 0o664 };
+                let mode = if *is_executable {
+                    program_mode
+                } else {
+                    file_mode
+                };
                 let host = std::os::unix::ffi::OsStrExt::from_bytes(file.path.as_slice());
                 let content = crate::fs::open(&source.root.join::<&std::ffi::OsStr>(host))?;
                 writer.append(&own(path, Kind::File { size: *size }, mode), content)?;
             }
         }
     }
-    let (blob, layer) = writer.finish()?;
-    let (digest, size) = blob.finish()?;
-    let layers = vec![NewLayer {
-        descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size),
-        diff_id: layer.diff_id,
-        created_by: "overcoat direct: application".to_owned(),
-    }];
+    let created_by = "overcoat direct: application".to_owned();
+    let layers = vec![placement.form.finish(writer, created_by)?];
     writing.finish(super::commit::describe(&layers));
     Ok(layers)
 }

@@ -7,49 +7,57 @@ mod agent;
 mod apt;
 pub mod assemble;
 mod builder;
+mod bytecode;
 pub mod cache;
+mod command;
 mod commit;
 pub mod compare;
 mod confinement;
 mod direct;
+mod execute;
+mod fidelity;
 mod in_place;
 pub mod inputs;
+mod look;
+pub mod packages;
 mod plan;
+mod prepare;
 mod report;
 mod request;
 pub mod rootfs;
+mod split;
 mod step_output;
 mod volatile;
 mod work;
 
-pub use builder::{ImageSource, obtain, pull};
+pub use builder::{Bytes, ImageSource, obtain, pull};
+pub use bytecode::Bytecode;
 pub use confinement::{Confinement, RootfsKind};
+pub use execute::{Decided, execute};
 pub use in_place::InPlaceError;
-pub use plan::{BuildPlan, PlanError, Steps};
+pub use plan::{BuildPlan, Direct, PlanError, Steps, Way};
+pub use prepare::{Prepared, explain, lock, plan, prepare};
 pub use report::{BuildReport, ReportedLayer};
-pub use request::{BuildRequest, Cache, DEFAULT_EPOCH, Push, Strategy, Tag};
+pub use request::{
+    BuildRequest, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy, Tag,
+};
 pub use step_output::log_file;
 pub use work::{Found, Origin, PreviousImage, Step};
 
-use cache::inputs::ASSEMBLE;
-use cache::{Records, record};
-use std::cell::OnceCell;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use crate::builder_image::{BuilderImage, recipe};
+use crate::builder_image::recipe;
 use crate::debian::mirror::Mirrors;
-use crate::event::{Event, Observer, stage};
 use crate::http::{self, Http};
-use crate::image::edit::NewLayer;
-use crate::image::{self, Image, Platform};
+use crate::image::{self, Platform};
 use crate::layer;
 use crate::output;
+use crate::python::index::Credentials;
 use crate::registry::{self, RegistryClient};
 use crate::sandbox;
-use crate::source::content::Contents;
-use crate::source::{self, SourceTree};
+use crate::source;
 use crate::store::{self, BlobStore};
 
 /// Why a build ended without an image.
@@ -79,6 +87,12 @@ pub enum Error {
         /// What was asked for.
         wanted: Platform,
     },
+    /// The packages that the application requires.
+    #[error(transparent)]
+    Packages(#[from] packages::Error),
+    /// The builder image's interpreter.
+    #[error(transparent)]
+    Target(#[from] crate::python::target::Error),
     /// A recipe.
     #[error(transparent)]
     Recipe(#[from] recipe::Error),
@@ -169,7 +183,10 @@ pub struct Tools<'a> {
     pub threads: usize,
     /// What keeps steps apart; without it, none can run.
     pub confinement: Option<Confinement>,
-    client: OnceCell<Arc<Http>>,
+    /// How to authenticate at package indexes.
+    pub python_credentials: Credentials,
+    client: OnceLock<Arc<Http>>,
+    registry: OnceLock<RegistryClient>,
 }
 
 impl std::fmt::Debug for Tools<'_> {
@@ -194,7 +211,9 @@ impl<'a> Tools<'a> {
             now: host.now,
             threads: host.threads,
             confinement: None,
-            client: OnceCell::new(),
+            python_credentials: host.python_credentials,
+            client: OnceLock::new(),
+            registry: OnceLock::new(),
         }
     }
 
@@ -212,15 +231,14 @@ impl<'a> Tools<'a> {
         }
     }
 
-    /// A client for registries.
+    /// The client for registries: one for everything, for it remembers tokens.
     ///
     /// # Errors
     /// As [`Self::http`].
-    pub fn registry(&self) -> Result<RegistryClient, http::Error> {
-        Ok(RegistryClient::new(
-            Arc::clone(self.http()?),
-            self.registries.clone(),
-        ))
+    pub fn registry(&self) -> Result<&RegistryClient, http::Error> {
+        let http = self.http()?;
+        let make = || RegistryClient::new(Arc::clone(http), self.registries.clone());
+        Ok(self.registry.get_or_init(make))
     }
 }
 
@@ -240,6 +258,8 @@ pub struct Host {
     pub now: SystemTime,
     /// How many threads to use.
     pub threads: usize,
+    /// How to authenticate at package indexes.
+    pub python_credentials: Credentials,
 }
 
 impl std::fmt::Debug for Host {
@@ -251,83 +271,6 @@ impl std::fmt::Debug for Host {
     }
 }
 
-/// All that is known before anything is done.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The application.
-    pub source: SourceTree,
-    /// Its digests.
-    pub contents: Contents,
-    /// The builder image, in the store with all its layers.
-    pub builder: BuilderImage,
-    /// What will be done.
-    pub plan: BuildPlan,
-    /// The step that makes the layers, and its result if somebody made them before.
-    pub step: Step,
-}
-
-impl Prepared {
-    /// True when something must be executed.
-    pub fn needs_sandbox(&self) -> bool {
-        self.plan.needs_sandbox() && self.step.found.is_none()
-    }
-}
-
-/// Reads the source, obtains the builder image, and decides everything.
-///
-/// # Errors
-/// [`Error`], before anything was changed but the store's cache of builder images.
-pub fn prepare(
-    request: &BuildRequest,
-    tools: &Tools<'_>,
-    observer: &dyn Observer,
-) -> Result<Prepared, Error> {
-    let source = source::local::read(&request.source, observer)?;
-    let obtained = obtain(&request.builder, &request.platform, tools, observer);
-    let (image, name) = obtained.map_err(|error| about_builder(request, error))?;
-    let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
-    let plan = BuildPlan::new(request, &source, &builder)?;
-    let remembered = record::slot(&[&source.root.to_string_lossy()]);
-    let remembered = tools.store.cache("sources").join(remembered);
-    let contents = Contents::read(
-        &source,
-        Some(&remembered),
-        tools.now,
-        tools.threads,
-        observer,
-    )?;
-    let mut step = plan.step(request, &contents, &builder, tools);
-    let records = Records::new(tools.store);
-    if request.cache.is_used {
-        step.look_here(records);
-    }
-    Ok(Prepared {
-        source,
-        contents,
-        builder,
-        plan,
-        step,
-    })
-}
-
-/// Tells, for every step, whether it has to be done and why.
-pub fn explain(
-    request: &BuildRequest,
-    prepared: &Prepared,
-    tools: &Tools<'_>,
-    observer: &dyn Observer,
-) {
-    let before = Records::new(tools.store).last(&slot(request, prepared));
-    work::explain(&[&prepared.step], &before, tools.now, observer);
-}
-
-/// What this application is called in the store's memory.
-fn slot(request: &BuildRequest, prepared: &Prepared) -> String {
-    let tag = request.tags.first().map_or("", |tag| tag.typed.as_str());
-    let root = prepared.source.root.to_string_lossy();
-    record::slot(&[&root, tag, &request.platform.to_string()])
-}
-
 /// Says of an error that it is about the builder image, unless it says so itself.
 fn about_builder(request: &BuildRequest, error: Error) -> Error {
     match error {
@@ -337,182 +280,4 @@ fn about_builder(request: &BuildRequest, error: Error) -> Error {
             source: Box::new(error),
         },
     }
-}
-
-/// Decides everything, and changes nothing: neither the store nor anything else. What must be read of a builder image
-/// goes into `scratch`.
-///
-/// # Errors
-/// [`Error`], as [`prepare`].
-pub fn plan(
-    request: &BuildRequest,
-    tools: &Tools<'_>,
-    scratch: &BlobStore,
-    observer: &dyn Observer,
-) -> Result<BuildPlan, Error> {
-    let source = source::local::read(&request.source, observer)?;
-    let described = builder::describe(
-        &request.builder,
-        &request.platform,
-        tools,
-        scratch,
-        observer,
-    );
-    let (image, name) = described.map_err(|error| about_builder(request, error))?;
-    let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
-    Ok(BuildPlan::new(request, &source, &builder)?)
-}
-
-/// Does what was decided: layers, image, names, outputs, pushes.
-///
-/// # Errors
-/// [`Error`]. No name is given to an image that is not complete; outputs and pushes come after the names.
-pub fn execute(
-    request: &BuildRequest,
-    prepared: &Prepared,
-    tools: &Tools<'_>,
-    observer: &dyn Observer,
-) -> Result<BuildReport, Error> {
-    let Prepared {
-        source,
-        contents,
-        builder,
-        plan,
-        step,
-    } = prepared;
-    let records = Records::new(tools.store);
-    let layers = match &step.found {
-        Some(found) => {
-            reuse(step, found, tools, observer);
-            found.layers.clone()
-        }
-        None => {
-            let mut layers = make(request, prepared, tools, observer)?;
-            match contents.still_holds(source) {
-                Ok(()) => step.keep(&mut layers, record::seconds(tools.now), records)?,
-                // The script has its own copy; which one nobody knows.
-                Err(error) if plan.needs_sandbox() => observer.observe(Event::Warning {
-                    text: format!("the result is not remembered: {error}"),
-                    hint: None,
-                }),
-                Err(error) => return Err(error.into()),
-            }
-            layers
-        }
-    };
-    records.keep_last(&slot(request, prepared), std::slice::from_ref(&step.local))?;
-    let image = image::edit::append(builder.image(), &layers, &plan.changes)?;
-    tools.store.put_documents(&image)?;
-    // A name is a promise that everything below it is here.
-    for layer in &image.manifest.parsed.layers {
-        if !tools.store.has(layer) {
-            let digest = layer.digest.clone();
-            return Err(store::Error::Absent { digest }.into());
-        }
-    }
-    for tag in &request.tags {
-        tools.store.tag(
-            &tag.reference,
-            &image.manifest.descriptor,
-            &image.config.parsed.platform(),
-        )?;
-    }
-    deliver(request, &image, builder, tools, observer)?;
-    Ok(BuildReport::new(&image, &layers, &request.tags))
-}
-
-/// Says that a step need not be done.
-fn reuse(step: &Step, found: &Found, tools: &Tools<'_>, observer: &dyn Observer) {
-    let from = match &found.origin {
-        Origin::Here { made } => {
-            let age = work::age(record::seconds(tools.now), *made);
-            format!("unchanged, made {age} ago")
-        }
-        Origin::Image(reference) => format!("unchanged, from `{reference}`"),
-    };
-    let name = match step.portable.step() {
-        ASSEMBLE => "assemble",
-        _ => "write layers",
-    };
-    stage(observer, name, from).finish(commit::describe(&found.layers));
-}
-
-/// Makes the layers.
-fn make(
-    request: &BuildRequest,
-    prepared: &Prepared,
-    tools: &Tools<'_>,
-    observer: &dyn Observer,
-) -> Result<Vec<NewLayer>, Error> {
-    let Prepared {
-        source,
-        builder,
-        plan,
-        ..
-    } = prepared;
-    match &plan.steps {
-        Steps::Direct { uid, gid } => {
-            let placement = direct::Placement {
-                directory: &plan.application_directory,
-                uid: *uid,
-                gid: *gid,
-                epoch: request.epoch,
-            };
-            direct::layers(&placement, source, tools, observer)
-        }
-        Steps::Assemble {
-            process,
-            destination,
-            hooks,
-        } => {
-            let step = assemble::Step {
-                process,
-                destination,
-                hooks,
-                application_directory: &plan.application_directory,
-                epoch: request.epoch,
-                inputs: &request.inputs,
-                builder: builder.name(),
-                name: request
-                    .tags
-                    .first()
-                    .map_or("build", |tag| tag.typed.as_str()),
-            };
-            assemble::layers(&step, source, builder.image(), tools, observer)
-        }
-    }
-}
-
-fn deliver(
-    request: &BuildRequest,
-    image: &Image,
-    builder: &BuilderImage,
-    tools: &Tools<'_>,
-    observer: &dyn Observer,
-) -> Result<(), Error> {
-    let names: Vec<String> = request
-        .tags
-        .iter()
-        .map(|tag| tag.reference.to_string())
-        .collect();
-    for destination in &request.outputs {
-        let writing = stage(observer, "write", destination.to_string());
-        destination.write(image, &names, tools.store, observer)?;
-        writing.finish("");
-    }
-    if request.push == Push::Yes {
-        let registry = tools.registry()?;
-        let base = builder.name().parse().ok();
-        for tag in &request.tags {
-            let pushing = stage(observer, "push", tag.reference.to_string());
-            let mount_from: Vec<_> = base.iter().cloned().collect();
-            let report =
-                registry.push(image, &tag.reference, tools.store, &mount_from, observer)?;
-            pushing.finish(format!(
-                "{} blobs sent, {} bytes",
-                report.uploaded_blobs, report.bytes
-            ));
-        }
-    }
-    Ok(())
 }

@@ -3,32 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Tools;
-use super::cache::inputs::{AssembleStep, of_this_machine};
-use super::direct::Placement;
-use super::request::{BuildRequest, Push, Strategy};
-use super::work::Step;
+use super::bytecode::Bytecode;
+use super::command;
+use super::request::{BuildRequest, Push};
 use crate::builder_image::{self, BuilderImage, Script, labels};
 use crate::digest::Digest;
 use crate::image::edit::Changes;
 use crate::layer::EntryPath;
 use crate::sandbox::Process;
 use crate::source::SourceTree;
-use crate::source::content::Contents;
 
+/// Where an application goes on images that have no place for it.
+const PLAIN_DIRECTORY: &str = "/app";
 /// Where in a source the application's own scripts are.
 pub(super) const HOOKS: &str = ".s2i/bin";
 /// The variable that tells scripts of a destination other than [`labels::DEFAULT_DESTINATION`].
 const DESTINATION_VARIABLE: &str = "S2I_DESTINATION";
 
-/// Files that say which packages an application needs; `direct` cannot install any yet.
-const DEPENDENCY_FILES: [&str; 5] = [
-    "requirements.txt",
-    "pyproject.toml",
-    "setup.py",
-    "setup.cfg",
-    "Pipfile",
-];
+/// What compiles bytecode.
+const INTERPRETER: &str = "python3";
 
 /// Why a request cannot become a plan.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -40,6 +33,20 @@ pub enum PlanError {
     #[error("`--strategy direct` executes nothing, but {reason}")]
     NeedsExecution {
         /// What needs it.
+        reason: String,
+    },
+    /// Nothing says how the application is started, and the builder image has no script that would find out.
+    #[error(
+        "nothing says how to start the application in `{builder}`, which has no S2I `run` script"
+    )]
+    NoCommand {
+        /// The builder image.
+        builder: String,
+    },
+    /// The only list of packages is one that the `assemble` script does not read.
+    #[error("`pylock.toml` is installed without executing anything, but {reason}")]
+    LockNeedsDirect {
+        /// What needs to be executed.
         reason: String,
     },
     /// The destination or the application directory in the builder's labels is no usable path.
@@ -59,6 +66,12 @@ impl PlanError {
                 "or leave out `--build-image`: the default builder has scripts (`overcoat builder list`)".to_owned(),
             ],
             Self::NeedsExecution { .. } => vec!["leave `--strategy` out, or use `--strategy assemble`".to_owned()],
+            Self::NoCommand { .. } => vec![
+                "add `app.py` or `app.sh`, or set APP_FILE, APP_SCRIPT or, with gunicorn among the packages, APP_MODULE".to_owned(),
+            ],
+            Self::LockNeedsDirect { .. } => vec![
+                "add a `requirements.txt`, from which `assemble` installs".to_owned(),
+            ],
             _ => Vec::new(),
         }
     }
@@ -77,19 +90,16 @@ pub struct BuildPlan {
     pub changes: Changes,
     /// The directory whose changes make up the application layer.
     pub application_directory: EntryPath,
+    /// What compiles bytecode after all else, if that was asked for.
+    pub bytecode: Option<Bytecode>,
     summary: Vec<(&'static str, String)>,
 }
 
 /// How the layers are made.
 #[derive(Clone, Debug)]
 pub enum Steps {
-    /// The source is written into a layer.
-    Direct {
-        /// Owner of the files.
-        uid: u32,
-        /// Group of the files.
-        gid: u32,
-    },
+    /// Wheels and the source are written into layers.
+    Direct(Direct),
     /// A script runs in the sandbox.
     Assemble {
         /// The script, as a process.
@@ -101,8 +111,59 @@ pub enum Steps {
     },
 }
 
+/// What is written without executing anything.
+#[derive(Clone, Debug)]
+pub struct Direct {
+    /// Owner of the application's files.
+    pub uid: u32,
+    /// Group of the application's files.
+    pub gid: u32,
+    /// Permission bits that the application's files do not have.
+    pub umask: u32,
+    /// How many packages are installed; `None` when that is not known yet.
+    pub packages: Option<usize>,
+    /// Where their versions come from, in a few words.
+    pub versions: String,
+}
+
+/// How the layers are to be made, and why so.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Without executing anything.
+    Direct(Direct, String),
+    /// By the `assemble` script.
+    Assemble(String),
+}
+
+/// The scripts that an application brings.
+pub(super) fn hooks(source: &SourceTree) -> Vec<Script> {
+    let brings = |script: &Script| source.file(&format!("{HOOKS}/{script}")).is_some();
+    Script::ALL.into_iter().filter(brings).collect()
+}
+
+/// The variables that a script sees, without those of this machine: the image's, the application's, the person's.
+pub(super) fn script_environment(
+    request: &BuildRequest,
+    source: &SourceTree,
+    builder: &BuilderImage,
+) -> Vec<(String, String)> {
+    let config = &builder.image().config.parsed;
+    let mut variables: Vec<(String, String)> = config
+        .environment()
+        .iter()
+        .filter_map(|line| split(line))
+        .collect();
+    let destination = builder.destination();
+    if destination != labels::DEFAULT_DESTINATION {
+        variables.push((DESTINATION_VARIABLE.to_owned(), destination.to_owned()));
+    }
+    variables.extend(source.environment.iter().cloned());
+    variables.extend(request.environment.iter().cloned());
+    last_wins(variables)
+}
+
 impl BuildPlan {
-    /// Decides everything.
+    /// Decides everything that is not decided by `way`.
     ///
     /// # Errors
     /// [`PlanError`]; nothing else can go wrong here.
@@ -110,11 +171,9 @@ impl BuildPlan {
         request: &BuildRequest,
         source: &SourceTree,
         builder: &BuilderImage,
+        way: Way,
     ) -> Result<Self, PlanError> {
-        let hooks: Vec<Script> = Script::ALL
-            .into_iter()
-            .filter(|script| source.file(&format!("{HOOKS}/{script}")).is_some())
-            .collect();
+        let hooks = hooks(source);
         let destination = builder.destination().to_owned();
         let locate = |script: Script| -> Result<String, PlanError> {
             if hooks.contains(&script) {
@@ -128,13 +187,20 @@ impl BuildPlan {
             })?;
             Ok(scripts.script(script))
         };
-        let run = locate(Script::Run)?;
         let environment = [source.environment.clone(), request.environment.clone()].concat();
-        let (steps, why) = match request.strategy {
-            Strategy::Direct => (direct(request, source, builder, &hooks)?, "asked for"),
-            Strategy::Auto | Strategy::Assemble => {
+        let (steps, why, run) = match way {
+            Way::Direct(direct, why) => {
+                let run = match builder.scripts() {
+                    Some(_) => vec![locate(Script::Run)?],
+                    None => command::of(source, &environment, builder.name())?,
+                };
+                (Steps::Direct(direct), why, run)
+            }
+            Way::Assemble(why) => {
+                let run = locate(Script::Run)?;
                 let script = locate(Script::Assemble)?;
-                let mut process = process(builder, &script, &destination, &environment);
+                let variables = script_environment(request, source, builder);
+                let mut process = process(builder, &script, variables);
                 if let Some(user) = &request.assemble_user {
                     process.user.clone_from(user);
                 }
@@ -143,27 +209,41 @@ impl BuildPlan {
                     destination: destination.clone(),
                     hooks: hooks.clone(),
                 };
-                let why = if hooks.contains(&Script::Assemble) {
-                    "the application brings `.s2i/bin/assemble`"
-                } else {
-                    "the builder image has S2I scripts"
-                };
-                (steps, why)
+                (steps, why, vec![run])
             }
         };
+        let is_plain = builder.scripts().is_none() && matches!(steps, Steps::Direct(_));
         let application = builder.application_directory();
-        let application = application.unwrap_or_else(|| destination.clone());
+        let has_directory = application.is_some();
+        let application = application.unwrap_or_else(|| match is_plain {
+            true => PLAIN_DIRECTORY.to_owned(),
+            false => destination.clone(),
+        });
         let application_directory =
             EntryPath::parse(application.as_bytes()).map_err(|_| PlanError::Directory {
                 path: application.clone(),
             })?;
-        let changes = changes(request, builder, environment, run);
+        let mut changes = changes(request, builder, environment, run);
+        if is_plain && !has_directory {
+            changes.working_directory = Some(application.clone());
+        }
+        let bytecode = request.compile_bytecode.then(|| Bytecode {
+            interpreter: Process {
+                working_directory: "/".to_owned(),
+                ..process(
+                    builder,
+                    INTERPRETER,
+                    script_environment(request, source, builder),
+                )
+            },
+            directories: vec![application_directory.clone()],
+        });
         let summary = summary(
             request,
             source,
             builder,
             &steps,
-            why,
+            &why,
             &changes,
             &application,
         );
@@ -173,115 +253,39 @@ impl BuildPlan {
             steps,
             changes,
             application_directory,
+            bytecode,
             summary,
         })
     }
 
-    /// The step that makes the layers, with its key.
-    pub(super) fn step(
-        &self,
-        request: &BuildRequest,
-        contents: &Contents,
-        builder: &BuilderImage,
-        tools: &Tools<'_>,
-    ) -> Step {
-        match &self.steps {
-            Steps::Direct { uid, gid } => {
-                let placement = Placement {
-                    directory: &self.application_directory,
-                    uid: *uid,
-                    gid: *gid,
-                    epoch: request.epoch,
-                };
-                let inputs = placement.inputs(contents);
-                Step::new(inputs.clone(), inputs, true)
-            }
-            Steps::Assemble {
-                process,
-                destination,
-                ..
-            } => {
-                let step = AssembleStep {
-                    process,
-                    destination,
-                    application_directory: self.application_directory.to_string(),
-                    epoch: request.epoch,
-                    inputs: &request.inputs,
-                };
-                let portable = step.inputs(builder, contents);
-                let local = of_this_machine(&portable, &tools.loan);
-                Step::new(portable, local, step.can_be_kept())
-            }
-        }
-    }
-
     /// True when something must be executed in the sandbox.
     pub fn needs_sandbox(&self) -> bool {
-        matches!(self.steps, Steps::Assemble { .. })
+        matches!(self.steps, Steps::Assemble { .. }) || self.bytecode.is_some()
     }
 }
 
-fn direct(
-    request: &BuildRequest,
-    source: &SourceTree,
-    builder: &BuilderImage,
-    hooks: &[Script],
-) -> Result<Steps, PlanError> {
-    let needs = |reason: String| Err(PlanError::NeedsExecution { reason });
-    if let Some(user) = &request.assemble_user {
-        return needs(format!(
-            "`--assemble-user {user}` says who runs the `assemble` script"
-        ));
-    }
-    if hooks.contains(&Script::Assemble) {
-        return needs(format!("the application brings `{HOOKS}/assemble`"));
-    }
-    if hooks.contains(&Script::Run) {
-        return needs(format!(
-            "the application brings `{HOOKS}/run`, which the assemble step would install"
-        ));
-    }
-    if let Some(file) = DEPENDENCY_FILES
-        .into_iter()
-        .find(|file| source.file(file).is_some())
-    {
-        return needs(format!(
-            "the application has `{file}`, and installing packages runs pip"
-        ));
-    }
+/// Owner and group of an application's files where only the image's configuration says so: its user, if that is a
+/// number.
+pub(super) fn owner_by_user(builder: &BuilderImage) -> Result<(u32, u32), String> {
     let user = builder.image().config.parsed.user();
     let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
     let uid = if uid.is_empty() { "0" } else { uid };
     match (uid.parse(), gid.parse()) {
-        (Ok(uid), Ok(gid)) => Ok(Steps::Direct { uid, gid }),
-        _ => needs(format!(
+        (Ok(uid), Ok(gid)) => Ok((uid, gid)),
+        _ => Err(format!(
             "the builder image's user `{user}` is a name, which only the unpacked image can resolve"
         )),
     }
 }
 
-fn process(
-    builder: &BuilderImage,
-    script: &str,
-    destination: &str,
-    environment: &[(String, String)],
-) -> Process {
+fn process(builder: &BuilderImage, script: &str, environment: Vec<(String, String)>) -> Process {
     let config = &builder.image().config.parsed;
-    let mut variables: Vec<(String, String)> = config
-        .environment()
-        .iter()
-        .filter_map(|line| split(line))
-        .collect();
-    if destination != labels::DEFAULT_DESTINATION {
-        variables.push((DESTINATION_VARIABLE.to_owned(), destination.to_owned()));
-    }
-    variables.extend(environment.iter().cloned());
     // As `docker run IMAGE SCRIPT` would: an entry point wraps the command.
     let mut arguments = config.entrypoint();
     arguments.push(script.to_owned());
     Process {
         arguments,
-        environment: last_wins(variables),
+        environment,
         working_directory: config.working_directory().to_owned(),
         user: builder.assemble_user().to_owned(),
     }
@@ -308,7 +312,7 @@ fn changes(
     request: &BuildRequest,
     builder: &BuilderImage,
     environment: Vec<(String, String)>,
-    run: String,
+    run: Vec<String>,
 ) -> Changes {
     let mut all_labels =
         BTreeMap::from([(labels::BUILD_IMAGE.to_owned(), builder.name().to_owned())]);
@@ -321,7 +325,7 @@ fn changes(
     Changes {
         environment: last_wins(environment),
         labels: all_labels,
-        command: Some(vec![run]),
+        command: Some(run),
         created: crate::image::rfc3339(request.epoch),
         author: "overcoat".to_owned(),
         annotations,
@@ -361,8 +365,19 @@ fn summary(
         ("platform", request.platform.to_string()),
     ];
     match steps {
-        Steps::Direct { uid, gid } => {
-            lines.push(("strategy", format!("direct: {why}; nothing is executed")));
+        Steps::Direct(Direct {
+            uid,
+            gid,
+            packages,
+            versions,
+            ..
+        }) => {
+            lines.push(("strategy", format!("direct: {why}")));
+            match packages {
+                Some(0) => {}
+                Some(count) => lines.push(("packages", format!("{count}, {versions}"))),
+                None => lines.push(("packages", versions.clone())),
+            }
             lines.push((
                 "application",
                 format!("written to {application} for {uid}:{gid}"),
@@ -389,6 +404,12 @@ fn summary(
                 format!("dependencies; application ({application})"),
             ));
         }
+    }
+    if request.compile_bytecode {
+        lines.push((
+            "bytecode",
+            format!("{INTERPRETER} compiles installed packages and {application} in the sandbox"),
+        ));
     }
     lines.push((
         "command",

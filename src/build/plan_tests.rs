@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::build::{ImageSource, Tag};
+use crate::build::{ImageSource, Strategy, Tag};
 use crate::image::{Descriptor, Image, Platform, media_type};
 use crate::source::{SourceEntry, SourceKind};
 
@@ -60,10 +60,14 @@ fn request(strategy: Strategy) -> BuildRequest {
         environment: vec![("B".into(), "flag".into())],
         labels: BTreeMap::from([("team".into(), "blue".into())]),
         epoch: 0,
+        compile_bytecode: false,
+        compression: crate::image::media_type::Compression::Gzip,
         push: Push::No,
         outputs: Vec::new(),
         inputs: crate::build::inputs::StepInputs::default(),
         cache: crate::build::Cache::default(),
+        is_locked: false,
+        max_layers: crate::build::DEFAULT_MAX_LAYERS,
     }
 }
 
@@ -72,7 +76,27 @@ fn plan(
     files: &[&str],
     builder: &BuilderImage,
 ) -> Result<BuildPlan, PlanError> {
-    BuildPlan::new(&request(strategy), &source(files), builder)
+    let way = match strategy {
+        Strategy::Direct => Way::Direct(direct(), "a test".to_owned()),
+        _ => Way::Assemble("a test".to_owned()),
+    };
+    BuildPlan::new(&request(strategy), &source(files), builder, way)
+}
+
+fn direct() -> Direct {
+    let (uid, gid) = owner_by_user(&s2i_builder()).unwrap();
+    Direct {
+        uid,
+        gid,
+        umask: 0o002,
+        packages: Some(0),
+        versions: String::new(),
+    }
+}
+
+fn assembled(request: &BuildRequest, builder: &BuilderImage) -> BuildPlan {
+    let way = Way::Assemble("a test".to_owned());
+    BuildPlan::new(request, &source(&["app.py"]), builder, way).unwrap()
 }
 
 #[test]
@@ -141,22 +165,18 @@ fn an_image_without_scripts_needs_an_application_that_brings_both() {
 }
 
 #[test]
-fn direct_is_refused_where_something_must_be_executed() {
-    let refused = |files: &[&str]| match plan(Strategy::Direct, files, &s2i_builder()) {
-        Err(PlanError::NeedsExecution { reason }) => reason,
-        other => format!("{other:?}"),
-    };
-    for file in [
-        "requirements.txt",
-        "pyproject.toml",
-        ".s2i/bin/assemble",
-        ".s2i/bin/run",
-    ] {
-        assert!(refused(&[file]).contains(file), "{}", refused(&[file]));
-    }
-    let plan = plan(Strategy::Direct, &["app.py"], &s2i_builder()).unwrap();
-    assert!(matches!(plan.steps, Steps::Direct { uid: 1001, gid: 0 }));
-    assert!(!plan.needs_sandbox());
+fn a_plain_image_gets_a_command_and_a_directory() {
+    let plain = builder(json!({ "Env": ["PATH=/usr/local/bin"] }));
+    let found = plan(Strategy::Direct, &["app.py"], &plain).unwrap();
+    assert_eq!(
+        found.changes.command,
+        Some(vec!["python".to_owned(), "app.py".to_owned()])
+    );
+    assert_eq!(found.application_directory.to_string(), "/app");
+    assert_eq!(found.changes.working_directory.as_deref(), Some("/app"));
+    assert!(!found.needs_sandbox());
+    let nothing = plan(Strategy::Direct, &["other.py"], &plain);
+    assert!(matches!(nothing, Err(PlanError::NoCommand { .. })));
 }
 
 #[test]
@@ -174,7 +194,7 @@ fn who_assembles_is_the_flag_else_the_label_else_the_image_and_the_result_keeps_
     for (builder, flag, expected) in rows {
         let mut request = request(Strategy::Auto);
         request.assemble_user = flag.map(str::to_owned);
-        let plan = BuildPlan::new(&request, &source(&["app.py"]), builder).unwrap();
+        let plan = assembled(&request, builder);
         let Steps::Assemble { process, .. } = &plan.steps else {
             panic!("not assembled")
         };
@@ -182,13 +202,6 @@ fn who_assembles_is_the_flag_else_the_label_else_the_image_and_the_result_keeps_
         assert_eq!(plan.changes.user, None, "the result keeps the image's user");
         assert!(plan.to_string().contains(&format!(" as {expected}\n")));
     }
-    let mut request = request(Strategy::Direct);
-    request.assemble_user = Some("root".to_owned());
-    let refused = BuildPlan::new(&request, &source(&["app.py"]), &s2i_builder());
-    assert!(matches!(
-        refused,
-        Err(PlanError::NeedsExecution { reason }) if reason.contains("--assemble-user root")
-    ));
 }
 
 #[test]
@@ -218,10 +231,27 @@ fn the_application_directory_is_where_builders_keep_it() {
 fn a_plan_tells_no_values_of_variables() {
     let mut request = request(Strategy::Auto);
     request.environment.push(("TOKEN".into(), "hunter2".into()));
-    let plan = BuildPlan::new(&request, &source(&["app.py"]), &s2i_builder()).unwrap();
+    let plan = assembled(&request, &s2i_builder());
     let text = plan.to_string();
     assert!(
         text.contains("TOKEN") && !text.contains("hunter2"),
         "{text}"
     );
+}
+
+#[test]
+fn bytecode_is_compiled_only_when_asked_for_and_needs_the_sandbox() {
+    let mut request = request(Strategy::Direct);
+    let plan = |request: &BuildRequest| {
+        let way = Way::Direct(direct(), "a test".to_owned());
+        BuildPlan::new(request, &source(&[]), &s2i_builder(), way).unwrap()
+    };
+    assert!(plan(&request).bytecode.is_none());
+    request.compile_bytecode = true;
+    let plan = plan(&request);
+    assert!(plan.needs_sandbox());
+    assert!(plan.to_string().contains("bytecode "), "{plan}");
+    let bytecode = plan.bytecode.unwrap();
+    assert_eq!(bytecode.directories, [plan.application_directory]);
+    assert_eq!(bytecode.interpreter.working_directory, "/");
 }

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::request::Tag;
 use crate::digest::Digest;
-use crate::image::Image;
+use crate::image::Content;
 use crate::image::edit::NewLayer;
 
 /// The result of a build.
 #[derive(Clone, Debug, Serialize)]
 pub struct BuildReport {
-    /// The image's digest: that of its manifest.
+    /// The image's digest: that of its manifest, or of the index for several platforms.
     pub digest: Digest,
     /// `NAME@DIGEST` for every name, as the names were typed.
     pub references: Vec<String>,
@@ -32,8 +32,8 @@ pub struct ReportedLayer {
 }
 
 impl BuildReport {
-    pub(super) fn new(image: &Image, layers: &[NewLayer], tags: &[Tag]) -> Self {
-        let digest = image.digest().clone();
+    pub(super) fn new(content: &Content<'_>, layers: &[NewLayer], tags: &[Tag]) -> Self {
+        let digest = content.descriptor().digest.clone();
         Self {
             references: tags
                 .iter()
@@ -47,13 +47,7 @@ impl BuildReport {
                     size_bytes: layer.descriptor.size,
                 })
                 .collect(),
-            size_bytes: image
-                .manifest
-                .parsed
-                .layers
-                .iter()
-                .map(|layer| layer.size)
-                .sum(),
+            size_bytes: content.layers().iter().map(|layer| layer.size).sum(),
             digest,
         }
     }

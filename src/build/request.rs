@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::builder::ImageSource;
 use super::inputs::StepInputs;
 use crate::image::Platform;
+use crate::image::media_type::Compression;
 use crate::output::Destination;
 use crate::reference::{self, Reference};
 
@@ -43,6 +44,10 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// The latest time that a file or document may show, in seconds since 1970.
     pub epoch: i64,
+    /// How new layers are compressed.
+    pub compression: Compression,
+    /// Whether to compile bytecode, as a layer of its own.
+    pub compile_bytecode: bool,
     /// Whether to push every name.
     pub push: Push,
     /// Where else to write the image.
@@ -51,7 +56,16 @@ pub struct BuildRequest {
     pub inputs: StepInputs,
     /// What may be re-used of earlier builds.
     pub cache: Cache,
+    /// `--locked`: fail rather than choose versions.
+    pub is_locked: bool,
+    /// `--max-layers`: how many layers the image may have, the builder's included.
+    pub max_layers: usize,
 }
+
+/// How many layers an image has when nobody says otherwise.
+pub const DEFAULT_MAX_LAYERS: usize = 30;
+/// How many layers an image can have: overlay file systems and the older container engines take no more.
+pub const MOST_LAYERS: usize = 127;
 
 /// What may be re-used of earlier builds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +74,8 @@ pub struct Cache {
     pub is_used: bool,
     /// `--cache-from`: images whose layers may be re-used.
     pub from: Vec<Reference>,
+    /// `--refresh`: look for newer versions of packages.
+    pub refresh: bool,
 }
 
 impl Default for Cache {
@@ -67,6 +83,7 @@ impl Default for Cache {
         Self {
             is_used: true,
             from: Vec::new(),
+            refresh: false,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::digest::chain_ids;
 use crate::event::{Observer, stage};
 use crate::fs::Context;
 use crate::image::Image;
-use crate::layer::change::{self, Change, Layers};
+use crate::layer::change::{self, Before, Change, Layers};
 use crate::layer::owners::{Device, LedgerAnswer, OwnerList, Owners, RealOwners, RecordedOwners};
 use crate::layer::snapshot::{Contents, Snapshot};
 use crate::layer::stack::Stack;
@@ -61,6 +61,18 @@ pub struct Wanted<'a> {
     pub threads: usize,
     /// Paths of this machine that are overcoat's or the person's, and no part of a container that is the image.
     pub ours: &'a [PathBuf],
+}
+
+/// What a step changed.
+pub(super) struct Changed<'a> {
+    /// Sorted by path.
+    pub changes: Vec<Change>,
+    /// The directory in which the files are.
+    pub directory: &'a Path,
+    /// Whose they are.
+    pub owners: &'a dyn Owners,
+    /// What was there before the step.
+    pub before: &'a dyn Before,
 }
 
 impl RootFs {
@@ -210,13 +222,12 @@ impl RootFs {
         Ok(path)
     }
 
-    /// Finds what the step changed, and hands it over with the directory in which the files are and with what says whose
-    /// they are.
+    /// Finds what the step changed, and hands it over.
     pub(super) fn with_changes<T>(
         &self,
         exit: &Exit,
         observer: &dyn Observer,
-        then: impl FnOnce(Vec<Change>, &Path, &dyn Owners) -> Result<T, Error>,
+        then: impl FnOnce(Changed<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let ask = |file: &Path| answer(&exit.ledger, file);
         match &self.kind {
@@ -231,7 +242,12 @@ impl RootFs {
                     owners,
                 };
                 let changes = change::from_overlay_upper(&upper, before, observer)?;
-                then(changes, &upper, owners)
+                then(Changed {
+                    changes,
+                    directory: &upper,
+                    owners,
+                    before: &before,
+                })
             }
             Kind::Extracted { lowers, lease } => {
                 let stack = Stack::new(lowers);
@@ -245,7 +261,12 @@ impl RootFs {
                 };
                 let changes =
                     change::from_tree(lease.tree(), snapshot, &before, owners, &[], observer)?;
-                then(changes, lease.tree(), owners)
+                then(Changed {
+                    changes,
+                    directory: lease.tree(),
+                    owners,
+                    before: &before,
+                })
             }
             Kind::Host {
                 container,
@@ -260,7 +281,12 @@ impl RootFs {
                     container.skip().iter().cloned().chain(covered).collect();
                 let root = container.root();
                 let changes = change::from_tree(root, snapshot, snapshot, owners, &skip, observer)?;
-                then(changes, root, owners)
+                then(Changed {
+                    changes,
+                    directory: root,
+                    owners,
+                    before: snapshot,
+                })
             }
         }
     }

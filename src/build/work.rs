@@ -6,6 +6,7 @@ use crate::event::{Event, Observer};
 use crate::image::Manifest;
 use crate::image::edit::NewLayer;
 use crate::reference::Reference;
+use crate::registry::Fetched;
 
 /// Where a step's layers were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Step {
     pub found: Option<Found>,
     /// Whether its result may be remembered.
     pub is_kept: bool,
+    /// Whether the result of another machine will do.
+    pub may_be_taken: bool,
 }
 
 /// An image that a person named as a cache, as far as it has been read.
@@ -48,6 +51,8 @@ pub struct PreviousImage {
     pub reference: Reference,
     /// What it consists of.
     pub manifest: Manifest,
+    /// What the reference stands for: the manifest, or an index that lists it.
+    pub fetched: Fetched,
 }
 
 impl Step {
@@ -58,6 +63,7 @@ impl Step {
             local,
             found: None,
             is_kept,
+            may_be_taken: true,
         }
     }
 
@@ -79,7 +85,7 @@ impl Step {
 
     /// Looks for the result among the layers of an image.
     pub fn look_in(&mut self, image: &PreviousImage) {
-        if self.is_kept && self.found.is_none() {
+        if self.is_kept && self.may_be_taken && self.found.is_none() {
             let layers = annotation::find(&image.manifest, self.portable.step(), &self.key());
             self.found = layers.map(|layers| Found {
                 layers,

@@ -96,6 +96,13 @@ pub fn user(text: &str) -> Result<String, String> {
     Err("expected USER or USER:GROUP, each a name or a number".to_owned())
 }
 
+/// Reads a number of layers that an image can have.
+pub fn layers(text: &str) -> Result<usize, String> {
+    let most = crate::build::MOST_LAYERS;
+    let count = text.parse().ok().filter(|count| (2..=most).contains(count));
+    count.ok_or_else(|| format!("expected a number from 2 to {most}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

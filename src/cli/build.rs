@@ -12,10 +12,11 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::step_args::StepArgs;
 use super::{env, observer, open_store, print};
-use crate::build::{self, BuildRequest, Cache, ImageSource, Push, Tag, Tools};
+use crate::build::{self, BuildRequest, Cache, Decided, ImageSource, Push, Tag, Tools};
 use crate::event::Observer;
-use crate::image::Platform;
+use crate::image::{Platform, media_type};
 use crate::output::Destination;
+use crate::reference::Reference;
 use crate::store::BlobStore;
 use crate::ui::Muted;
 
@@ -63,6 +64,17 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "HOW", default_value = "auto")]
     strategy: Strategy,
 
+    /// How to compress new layers
+    #[arg(long, value_enum, value_name = "HOW", default_value = "gzip")]
+    compression: Compression,
+
+    /// Compile Python bytecode beforehand, as a layer of its own
+    ///
+    /// The image's interpreter compiles installed packages and the application in the sandbox, after everything else. The
+    /// image gets larger and starts faster; in the running container nothing needs to be writable for it.
+    #[arg(long)]
+    compile_bytecode: bool,
+
     /// The user that runs `assemble`, `USER[:GROUP]` by name or number [default: the builder image's label
     /// `io.openshift.s2i.assemble-user`, else its user]
     ///
@@ -70,9 +82,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "USER", value_parser = args::user)]
     assemble_user: Option<String>,
 
-    /// The platform to build for, `OS/ARCHITECTURE` [default: this machine's]
-    #[arg(long, value_name = "P")]
-    platform: Option<Platform>,
+    /// The platforms to build for, `OS/ARCHITECTURE[,…]` [default: this machine's]
+    ///
+    /// Several give an index of images. Nothing of another machine's kind can be executed here, so this needs `direct`.
+    #[arg(long = "platform", value_name = "P", value_delimiter = ',')]
+    platforms: Vec<Platform>,
 
     #[command(flatten)]
     confine: confine::Flags,
@@ -87,6 +101,25 @@ pub(super) struct Args {
     /// Do every step again, whatever is remembered of earlier builds
     #[arg(long)]
     no_cache: bool,
+
+    /// Re-use layers of this image where their steps have the same inputs; may be repeated
+    ///
+    /// With `--push`, the images that are about to be replaced are looked at anyway.
+    #[arg(long, value_name = "REF")]
+    cache_from: Vec<Reference>,
+
+    /// Look for newer versions of packages than those that were found before
+    #[arg(long, conflicts_with = "locked")]
+    refresh: bool,
+
+    /// Fail rather than choose versions: `pylock.toml`, or pins with hashes, must say all of them
+    #[arg(long)]
+    locked: bool,
+
+    /// How many layers the image may have, the builder's included
+    #[arg(long, value_name = "N", default_value_t = build::DEFAULT_MAX_LAYERS,
+          value_parser = args::layers)]
+    max_layers: usize,
 
     /// Say of every step whether it has to be done again, and which input made it so
     #[arg(long)]
@@ -109,7 +142,7 @@ pub(super) struct Args {
 enum Strategy {
     /// What fits the builder and the application.
     Auto,
-    /// Write the layers without executing anything; for applications that install no packages.
+    /// Write wheels and the source into layers without executing anything.
     Direct,
     /// Run the `assemble` script in the sandbox.
     Assemble,
@@ -125,11 +158,28 @@ impl From<Strategy> for build::Strategy {
     }
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Compression {
+    /// Everything reads it.
+    Gzip,
+    /// Smaller and several times faster; Docker before 23 and registries that know Docker's formats only refuse it.
+    Zstd,
+}
+
+impl From<Compression> for media_type::Compression {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
+}
+
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let mut request = request(args)?;
     if args.plan {
-        return plan(shared, &request);
+        return plan(shared, &request, &args.platforms);
     }
     if let Some(text) = &shared.check_with {
         let again = Again::parse(text)
@@ -187,12 +237,19 @@ fn build(
         true => &muted,
         false => observer.as_ref(),
     };
-    let prepared = build::prepare(request, &tools, watcher)?;
-    let mut nothing_better = None;
-    if args.explain && shared.entered.is_none() {
-        build::explain(request, &prepared, &tools, observer.as_ref());
+    let mut builds = Vec::new();
+    for request in requests(request, &args.platforms) {
+        let prepared = build::prepare(&request, &tools, watcher)?;
+        if args.explain && shared.entered.is_none() {
+            build::explain(&request, &prepared, &tools, observer.as_ref());
+        }
+        if prepared.needs_sandbox() {
+            can_execute(&request)?;
+        }
+        builds.push(Decided { request, prepared });
     }
-    if prepared.needs_sandbox() {
+    let mut nothing_better = None;
+    if builds.iter().any(|build| build.prepared.needs_sandbox()) {
         let needs = Needs {
             network: request.inputs.network,
             may_be_in_place: true,
@@ -216,7 +273,7 @@ fn build(
             }
         }
     }
-    let report = build::execute(request, &prepared, &tools, observer.as_ref());
+    let report = build::execute(&builds, &tools, observer.as_ref());
     let report = match (report, nothing_better) {
         (Err(build::Error::InPlace(error)), Some(ladder)) => {
             return Err(Diagnostic::from(ladder).also(error));
@@ -230,8 +287,49 @@ fn build(
     Ok(Code::Success as u8)
 }
 
+/// One request for each platform, alike in all else.
+fn requests(request: &BuildRequest, platforms: &[Platform]) -> Vec<BuildRequest> {
+    let mut wanted: Vec<Platform> = Vec::new();
+    for platform in platforms {
+        if !wanted.contains(platform) {
+            wanted.push(platform.clone());
+        }
+    }
+    if wanted.is_empty() {
+        wanted.push(request.platform.clone());
+    }
+    let for_platform = |platform| BuildRequest {
+        platform,
+        ..request.clone()
+    };
+    wanted.into_iter().map(for_platform).collect()
+}
+
+/// # Errors
+/// When what must be executed is for machines of another kind.
+fn can_execute(request: &BuildRequest) -> Result<(), Diagnostic> {
+    let host = Platform::host();
+    let (wanted, here) = (&request.platform.architecture, &host.architecture);
+    // A 64-bit machine may well execute programs of its smaller sister.
+    let is_sister = matches!(
+        (wanted.as_str(), here.as_str()),
+        ("386", "amd64") | ("arm", "arm64")
+    );
+    if wanted == here || is_sister {
+        return Ok(());
+    }
+    Err(Diagnostic::new(
+        Code::UnsuitableBuilder,
+        format!(
+            "something must be executed for `{}`, and this machine is `{host}`",
+            request.platform
+        ),
+    )
+    .hint("`overcoat build --plan --platform P` says what, and why `direct` cannot do it"))
+}
+
 /// Prints what would be done. Not even an empty store is made.
-fn plan(shared: &Shared, request: &BuildRequest) -> Result<u8, Diagnostic> {
+fn plan(shared: &Shared, request: &BuildRequest, platforms: &[Platform]) -> Result<u8, Diagnostic> {
     let scratch = tempfile::tempdir().map_err(|error| {
         crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
     })?;
@@ -243,8 +341,10 @@ fn plan(shared: &Shared, request: &BuildRequest) -> Result<u8, Diagnostic> {
     };
     let tools = Tools::new(existing.as_ref().unwrap_or(&scratch), env::host(shared)?);
     let observer = observer(shared, true)?;
-    let plan = build::plan(request, &tools, &scratch, observer.as_ref())?;
-    print(plan.to_string().trim_end())?;
+    for request in requests(request, platforms) {
+        let plan = build::plan(&request, &tools, &scratch, observer.as_ref())?;
+        print(plan.to_string().trim_end())?;
+    }
     Ok(Code::Success as u8)
 }
 
@@ -268,17 +368,26 @@ fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {
         strategy: args.strategy.into(),
         // As in s2i: an empty value, as scripts pass it for an unset variable, is none.
         assemble_user: args.assemble_user.clone().filter(|user| !user.is_empty()),
-        platform: args.platform.clone().unwrap_or_else(Platform::host),
+        platform: args
+            .platforms
+            .first()
+            .cloned()
+            .unwrap_or_else(Platform::host),
         environment: args.environment.clone(),
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
         epoch: env::epoch()?,
+        compression: args.compression.into(),
+        compile_bytecode: args.compile_bytecode,
         push: if args.push { Push::Yes } else { Push::No },
         outputs: args.outputs.clone(),
         inputs: args.step.read()?,
         cache: Cache {
             is_used: !args.no_cache,
-            ..Cache::default()
+            from: args.cache_from.clone(),
+            refresh: args.refresh,
         },
+        is_locked: args.locked,
+        max_layers: args.max_layers,
     })
 }
 

@@ -8,10 +8,11 @@ use super::build::DEFAULT_BUILDER;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, inspect, observer, open_store, print};
-use crate::build::{self, ImageSource, PlanError, Tag, Tools};
+use crate::build::{self, Bytes, ImageSource, PlanError, Tag, Tools};
 use crate::builder_image::{BuilderImage, Script, recipe};
 use crate::event::stage;
 use crate::image::Platform;
+use crate::registry::PushRequest;
 
 /// List, make and examine builder images
 #[derive(ClapArgs, Debug)]
@@ -116,7 +117,8 @@ fn make(args: &BuildArgs, shared: &Shared) -> Result<(), Diagnostic> {
     if args.push {
         let pushing = stage(observer.as_ref(), "push", tag.reference.to_string());
         let registry = tools.registry().map_err(build::Error::from)?;
-        let report = registry.push(&image, &tag.reference, &store, &[], observer.as_ref())?;
+        let request = PushRequest::new(&image, &tag.reference, &store);
+        let report = registry.push(&request, observer.as_ref())?;
         pushing.finish(format!(
             "{} blobs sent, {} bytes",
             report.uploaded_blobs, report.bytes
@@ -130,7 +132,13 @@ fn examine(text: &str, shared: &Shared) -> Result<(), Diagnostic> {
     let store = open_store(shared)?;
     let tools = Tools::new(&store, env::host(shared)?);
     let observer = observer(shared, false)?;
-    let (image, name) = build::obtain(&source, &Platform::host(), &tools, observer.as_ref())?;
+    let (image, name) = build::obtain(
+        &source,
+        &Platform::host(),
+        Bytes::All,
+        &tools,
+        observer.as_ref(),
+    )?;
     let mut description = inspect::describe(&name, &image);
     let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
     let Some(scripts) = builder.scripts() else {

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::exit::Code;
-use crate::build::{self, PlanError};
+use crate::build::{self, PlanError, packages};
 use crate::builder_image::{self, recipe};
 use crate::event::printable;
+use crate::python::index;
 use crate::{image, layer, output, registry, sandbox, source, store};
 
 /// An error as a person reads it.
@@ -102,6 +103,8 @@ impl From<build::Error> for Diagnostic {
         match error {
             Error::Interrupted => interrupted(),
             Error::Source(error) => error.into(),
+            Error::Packages(error) => error.into(),
+            Error::Target(error) => Self::new(Code::UnsuitableBuilder, error),
             Error::Plan(error) => error.into(),
             Error::Recipe(error) => error.into(),
             Error::Sandbox(error) => error.into(),
@@ -189,8 +192,32 @@ impl From<source::Error> for Diagnostic {
 impl From<PlanError> for Diagnostic {
     fn from(error: PlanError) -> Self {
         let code = match &error {
-            PlanError::Builder(builder_image::Error::NotABuilder { .. }) => Code::NotABuilder,
+            PlanError::Builder(builder_image::Error::NotABuilder { .. })
+            | PlanError::NoCommand { .. } => Code::NotABuilder,
             _ => Code::UnsuitableBuilder,
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<packages::Error> for Diagnostic {
+    fn from(error: packages::Error) -> Self {
+        use packages::Error;
+        let code = match &error {
+            Error::Requirements(_) | Error::Lock(_) | Error::NothingToLock => Code::Requirements,
+            Error::LockUnusable { .. } | Error::Resolve(_) => Code::Packages,
+            Error::NotLocked { .. } => Code::NotLocked,
+            Error::Wheel(_) => Code::DamagedImage,
+            Error::Index(error) => match error {
+                index::Error::Interrupted => return interrupted(),
+                error if error.is_full() => return disk_full(error),
+                index::Error::Unauthorised { .. } => Code::Unauthorised,
+                index::Error::Digest { .. } | index::Error::Size { .. } => Code::DigestMismatch,
+                _ => Code::Registry,
+            },
         };
         Self {
             hints: error.hints(),
@@ -242,7 +269,9 @@ impl From<layer::Error> for Diagnostic {
         }
         match error {
             layer::Error::Interrupted => interrupted(),
-            layer::Error::DiffId { .. } => Self::new(Code::DigestMismatch, error),
+            layer::Error::DiffId { .. } | layer::Error::ContentHash { .. } => {
+                Self::new(Code::DigestMismatch, error)
+            }
             layer::Error::Hostile(_) | layer::Error::Path(_) => {
                 Self::new(Code::DamagedImage, error)
             }
@@ -321,7 +350,9 @@ impl From<output::Error> for Diagnostic {
             }
             output::Error::NoSuchImage { .. } => Code::NoSuchImage,
             output::Error::Format { .. } | output::Error::Image { .. } => Code::DamagedImage,
-            output::Error::File(_) | output::Error::Layer { .. } => Code::Output,
+            output::Error::File(_)
+            | output::Error::Layer { .. }
+            | output::Error::Platforms { .. } => Code::Output,
         };
         Self {
             hints: error.hints(),

@@ -11,6 +11,7 @@ use crate::build::assemble::Loan;
 use crate::build::{DEFAULT_EPOCH, Host};
 use crate::debian::mirror::Mirrors;
 use crate::http::{Proxies, Settings};
+use crate::python::index::Credentials;
 use crate::registry;
 
 /// The variable that names the store; `--store` has it as its default.
@@ -139,6 +140,7 @@ pub fn host(shared: &Shared) -> Result<Host, Diagnostic> {
         },
         now: SystemTime::now(),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        python_credentials: python_credentials(),
     })
 }
 
@@ -154,6 +156,26 @@ fn certificates() -> Vec<u8> {
         .iter()
         .find_map(read)
         .unwrap_or_default()
+}
+
+/// How this person authenticates at package indexes: `.netrc`, and the `keyring` program if there is one.
+fn python_credentials() -> Credentials {
+    let home = variable("HOME").map(PathBuf::from);
+    let netrc = variable("NETRC")
+        .map(PathBuf::from)
+        .or_else(|| Some(home?.join(".netrc")));
+    let text = netrc.and_then(|path| crate::fs::read_limited(&path, 1 << 20).ok());
+    let search = search_path();
+    let programs = search
+        .split(':')
+        .map(|directory| Path::new(directory).join("keyring"));
+    Credentials {
+        netrc: text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        urls: Vec::new(),
+        keyring: programs
+            .into_iter()
+            .find(|path| path.is_absolute() && path.is_file()),
+    }
 }
 
 /// Proxy variables for a step, in both cases: programs differ in which they read.

@@ -18,6 +18,10 @@ pub enum Code {
     Requirements = 11,
     /// Another part of the source cannot be read.
     UnreadableSource = 12,
+    /// The packages that the application requires do not exist, or not in versions that fit together.
+    Packages = 13,
+    /// `--locked`, and versions are left to choose.
+    NotLocked = 14,
     /// The builder image does not exist.
     NoBuilder = 20,
     /// The image is not a builder.

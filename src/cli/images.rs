@@ -22,18 +22,20 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let mut rows = Vec::new();
     for named in store.names()? {
         // Other tools write into layouts what is no image for one platform; it is not ours to fail over.
-        let Ok(image) = store.image(&named.manifest) else {
+        let Ok(stored) = store.stored(&named.manifest) else {
             continue;
         };
-        let bytes: u64 = image
-            .manifest
-            .parsed
-            .layers
-            .iter()
-            .map(|layer| layer.size)
-            .sum();
-        let layers = image.manifest.parsed.layers.len();
-        rows.push((named, image.config.parsed.platform(), layers, bytes));
+        let content = stored.content();
+        // What several platforms share is there once.
+        let layers = match content.images() {
+            [image] => image.manifest.parsed.layers.iter().collect(),
+            _ => content.layers(),
+        };
+        let bytes: u64 = layers.iter().map(|layer| layer.size).sum();
+        let platforms = content.images().iter();
+        let platforms = platforms.map(|image| image.config.parsed.platform().to_string());
+        let platforms = platforms.collect::<Vec<_>>().join(",");
+        rows.push((named, platforms, layers.len(), bytes));
     }
     if args.format == Format::Json {
         let list: Vec<_> = rows
@@ -42,7 +44,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
                 json!({
                     "name": named.name,
                     "digest": named.manifest.digest,
-                    "platform": platform.to_string(),
+                    "platform": platform,
                     "layers": layers,
                     "size_bytes": bytes,
                 })
@@ -56,16 +58,17 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         .max()
         .unwrap_or(0)
         .max(4);
+    let platforms = rows.iter().map(|(_, platform, ..)| platform.len());
+    let platforms = platforms.max().unwrap_or(0).max(14);
     let mut lines = vec![format!(
-        "{:<width$}  {:<12}  {:<14}  {:>6}  {:>8}",
+        "{:<width$}  {:<12}  {:<platforms$}  {:>6}  {:>8}",
         "NAME", "DIGEST", "PLATFORM", "LAYERS", "SIZE"
     )];
     lines.extend(rows.iter().map(|(named, platform, layers, bytes)| {
         let digest = named.manifest.digest.short();
         format!(
-            "{:<width$}  {digest:<12}  {:<14}  {layers:>6}  {:>8}",
+            "{:<width$}  {digest:<12}  {platform:<platforms$}  {layers:>6}  {:>8}",
             named.name,
-            platform.to_string(),
             size(*bytes)
         )
     }));

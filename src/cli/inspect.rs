@@ -9,7 +9,8 @@ use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{find, open_store, print};
-use crate::image::Image;
+use crate::image::{Image, ImageIndex};
+use crate::store::Stored;
 
 /// Show what an image of the store is made of, as JSON
 #[derive(ClapArgs, Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Args {
     /// An image of the store
     image: String,
 
-    /// The manifest's bytes, exactly
+    /// The manifest's bytes, exactly; the index's, where the name stands for several platforms
     #[arg(long)]
     raw: bool,
 }
@@ -26,12 +27,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let store = open_store(shared)?;
     let named = find(&store, &args.image)?;
-    let image = store.image(&named.manifest)?;
+    let stored = store.stored(&named.manifest)?;
     if args.raw {
         // No line end: the bytes are what the digest names.
         let mut out = std::io::stdout().lock();
         return match out
-            .write_all(&image.manifest.bytes)
+            .write_all(stored.content().bytes())
             .and_then(|()| out.flush())
         {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Diagnostic::new(
@@ -41,7 +42,25 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
             _ => Ok(()),
         };
     }
-    print(&serde_json::to_string_pretty(&describe(&named.name, &image)).unwrap_or_default())
+    let described = match &stored {
+        Stored::Image(image) => describe(&named.name, image),
+        Stored::Index(index) => describe_index(&named.name, index),
+    };
+    print(&serde_json::to_string_pretty(&described).unwrap_or_default())
+}
+
+/// What people look for in an index: that of each of its images.
+fn describe_index(name: &str, index: &ImageIndex) -> Value {
+    let images = index.images().iter();
+    let images: Vec<Value> = images.map(|image| describe(name, image)).collect();
+    let document = index.index();
+    json!({
+        "name": name,
+        "digest": document.descriptor.digest,
+        "media_type": document.descriptor.media_type,
+        "images": images,
+        "annotations": document.parsed.annotations,
+    })
 }
 
 /// What people look for in an image.

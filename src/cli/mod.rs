@@ -13,6 +13,7 @@ pub mod exit;
 mod images;
 mod inspect;
 pub mod isolation;
+mod lock;
 mod pull;
 mod push;
 mod rm;
@@ -63,6 +64,7 @@ Results go to stdout, everything for people to stderr. Exit codes: docs/exit-cod
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(Box<build::Args>),
+    Lock(Box<lock::Args>),
     Builder(builder::Args),
     Run(run::Args),
     Pull(pull::Args),
@@ -102,6 +104,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
     let done = |()| Code::Success as u8;
     match cli.command {
         Command::Build(args) => build::run(&args, &shared),
+        Command::Lock(args) => lock::run(&args, &shared).map(done),
         Command::Builder(args) => builder::run(&args, &shared).map(done),
         Command::Run(args) => run::run(&args, &shared),
         Command::Pull(args) => pull::run(&args, &shared).map(done),

@@ -7,10 +7,20 @@ use super::diagnostic::Diagnostic;
 use super::{env, find, observer, open_store, print};
 use crate::build::{Tag, Tools};
 use crate::event::stage;
+use crate::image::Content;
+use crate::reference::Reference;
+use crate::registry::PushRequest;
+
+/// The annotation that names the image that another was made from.
+///
+/// # Spec
+/// OCI image-spec `annotations.md`, *Pre-Defined Annotation Keys*.
+const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 /// Push an image of the store to a registry
 ///
-/// Layers that the registry has are not sent. Prints `REF@sha256:…`.
+/// Layers that the registry has are not sent. A name that stands for several platforms is pushed with all of them.
+/// Prints `REF@sha256:…`.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     /// An image of the store
@@ -24,15 +34,36 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let target: Tag = args.reference.as_ref().unwrap_or(&args.image).parse()?;
     let store = open_store(shared)?;
-    let image = store.image(&find(&store, &args.image)?.manifest)?;
+    let stored = store.stored(&find(&store, &args.image)?.manifest)?;
+    let content = stored.content();
+    let bases = bases(&content);
     let tools = Tools::new(&store, env::host(shared)?);
     let observer = observer(shared, false)?;
     let registry = tools.registry().map_err(crate::build::Error::from)?;
     let pushing = stage(observer.as_ref(), "push", target.reference.to_string());
-    let report = registry.push(&image, &target.reference, &store, &[], observer.as_ref())?;
+    let request = PushRequest {
+        mount_from: &bases,
+        origins: &bases,
+        ..PushRequest::new(content, &target.reference, &store)
+    };
+    let report = registry.push(&request, observer.as_ref())?;
     pushing.finish(format!(
         "{} blobs sent, {} bytes",
         report.uploaded_blobs, report.bytes
     ));
-    print(&format!("{}@{}", target.typed, image.digest()))
+    print(&format!("{}@{}", target.typed, report.digest))
+}
+
+/// The base images that the manifests name: a layer that is not here is there. Layers are taken by their digests, so
+/// a name that means something else by now does no harm.
+fn bases(content: &Content<'_>) -> Vec<Reference> {
+    let annotations = content
+        .images()
+        .iter()
+        .map(|image| &image.manifest.parsed.annotations);
+    let mut bases: Vec<Reference> = annotations
+        .filter_map(|annotations| annotations.get(BASE_NAME)?.parse().ok())
+        .collect();
+    bases.dedup();
+    bases
 }

@@ -21,8 +21,6 @@ const DIFF_ID: &str = "io.overcoat.diff-id";
 const SEAL: &str = "io.overcoat.seal";
 /// On a layer: what made it, for `history`.
 const CREATED_BY: &str = "io.overcoat.created-by";
-/// On a manifest: the key of the whole image.
-pub const IMAGE_KEY: &str = "io.overcoat.key.image";
 /// The version of these annotations.
 const VERSION: &str = "1";
 /// No image has more layers.
@@ -116,22 +114,6 @@ pub fn unmark(layer: &mut NewLayer) {
         .retain(|name, _| !name.starts_with(OURS));
 }
 
-/// The value of [`IMAGE_KEY`] for an image with these layers.
-pub fn image_mark(key: &Key, layers: &[Descriptor]) -> String {
-    let mut digester = Digester::new(Algorithm::Sha256);
-    frame(&mut digester, b"overcoat image 1");
-    frame(&mut digester, key.to_string().as_bytes());
-    for layer in layers {
-        frame(&mut digester, layer.digest.to_string().as_bytes());
-    }
-    format!("{VERSION}:{key}:{}", digester.finish().hex())
-}
-
-/// True when a manifest is the result of the build with this key.
-pub fn is_image(manifest: &Manifest, key: &Key) -> bool {
-    manifest.annotations.get(IMAGE_KEY) == Some(&image_mark(key, &manifest.layers))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -180,20 +162,18 @@ mod tests {
 
     #[test]
     fn the_layers_of_a_step_are_found_by_its_key() {
-        let (plain, all) = marked();
+        let (marked, all) = marked();
         let manifest = manifest(&all);
         assert_eq!(
             find(&manifest, "dependencies", &key("d")),
-            Some(plain.clone())
+            Some(marked.clone())
         );
-        assert_eq!(
-            find(&manifest, "wheels", &key("w")),
-            Some(plain[1..].to_vec())
-        );
-        assert_eq!(
-            find(&manifest, "application", &key("a")),
-            Some(layers(&["app"]))
-        );
+        let mut wheels = find(&manifest, "wheels", &key("w")).unwrap();
+        assert_eq!(wheels, marked[1..]);
+        unmark(&mut wheels[0]);
+        assert_eq!(wheels, layers(&["two"]));
+        let application = find(&manifest, "application", &key("a")).unwrap();
+        assert_eq!(application[0].created_by, "made app");
         assert_eq!(find(&manifest, "application", &key("b")), None);
         assert_eq!(find(&manifest, "dependencies", &key("a")), None);
     }
@@ -225,18 +205,5 @@ mod tests {
                 "{what}"
             );
         }
-    }
-
-    #[test]
-    fn an_image_is_known_by_its_key_and_its_layers() {
-        let (_, all) = marked();
-        let mut manifest = manifest(&all);
-        assert!(!is_image(&manifest, &key("i")));
-        let mark = image_mark(&key("i"), &all);
-        manifest.annotations.insert(IMAGE_KEY.to_owned(), mark);
-        assert!(is_image(&manifest, &key("i")));
-        assert!(!is_image(&manifest, &key("j")));
-        manifest.layers.pop();
-        assert!(!is_image(&manifest, &key("i")));
     }
 }

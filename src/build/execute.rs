@@ -1,0 +1,362 @@
+//! Doing what was decided: layers, image, names, outputs, pushes.
+
+use std::collections::BTreeMap;
+
+use super::bytecode::{self, Bytecode};
+use super::cache::inputs::{APPLICATION, ASSEMBLE, BYTECODE, DEPENDENCIES, bytecode_inputs};
+use super::cache::{Inputs, Records, record};
+use super::packages::{self, Solver};
+use super::plan::{Direct, Steps};
+use super::prepare::{Prepared, slot};
+use super::report::BuildReport;
+use super::request::{BuildRequest, Push};
+use super::work::{Found, Origin, Step, age};
+use super::{Error, Tools, assemble, builder, commit, direct};
+use crate::event::{Event, Observer, stage};
+use crate::image::edit::{self, NewLayer};
+use crate::image::{Content, Image};
+use crate::reference::Reference;
+use crate::registry::{Previous, PushRequest};
+use crate::store;
+
+/// A build that was prepared.
+#[derive(Debug)]
+pub struct Decided {
+    /// What was asked for.
+    pub request: BuildRequest,
+    /// What was decided.
+    pub prepared: Prepared,
+}
+
+/// Does what was decided: layers, image, names, outputs, pushes. Several builds are one for each of several platforms,
+/// alike in all else; their images become an index.
+///
+/// # Errors
+/// [`Error`]. No name is given to an image that is not complete; outputs and pushes come after the names.
+pub fn execute(
+    builds: &[Decided],
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<BuildReport, Error> {
+    let mut images = Vec::new();
+    let mut layers = Vec::new();
+    for Decided { request, prepared } in builds {
+        if builds.len() > 1 {
+            stage(observer, "platform", request.platform.to_string()).finish("");
+        }
+        let (image, mut made) = image(request, prepared, tools, observer)?;
+        images.push(image);
+        layers.append(&mut made);
+    }
+    let index = match images.len() {
+        1 => None,
+        _ => Some(edit::index(images.clone(), &BTreeMap::new())?),
+    };
+    let content = match &index {
+        None => Content::from(&images[0]),
+        Some(index) => Content::from(index),
+    };
+    tools.store.put_content(&content)?;
+    name(builds, &content, tools, observer)?;
+    deliver(builds, &content, tools, observer)?;
+    Ok(BuildReport::new(&content, &layers, &builds[0].request.tags))
+}
+
+/// Makes one image: its layers and its documents, which are in the store afterwards. Also the layers that are new.
+fn image(
+    request: &BuildRequest,
+    prepared: &Prepared,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(Image, Vec<NewLayer>), Error> {
+    let records = Records::new(tools.store);
+    let mut layers = Vec::new();
+    let is_bytecode = |step: &&Step| step.portable.step() == BYTECODE;
+    for step in prepared.steps.iter().filter(|step| !is_bytecode(step)) {
+        layers.extend(match &step.found {
+            Some(found) => {
+                reuse(step, found, tools, observer);
+                found.layers.clone()
+            }
+            None => make(step, request, prepared, tools, observer)?,
+        });
+    }
+    let mut inputs: Vec<Inputs> = prepared
+        .steps
+        .iter()
+        .map(|step| step.local.clone())
+        .collect();
+    if let Some(bytecode) = &prepared.plan.bytecode {
+        let known = prepared.steps.iter().find(is_bytecode);
+        let (step, mut made) = match known {
+            Some(step) if let Some(found) = &step.found => {
+                reuse(step, found, tools, observer);
+                (step.clone(), found.layers.clone())
+            }
+            _ => compile(bytecode, request, prepared, &layers, tools, observer)?,
+        };
+        if known.is_none() {
+            inputs.push(step.local);
+        }
+        layers.append(&mut made);
+    }
+    records.keep_last(&slot(request, &prepared.source), &inputs)?;
+    let builder = &prepared.builder;
+    let image = edit::append(builder.image(), &layers, &prepared.plan.changes)?;
+    tools.store.put_documents(&image)?;
+    Ok((image, layers))
+}
+
+fn form(request: &BuildRequest) -> commit::Form {
+    commit::Form {
+        epoch: request.epoch,
+        compression: request.compression,
+    }
+}
+
+/// What the logs of this build's steps are called.
+fn log_name(request: &BuildRequest) -> &str {
+    let first = request.tags.first();
+    first.map_or("build", |tag| tag.typed.as_str())
+}
+
+/// Compiles bytecode on top of `layers`: the step, and what it made.
+fn compile(
+    bytecode: &Bytecode,
+    request: &BuildRequest,
+    prepared: &Prepared,
+    layers: &[NewLayer],
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(Step, Vec<NewLayer>), Error> {
+    let builder = &prepared.builder;
+    let base = edit::append(builder.image(), layers, &prepared.plan.changes)?;
+    let origins: Vec<Reference> = origins_of(prepared).collect();
+    builder::fetch(&base, &origins, tools, observer)?;
+    let doing = bytecode::Step {
+        bytecode,
+        form: form(request),
+        name: log_name(request),
+    };
+    let made = bytecode::layer(&base, &doing, tools, observer)?;
+    let mut made: Vec<NewLayer> = made.into_iter().collect();
+    let inputs = bytecode_inputs(bytecode, builder, layers, request);
+    let step = Step::new(inputs.clone(), inputs, true);
+    step.keep(
+        &mut made,
+        record::seconds(tools.now),
+        Records::new(tools.store),
+    )?;
+    Ok((step, made))
+}
+
+/// Says that a step need not be done.
+fn reuse(step: &Step, found: &Found, tools: &Tools<'_>, observer: &dyn Observer) {
+    let from = match &found.origin {
+        Origin::Here { made } => {
+            let age = age(record::seconds(tools.now), *made);
+            format!("unchanged, made {age} ago")
+        }
+        Origin::Image(reference) => format!("unchanged, from `{reference}`"),
+    };
+    stage(observer, name_of(step), from).finish(commit::describe(&found.layers));
+}
+
+fn name_of(step: &Step) -> &'static str {
+    match step.portable.step() {
+        ASSEMBLE => "assemble",
+        DEPENDENCIES => "package layers",
+        APPLICATION => "application",
+        BYTECODE => "bytecode",
+        _ => "step",
+    }
+}
+
+/// Makes the layers of a step, marks them with its key, and remembers them.
+fn make(
+    step: &Step,
+    request: &BuildRequest,
+    prepared: &Prepared,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Vec<NewLayer>, Error> {
+    let plan = &prepared.plan;
+    let mut layers = match (&plan.steps, step.portable.step()) {
+        (Steps::Direct(_), DEPENDENCIES) => dependencies(request, prepared, tools, observer)?,
+        (Steps::Direct(decided), _) => {
+            let Direct {
+                uid, gid, umask, ..
+            } = *decided;
+            let placement = direct::Placement {
+                directory: &plan.application_directory,
+                uid,
+                gid,
+                umask,
+                form: form(request),
+            };
+            direct::layers(&placement, &prepared.source, tools, observer)?
+        }
+        (
+            Steps::Assemble {
+                process,
+                destination,
+                hooks,
+            },
+            _,
+        ) => {
+            let assembling = assemble::Step {
+                process,
+                destination,
+                hooks,
+                application_directory: &plan.application_directory,
+                form: form(request),
+                inputs: &request.inputs,
+                builder: prepared.builder.name(),
+                name: log_name(request),
+            };
+            let builder = prepared.builder.image();
+            assemble::layers(&assembling, &prepared.source, builder, tools, observer)?
+        }
+    };
+    match prepared.contents.still_holds(&prepared.source) {
+        Ok(()) => {
+            let made = record::seconds(tools.now);
+            step.keep(&mut layers, made, Records::new(tools.store))?;
+        }
+        // The script has its own copy; which one nobody knows.
+        Err(error) if plan.needs_sandbox() => observer.observe(Event::Warning {
+            text: format!("the result is not remembered: {error}"),
+            hint: None,
+        }),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(layers)
+}
+
+fn dependencies(
+    request: &BuildRequest,
+    prepared: &Prepared,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Vec<NewLayer>, Error> {
+    let Some(packages) = &prepared.packages else {
+        return Ok(Vec::new());
+    };
+    let slot = slot(request, &prepared.source);
+    let solver = Solver {
+        request,
+        source: &prepared.source,
+        wanted: &packages.wanted,
+        target: &packages.target,
+        settings: &packages.settings,
+        slot: &slot,
+        tools,
+    };
+    packages::make(
+        &solver,
+        &packages.resolution.packages,
+        packages.budget,
+        &prepared.previous,
+        observer,
+    )
+}
+
+/// Gives the image its names in the store, with all that they promise.
+fn name(
+    builds: &[Decided],
+    content: &Content<'_>,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let request = &builds[0].request;
+    if !tools.store.lacks(content).is_empty() {
+        let is_sent_only = request.push == Push::Yes && request.outputs.is_empty();
+        if is_sent_only {
+            // Its layers are where it is pushed, or where the builder image is.
+            return Ok(());
+        }
+        let pulling = stage(observer, "pull", "layers that are needed here");
+        let origins = origins(builds);
+        let registry = tools.registry()?;
+        registry.fetch_layers(content.clone(), &origins, tools.store, observer)?;
+        pulling.finish("");
+    }
+    // A name is a promise that everything below it is here.
+    if let Some(layer) = tools.store.lacks(content).first() {
+        let digest = layer.digest.clone();
+        return Err(store::Error::Absent { digest }.into());
+    }
+    for tag in &request.tags {
+        let name = tag.reference.without_digest().to_string();
+        tools.store.tag_content(&name, content)?;
+    }
+    Ok(())
+}
+
+/// Where layers are that are not here: with the builder images, and with the images that were taken as caches.
+fn origins(builds: &[Decided]) -> Vec<Reference> {
+    let mut found: Vec<Reference> = Vec::new();
+    for Decided { prepared, .. } in builds {
+        for origin in origins_of(prepared) {
+            if !found.contains(&origin) {
+                found.push(origin);
+            }
+        }
+    }
+    found
+}
+
+fn origins_of(prepared: &Prepared) -> impl Iterator<Item = Reference> {
+    let base: Option<Reference> = prepared.builder.name().parse().ok();
+    let previous = prepared
+        .previous
+        .iter()
+        .map(|image| image.reference.clone());
+    base.into_iter().chain(previous)
+}
+
+fn deliver(
+    builds: &[Decided],
+    content: &Content<'_>,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let request = &builds[0].request;
+    let names: Vec<String> = request
+        .tags
+        .iter()
+        .map(|tag| tag.reference.to_string())
+        .collect();
+    for destination in &request.outputs {
+        let writing = stage(observer, "write", destination.to_string());
+        destination.write(content.clone(), &names, tools.store, observer)?;
+        writing.finish("");
+    }
+    if request.push == Push::No {
+        return Ok(());
+    }
+    let registry = tools.registry()?;
+    let origins = origins(builds);
+    for tag in &request.tags {
+        let pushing = stage(observer, "push", tag.reference.to_string());
+        let mut previous = builds.iter().flat_map(|build| &build.prepared.previous);
+        let known = previous.find(|image| image.reference == tag.reference);
+        let known = known.map_or(Previous::Unknown, |image| {
+            Previous::Manifest(&image.fetched)
+        });
+        let report = registry.push(
+            &PushRequest {
+                mount_from: &origins,
+                origins: &origins,
+                previous: known,
+                ..PushRequest::new(content.clone(), &tag.reference, tools.store)
+            },
+            observer,
+        )?;
+        pushing.finish(format!(
+            "{} blobs sent, {} bytes",
+            report.uploaded_blobs, report.bytes
+        ));
+    }
+    Ok(())
+}
