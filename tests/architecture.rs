@@ -16,11 +16,11 @@ layer: digest event fs image
 skip_tests:
 store: digest event fs image layer reference skip_tests
 registry: digest event fs http image reference store
-source: event fs
+source: digest event fs
 sandbox: event fs skip_tests
 debian: digest event fs http
 python: digest event fs http image layer store
-builder_image: debian digest event fs http image layer reference store
+builder_image: debian digest event fs http image layer python reference store
 output: digest event fs image layer store
 build: builder_image debian digest event fs http image layer output python reference registry sandbox source store
 ui: event

@@ -643,8 +643,8 @@ fn direct_where_packages_must_be_installed() {
     .unwrap();
     let overcoat = Overcoat::new();
     let done = scene.build(&overcoat, &["--strategy", "direct"]);
-    let what =
-        "error: `--strategy direct` executes nothing, but the application has `requirements.txt`";
+    let what = "error: `--strategy direct` executes nothing, but the interpreter cannot be found out from the \
+                builder image: there is neither `python` nor `python3`";
     expect(
         &overcoat,
         &done,

@@ -164,39 +164,43 @@ fn network_nothing_of_this_host_is_in_the_image() {
     let overcoat =
         with_builder(Overcoat::new()).with("OVERCOAT_TEST_SECRET", "hunter2-in-the-environment");
     let source = copy_of_app("flask-hello", overcoat.path());
-    build(&overcoat, &source, "app");
-    let builder_layers = overcoat.layers("builder/python-3.11").len();
-    for layer in &overcoat.layers("app")[builder_layers..] {
-        let blob = overcoat.store().join("blobs").join(layer.replace(':', "/"));
-        let output = Command::new("zcat").arg(blob).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(!text.contains("hunter2-in-the-environment"));
-        assert!(
-            !text.contains("/run/overcoat"),
-            "a path of the sandbox is in the image"
-        );
-        // No package of flask-hello brings certificates: any would be the host's.
-        assert!(
-            !text.contains("BEGIN CERTIFICATE"),
-            "certificates are in the image"
-        );
-        assert!(
-            !text.contains(source.to_str().unwrap()),
-            "a path of the host is in the image"
-        );
-    }
-    let documents = overcoat.inspect("app").to_string();
-    for text in [
-        "hunter2",
-        "/run/overcoat",
-        "SSL_CERT_FILE",
-        "PIP_CERT",
-        source.to_str().unwrap(),
-    ] {
-        assert!(
-            !documents.contains(text),
-            "{text} is in the configuration or manifest"
-        );
+    for strategy in ["direct", "assemble"] {
+        let directory = source.to_str().unwrap();
+        let arguments = ["build", directory, "-t", "app", "--strategy", strategy];
+        overcoat.run(&arguments).ok();
+        let builder_layers = overcoat.layers("builder/python-3.11").len();
+        for layer in &overcoat.layers("app")[builder_layers..] {
+            let blob = overcoat.store().join("blobs").join(layer.replace(':', "/"));
+            let output = Command::new("zcat").arg(blob).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(!text.contains("hunter2-in-the-environment"));
+            assert!(
+                !text.contains("/run/overcoat"),
+                "a path of the sandbox is in the image"
+            );
+            // No package of flask-hello brings certificates: any would be the host's.
+            assert!(
+                !text.contains("BEGIN CERTIFICATE"),
+                "certificates are in the image"
+            );
+            assert!(
+                !text.contains(source.to_str().unwrap()),
+                "a path of the host is in the image"
+            );
+        }
+        let documents = overcoat.inspect("app").to_string();
+        for text in [
+            "hunter2",
+            "/run/overcoat",
+            "SSL_CERT_FILE",
+            "PIP_CERT",
+            source.to_str().unwrap(),
+        ] {
+            assert!(
+                !documents.contains(text),
+                "{text} is in the configuration or manifest"
+            );
+        }
     }
 }
 
@@ -294,24 +298,30 @@ fn network_a_package_that_does_not_exist() {
         with_builder(Overcoat::as_ordinary_user()),
     ] {
         let source = copy_of_app("missing-package", overcoat.path());
-        let done = overcoat.run(&["build", source.to_str().unwrap(), "-t", "app"]);
-        assert_eq!(done.code, Some(50), "{}", done.stderr);
-        assert!(
-            done.stderr
-                .contains("error: the `assemble` script failed with exit status 1\n"),
-            "{}",
-            done.stderr
+        let build = |strategy: &str| {
+            let source = source.to_str().unwrap();
+            overcoat.run(&["build", source, "-t", "app", "--strategy", strategy])
+        };
+        let expect = |strategy: &str, code: i32, texts: &[&str]| {
+            let done = build(strategy);
+            assert_eq!(done.code, Some(code), "{}", done.stderr);
+            for text in texts {
+                assert!(done.stderr.contains(text), "{}", done.stderr);
+            }
+        };
+        expect(
+            "auto",
+            13,
+            &["error: no index has a package named", "requirements.txt"],
         );
-        assert!(
-            done.stderr.contains("No matching distribution found"),
-            "{}",
-            done.stderr
-        );
-        assert!(
-            done.stderr
-                .contains("hint: a package or version in the requirements does not exist"),
-            "{}",
-            done.stderr
+        expect(
+            "assemble",
+            50,
+            &[
+                "error: the `assemble` script failed with exit status 1\n",
+                "No matching distribution found",
+                "hint: a package or version in the requirements does not exist",
+            ],
         );
         assert_eq!(overcoat.run(&["inspect", "app"]).code, Some(4));
         assert_eq!(overcoat.left_behind(), Vec::<String>::new());
@@ -325,7 +335,8 @@ fn network_ctrl_c_in_the_middle_of_pip() {
         with_builder(Overcoat::as_ordinary_user()),
     ] {
         let source = copy_of_app("flask-hello", overcoat.path());
-        let running = overcoat.spawn(&["build", source.to_str().unwrap(), "-t", "app"]);
+        let source = source.to_str().unwrap();
+        let running = overcoat.spawn(&["build", source, "-t", "app", "--strategy", "assemble"]);
         wait_for("pip", || running.has_descendant("pip").then_some(()));
         running.signal("INT");
         let (done, _) = running.wait(Duration::from_secs(5));

@@ -2,7 +2,13 @@
 //!
 //! * `tiny` – builds on a builder image of busybox and shell scripts, made here; no network.
 //! * `archives` – layouts and archives, ours read by others and theirs by us.
+//! * `assembled` – layers of assemble that stay the same, zstd, bytecode that stays valid; the latter on the real recipe.
 //! * `registry` – push and pull against Debian's docker-registry.
+//! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
+//! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
+//! * `wheels` – wheel layers, against what pip installs of the same wheels.
+//! * `direct` – layers without executing anything, on the real recipe. Needs the network.
+//! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `check` – a second build in another way, and what is said of the difference.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
@@ -20,16 +26,22 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod archives;
+mod assembled;
+mod cache;
 mod check;
+mod direct;
 mod doctor;
 mod errors;
 mod escape;
 mod flask;
 mod matrix;
+mod push;
+mod pypi;
 mod registry;
 mod runners;
 mod runners_build;
 mod steps;
 mod support;
 mod tiny;
+mod wheels;
 mod workloads;

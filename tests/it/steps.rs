@@ -167,7 +167,7 @@ fn a_cache_is_kept_between_builds_and_is_no_part_of_the_image() {
          test -w \"$PIP_CACHE_DIR\" && test -O \"$PIP_CACHE_DIR\"",
     );
     for overcoat in everybody() {
-        let more = ["--cache-mount", "/var/cache/mine"];
+        let more = ["--cache-mount", "/var/cache/mine", "--no-cache"];
         let first = build(&overcoat, &source, &builder, &more).ok();
         let second = build(&overcoat, &source, &builder, &more).ok();
         assert!(

@@ -661,7 +661,14 @@ fn a_plan_is_printed_and_nothing_is_done() {
             text.contains("builder:python-3.13 (to be made first)"),
             "{text}"
         );
-        assert!(text.contains("application (/opt/app-root/src)"), "{text}");
+        assert!(
+            text.contains("direct: nothing needs to be executed"),
+            "{text}"
+        );
+        assert!(
+            text.contains("written to /opt/app-root/src for 1001:0"),
+            "{text}"
+        );
         assert!(!overcoat.store().exists(), "a store was made");
     }
 }
