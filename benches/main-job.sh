@@ -34,9 +34,8 @@ echo "| work | median (min to max) | peak memory |"
 echo "|---|---|---|"
 timed "recipe python-3.11, nothing cached" 3 "rm -rf $work/store" "$program" builder build python-3.11
 timed "first build of flask-hello, nothing cached" 3 "rm -rf $work/store" "$program" build "$work/app" -t app
-timed "build of flask-hello, builder made, not unpacked" 3 "rm -rf $work/store/unpacked" "$program" build "$work/app" -t app
 timed "second build, nothing changed" 5 "true" "$program" build "$work/app" -t app
 timed "second build, app.py changed" 5 "touch $work/app/x\$RANDOM" "$program" build "$work/app" -t app
 timed "build without packages, nothing changed" 10 "true" "$program" build testdata/apps/no-requirements -t plain
-timed "direct build, nothing changed" 10 "true" "$program" build testdata/apps/no-requirements -t plain --strategy direct
+timed "flask-hello by assemble, nothing kept" 3 "true" "$program" build "$work/app" -t app --strategy assemble --no-cache
 timed "start (overcoat --version)" 50 "true" "$program" --version
