@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::flask::with_builder;
 use super::support::registry::Registry;
 use super::support::{Overcoat, copy_of_app};
@@ -405,4 +407,64 @@ fn list(layout: &Path) -> String {
         .filter(|name| name.contains("site-packages/"))
         .map(|name| format!("{name}\n"))
         .collect()
+}
+
+/// The default builder's layers under a configuration that says nothing but where programs are: what a Python image of
+/// anybody's may look like.
+fn plain_image(overcoat: &Overcoat) -> String {
+    let layout = overcoat.path().join("plain");
+    let from = format!(
+        "oci:{}:builder/python-3.11:latest",
+        overcoat.store().display()
+    );
+    let copied = std::process::Command::new("skopeo")
+        .args(["copy", "--quiet", &from])
+        .arg(format!("oci:{}:p", layout.display()))
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let blob = |digest: &Value| {
+        let digest = digest.as_str().unwrap().replace(':', "/");
+        layout.join("blobs").join(digest)
+    };
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let put = |document: &Value| {
+        let bytes = document.to_string();
+        let digest = overcoat::digest::Digest::of(bytes.as_bytes()).to_string();
+        fs::write(blob(&json!(digest)), &bytes).unwrap();
+        (json!(digest), json!(bytes.len()))
+    };
+    let mut index = read(&layout.join("index.json"));
+    let mut manifest = read(&blob(&index["manifests"][0]["digest"]));
+    let mut config = read(&blob(&manifest["config"]["digest"]));
+    config["config"] =
+        json!({ "Env": ["PATH=/opt/app-root/bin:/usr/bin:/bin"], "Cmd": ["python3"] });
+    (manifest["config"]["digest"], manifest["config"]["size"]) = put(&config);
+    let entry = &mut index["manifests"][0];
+    (entry["digest"], entry["size"]) = put(&manifest);
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    format!("oci:{}:p", layout.display())
+}
+
+#[test]
+fn network_a_plain_python_image_is_a_builder_too() {
+    let overcoat = with_builder(Overcoat::new());
+    let image = plain_image(&overcoat);
+    let source = overcoat.path().join("app");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("requirements.txt"), "flask==3.0.0\n").unwrap();
+    let program = "import flask, os\nprint(flask.__name__, os.getcwd())\n";
+    fs::write(source.join("app.py"), program).unwrap();
+    let source = source.to_str().unwrap();
+    overcoat
+        .run(&["build", source, "-t", "app", "--build-image", &image])
+        .ok();
+    assert_eq!(overcoat.run(&["run", "app"]).ok().stdout, "flask /app\n");
+    overcoat
+        .run(&["run", "app", "--", "python", "-m", "pip", "check"])
+        .ok();
+    assert_eq!(
+        overcoat.inspect("app")["config"]["Cmd"],
+        json!(["python", "app.py"])
+    );
 }
