@@ -17,6 +17,10 @@ pub struct IndexProvider<'a> {
     observer: &'a dyn Observer,
     /// The files behind wheels that were answered, by URL.
     files: Mutex<BTreeMap<String, Arc<File>>>,
+    /// Source distributions that were answered.
+    sources: Mutex<BTreeMap<(PackageName, Version), Arc<File>>>,
+    /// The wheels that were built from some of them.
+    built: Mutex<BTreeMap<(PackageName, Version), RemoteWheel>>,
 }
 
 impl std::fmt::Debug for IndexProvider<'_> {
@@ -36,10 +40,29 @@ impl<'a> IndexProvider<'a> {
             ranking: Ranking::new(&target.tags),
             observer,
             files: Mutex::default(),
+            sources: Mutex::default(),
+            built: Mutex::default(),
         }
     }
 
-    fn release(&self, version: &Version, files: &[&Arc<File>]) -> Option<Release> {
+    /// The source distribution that was answered for a version.
+    pub fn source(&self, name: &PackageName, version: &Version) -> Option<Arc<File>> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.get(&(name.clone(), version.clone())).cloned()
+    }
+
+    /// Answers this wheel from now on where a version is to be built from its source distribution.
+    pub fn add_built(&self, name: PackageName, version: Version, wheel: RemoteWheel) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.insert((name, version), wheel);
+    }
+
+    fn release(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        files: &[&Arc<File>],
+    ) -> Option<Release> {
         let is_for_python = |file: &&&Arc<File>| {
             let required = file.requires_python.as_deref();
             required.is_none_or(|required| required.contains(&self.target.version))
@@ -60,9 +83,7 @@ impl<'a> IndexProvider<'a> {
                     }
                 }
                 FileKind::Sdist(_) => {
-                    source.get_or_insert_with(|| Source {
-                        digest: file.digest.clone(),
-                    });
+                    source.get_or_insert(Arc::clone(file));
                 }
             }
         }
@@ -74,6 +95,15 @@ impl<'a> IndexProvider<'a> {
         for (_, wheel, file) in &wheels {
             known.insert(wheel.url.clone(), Arc::clone(file));
         }
+        let source = source.map(|file| {
+            let key = (name.clone(), version.clone());
+            let digest = file.digest.clone();
+            let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+            let built = built.get(&key).cloned();
+            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            sources.insert(key, file);
+            Source { digest, built }
+        });
         let is_yanked = fitting.iter().all(|file| file.yanked.is_some());
         let first = fitting.first();
         Some(Release {
@@ -102,7 +132,8 @@ impl Provider for IndexProvider<'_> {
         for file in &project.files {
             versions.entry(file.version()).or_default().push(file);
         }
-        let release = |(version, files): (&Version, Vec<&Arc<File>>)| self.release(version, &files);
+        let release =
+            |(version, files): (&Version, Vec<&Arc<File>>)| self.release(name, version, &files);
         Ok(Arc::new(versions.into_iter().filter_map(release).collect()))
     }
 

@@ -22,6 +22,9 @@ use crate::event::Observer;
 use crate::fs::{self, Context as _};
 use crate::python::RemoteWheel;
 
+/// A wheel up to this size is asked for whole: who wants its metadata will probably want the wheel, and a second request
+/// takes longer than the bytes.
+const WHOLE_BYTES: u64 = 128 << 10;
 /// A wheel up to this size is read whole when its server knows nothing of ranges.
 const SMALL_WHEEL_BYTES: u64 = 1 << 20;
 
@@ -180,8 +183,9 @@ impl Index<'_> {
         observer: &dyn Observer,
     ) -> Result<Option<Vec<u8>>, Error> {
         let range = match wheel.size {
+            Some(size) if size <= WHOLE_BYTES => "bytes=0-".to_owned(),
             Some(size) => format!("bytes={}-", size.saturating_sub(TAIL_BYTES)),
-            None => format!("bytes=-{TAIL_BYTES}"),
+            None => format!("bytes=-{WHOLE_BYTES}"),
         };
         let mut part = Part::default();
         let headers = [(RANGE, range)];
@@ -196,6 +200,9 @@ impl Index<'_> {
         {
             let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
             sizes.insert(wheel.url.clone(), part.size);
+        }
+        if part.start == 0 && part.bytes.len() as u64 == part.size {
+            self.keep_whole(wheel, &part.bytes)?;
         }
         let mut remote = Remote {
             transport: &self.transport,

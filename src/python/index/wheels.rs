@@ -13,6 +13,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +21,7 @@ use reqwest::{StatusCode, Url};
 use tempfile::NamedTempFile;
 
 use super::error::{Error, shown, shown_text};
+use super::page::File;
 use super::pool::work_through;
 use super::transport::{Head, Receiver};
 use super::{Index, address};
@@ -32,6 +34,27 @@ use crate::python::RemoteWheel;
 const PARALLEL: usize = 8;
 /// The largest wheel of which nobody said how large it is.
 const MAX_WHEEL_BYTES: u64 = 8 << 30;
+
+/// A file to fetch, and what it must be.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// Its name, for people.
+    name: &'a str,
+    url: &'a str,
+    digest: Option<&'a Digest>,
+    size: Option<u64>,
+}
+
+impl<'a> From<&'a RemoteWheel> for Wanted<'a> {
+    fn from(wheel: &'a RemoteWheel) -> Self {
+        Self {
+            name: wheel.name.as_str(),
+            url: &wheel.url,
+            digest: wheel.digest.as_ref(),
+            size: wheel.size,
+        }
+    }
+}
 
 /// A wheel on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +138,18 @@ impl Index<'_> {
         }
     }
 
+    /// Keeps a wheel that came whole where only its end was looked for, if it is what was promised. What is not will be
+    /// told when the wheel is fetched.
+    pub(super) fn keep_whole(&self, wheel: &RemoteWheel, bytes: &[u8]) -> Result<(), Error> {
+        let found = Digest::of(bytes);
+        if wheel.digest.as_ref() == Some(&found) {
+            let path = self.wheel_path(&found);
+            fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            fs::write_atomic(&path, bytes)?;
+        }
+        Ok(())
+    }
+
     fn wheel_path(&self, digest: &Digest) -> PathBuf {
         self.caches.wheels.join("sha256").join(digest.hex())
     }
@@ -125,6 +160,41 @@ impl Index<'_> {
         wheel.size.or_else(|| sizes.get(&wheel.url).copied())
     }
 
+    /// Fetches a source distribution into `directory`, under its own name. It is not kept: its wheel is.
+    ///
+    /// # Errors
+    /// As [`Index::fetch`].
+    pub fn fetch_source(
+        &self,
+        source: &File,
+        directory: &Path,
+        observer: &dyn Observer,
+    ) -> Result<LocalWheel, Error> {
+        let wanted = Wanted {
+            name: &source.filename,
+            url: &source.url,
+            digest: source.digest.as_ref(),
+            size: source.size,
+        };
+        fs::create_dir_all(directory)?;
+        // The name comes from a page of the index.
+        let name = Path::new(&source.filename).file_name().unwrap_or_default();
+        let path = directory.join(name);
+        let url = address("source distribution's URL", wanted.url)?;
+        if url.scheme() == "file" {
+            let local = in_place(wanted, &url)?;
+            std::fs::copy(&local.path, &path).context("write", &path)?;
+            readable(&path)?;
+            return Ok(LocalWheel { path, ..local });
+        }
+        let (file, digest, size) = self.download(wanted, wanted.size, &url, directory, observer)?;
+        file.persist(&path)
+            .map_err(|error| error.error)
+            .context("write", &path)?;
+        readable(&path)?;
+        Ok(LocalWheel { path, digest, size })
+    }
+
     fn one(
         &self,
         wheel: &RemoteWheel,
@@ -133,32 +203,11 @@ impl Index<'_> {
     ) -> Result<LocalWheel, Error> {
         let url = address("wheel's URL", &wheel.url)?;
         if url.scheme() == "file" {
-            return in_place(wheel, &url);
+            return in_place(wheel.into(), &url);
         }
-        if wheel.digest.is_none() && !self.transport.is_secure(&url) {
-            return Err(Error::Insecure {
-                host: url.host_str().unwrap_or_default().to_owned(),
-                url: shown(&url),
-            });
-        }
-        let transfer = Transfer::start(
-            observer,
-            Direction::Download,
-            wheel.name.as_str(),
-            self.size(wheel),
-        );
-        let mut download = Download::new(wheel, &url, scratch, &transfer)?;
-        let mut head = self.transport.get(&url, &[], &mut download, observer)?;
-        if head.status == StatusCode::RANGE_NOT_SATISFIABLE && download.size > 0 {
-            // What we have is no beginning of what the server has: once more from the start.
-            download.restart()?;
-            head = self.transport.get(&url, &[], &mut download, observer)?;
-        }
-        if !head.status.is_success() {
-            return Err(head.error(self.transport.credentials(&head.url)));
-        }
-        let size = download.size;
-        let (file, digest) = download.finish()?;
+        let expected = self.size(wheel);
+        let (file, digest, size) =
+            self.download(wheel.into(), expected, &url, scratch, observer)?;
         let path = self.wheel_path(&digest);
         fs::create_dir_all(path.parent().unwrap_or(scratch))?;
         file.as_file().sync_data().context("sync", &path)?;
@@ -167,13 +216,50 @@ impl Index<'_> {
             .context("write", &path)?;
         Ok(LocalWheel { path, digest, size })
     }
+
+    /// Fetches a file into `scratch`: it, its SHA-256 and its size. `expected_size` is for who watches.
+    fn download(
+        &self,
+        wanted: Wanted<'_>,
+        expected_size: Option<u64>,
+        url: &Url,
+        scratch: &Path,
+        observer: &dyn Observer,
+    ) -> Result<(NamedTempFile, Digest, u64), Error> {
+        if wanted.digest.is_none() && !self.transport.is_secure(url) {
+            return Err(Error::Insecure {
+                host: url.host_str().unwrap_or_default().to_owned(),
+                url: shown(url),
+            });
+        }
+        let transfer = Transfer::start(observer, Direction::Download, wanted.name, expected_size);
+        let mut download = Download::new(wanted, url, scratch, &transfer)?;
+        let mut head = self.transport.get(url, &[], &mut download, observer)?;
+        if head.status == StatusCode::RANGE_NOT_SATISFIABLE && download.size > 0 {
+            // What we have is no beginning of what the server has: once more from the start.
+            download.restart()?;
+            head = self.transport.get(url, &[], &mut download, observer)?;
+        }
+        if !head.status.is_success() {
+            return Err(head.error(self.transport.credentials(&head.url)));
+        }
+        let size = download.size;
+        let (file, digest) = download.finish()?;
+        Ok((file, digest, size))
+    }
+}
+
+/// Lets everybody read a file: who builds of it is another user.
+fn readable(path: &Path) -> Result<(), Error> {
+    let permissions = std::fs::Permissions::from_mode(0o644);
+    Ok(std::fs::set_permissions(path, permissions).context("set the mode of", path)?)
 }
 
 /// A wheel of a directory stays where it is.
-fn in_place(wheel: &RemoteWheel, url: &Url) -> Result<LocalWheel, Error> {
+fn in_place(wanted: Wanted<'_>, url: &Url) -> Result<LocalWheel, Error> {
     let path = file_path(url)?;
     let mut file = fs::open(&path)?;
-    let mut hashes = Hashes::new(wheel.digest.as_ref());
+    let mut hashes = Hashes::new(wanted.digest);
     let mut buffer = vec![0; 128 << 10];
     let mut size = 0;
     loop {
@@ -184,8 +270,8 @@ fn in_place(wheel: &RemoteWheel, url: &Url) -> Result<LocalWheel, Error> {
         hashes.update(&buffer[..count]);
         size += count as u64;
     }
-    check_size(wheel, size)?;
-    let digest = hashes.finish(wheel)?;
+    check_size(wanted, size)?;
+    let digest = hashes.finish(wanted)?;
     Ok(LocalWheel { path, digest, size })
 }
 
@@ -198,11 +284,11 @@ pub(super) fn file_path(url: &Url) -> Result<PathBuf, Error> {
     })
 }
 
-fn check_size(wheel: &RemoteWheel, found: u64) -> Result<(), Error> {
-    match wheel.size {
+fn check_size(wanted: Wanted<'_>, found: u64) -> Result<(), Error> {
+    match wanted.size {
         Some(expected) if expected != found => Err(Error::Size {
-            file: wheel.name.to_string(),
-            url: shown_text(&wheel.url),
+            file: wanted.name.to_owned(),
+            url: shown_text(wanted.url),
             expected,
             found,
         }),
@@ -235,13 +321,13 @@ impl Hashes {
     }
 
     /// The SHA-256, after what was promised was found to be true.
-    fn finish(self, wheel: &RemoteWheel) -> Result<Digest, Error> {
+    fn finish(self, wanted: Wanted<'_>) -> Result<Digest, Error> {
         let digest = self.sha256.finish();
         let found = self.other.map_or_else(|| digest.clone(), Digester::finish);
-        match &wheel.digest {
+        match wanted.digest {
             Some(expected) if *expected != found => Err(Error::Digest {
-                file: wheel.name.to_string(),
-                url: shown_text(&wheel.url),
+                file: wanted.name.to_owned(),
+                url: shown_text(wanted.url),
                 expected: expected.clone(),
                 found,
             }),
@@ -252,7 +338,7 @@ impl Hashes {
 
 /// A wheel that is coming.
 struct Download<'a> {
-    wheel: &'a RemoteWheel,
+    wanted: Wanted<'a>,
     url: String,
     file: NamedTempFile,
     hashes: Hashes,
@@ -262,16 +348,16 @@ struct Download<'a> {
 
 impl<'a> Download<'a> {
     fn new(
-        wheel: &'a RemoteWheel,
+        wanted: Wanted<'a>,
         url: &Url,
         scratch: &Path,
         transfer: &'a Transfer<'a>,
     ) -> Result<Self, Error> {
         Ok(Self {
-            wheel,
+            wanted,
             url: shown(url),
             file: NamedTempFile::new_in(scratch).context("create a file in", scratch)?,
-            hashes: Hashes::new(wheel.digest.as_ref()),
+            hashes: Hashes::new(wanted.digest),
             size: 0,
             transfer,
         })
@@ -282,14 +368,14 @@ impl<'a> Download<'a> {
         let file = self.file.as_file_mut();
         file.set_len(0).context("write", &path)?;
         file.seek(SeekFrom::Start(0)).context("write", &path)?;
-        self.hashes = Hashes::new(self.wheel.digest.as_ref());
+        self.hashes = Hashes::new(self.wanted.digest);
         self.size = 0;
         Ok(())
     }
 
     fn finish(self) -> Result<(NamedTempFile, Digest), Error> {
-        check_size(self.wheel, self.size)?;
-        let digest = self.hashes.finish(self.wheel)?;
+        check_size(self.wanted, self.size)?;
+        let digest = self.hashes.finish(self.wanted)?;
         Ok((self.file, digest))
     }
 }
@@ -297,7 +383,7 @@ impl<'a> Download<'a> {
 impl Receiver for Download<'_> {
     fn offset(&self) -> u64 {
         // Without a digest nothing would tell that the second part is of another file.
-        self.wheel.digest.as_ref().map_or(0, |_| self.size)
+        self.wanted.digest.map_or(0, |_| self.size)
     }
 
     fn begin(&mut self, head: &Head) -> Result<bool, Error> {
@@ -316,7 +402,7 @@ impl Receiver for Download<'_> {
     }
 
     fn piece(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let limit_bytes = self.wheel.size.unwrap_or(MAX_WHEEL_BYTES);
+        let limit_bytes = self.wanted.size.unwrap_or(MAX_WHEEL_BYTES);
         if self.size + bytes.len() as u64 > limit_bytes {
             return Err(Error::TooLarge {
                 url: self.url.clone(),

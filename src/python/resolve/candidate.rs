@@ -321,7 +321,10 @@ impl<'a> Candidates<'a> {
             listed.is_none_or(|listed| listed.contains(digest))
         };
         match source {
-            Some(source) if source.digest.as_ref().is_none_or(is_listed) => Ok(File::Source),
+            Some(source) if source.digest.as_ref().is_none_or(is_listed) => {
+                let built = source.built.clone();
+                Ok(built.map_or(File::Source, |wheel| File::Wheel(Arc::new(wheel))))
+            }
             _ => Err(Exclusion::Hash),
         }
     }

@@ -77,6 +77,8 @@ impl Release {
 pub struct Source {
     /// The SHA-256 that the index promises; `None` when it promises none.
     pub digest: Option<Digest>,
+    /// The wheel that was built from it, when somebody did.
+    pub built: Option<RemoteWheel>,
 }
 
 /// What a distribution says about itself, as far as resolving needs it.

@@ -12,6 +12,7 @@ pub mod labels;
 mod libc;
 mod markers;
 mod owner;
+pub mod probe;
 
 pub use files::{FileStatus, Files, LayerFiles, Sort};
 pub use installed::parse as parse_metadata_name;
@@ -89,6 +90,8 @@ pub enum Provenance {
     Environment,
     /// The files of the image.
     Files,
+    /// The interpreter itself.
+    Probe,
 }
 
 /// A target, and how it was found out.
@@ -162,6 +165,15 @@ pub fn detect<'a, E: From<Error>>(
     }
     let files = files()?;
     Ok(inspect::detect(config, &*files)?)
+}
+
+/// As [`detect`], from the files alone: what they say is complete.
+///
+/// # Errors
+/// As [`detect`].
+pub fn detect_in_files(config: &ImageConfiguration, files: &dyn Files) -> Result<Detected, Error> {
+    environment::check(config)?;
+    inspect::detect(config, files)
 }
 
 /// What tags and markers are made of.

@@ -137,7 +137,10 @@ impl Universe {
                 "sdist" => {
                     release.wheels.clear();
                     let digest = Some(wheel_digest(package, &format!("{number}.tar.gz")));
-                    release.source = Some(Source { digest });
+                    release.source = Some(Source {
+                        digest,
+                        built: None,
+                    });
                 }
                 "other" => release.wheels.push(wheel(package, number, "-2")),
                 "broken" => {
