@@ -354,7 +354,7 @@ fn cache_directory(caches: &Path, target: &str) -> PathBuf {
 
 /// What makes Python and others write the same bytes again. Checked-hash `.pyc` files (which `SOURCE_DATE_EPOCH`
 /// asks for) do not depend on file times (T19); modules that are merely imported meanwhile leave none.
-fn make_repeatable(process: &mut Process, epoch: i64) {
+pub(super) fn make_repeatable(process: &mut Process, epoch: i64) {
     let ours = [
         ("SOURCE_DATE_EPOCH", epoch.to_string()),
         ("PYTHONHASHSEED", "0".to_owned()),

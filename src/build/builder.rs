@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::request::{BuildRequest, Push};
 use super::work::PreviousImage;
-use super::{Error, Tools};
+use super::{Error, Tools, base};
 use crate::builder_image::recipe;
 use crate::event::{Event, Observer, stage};
 use crate::image::{Image, Index, Manifest, Platform, media_type};
@@ -214,6 +215,98 @@ pub(super) fn previous(
         manifest,
         fetched,
     }))
+}
+
+/// The images that the person named as caches, as far as they are there: `--cache-from`, and what is about to be
+/// replaced.
+///
+/// # Errors
+/// As [`previous`].
+pub(super) fn previous_images(
+    request: &BuildRequest,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Vec<PreviousImage>, Error> {
+    let mut references = request.cache.from.clone();
+    if request.push == Push::Yes {
+        references.extend(request.tags.iter().map(|tag| tag.reference.clone()));
+    }
+    let mut found = Vec::new();
+    for reference in references {
+        let looking = stage(observer, "look at", reference.to_string());
+        let access = match request.cache.from.contains(&reference) {
+            true => Access::Pull,
+            false => Access::PullAndPush,
+        };
+        let image = previous(&reference, &request.platform, tools, access, observer)?;
+        looking.finish(match &image {
+            Some(image) => format!("{} layers", image.manifest.layers.len()),
+            None => "there is none yet".to_owned(),
+        });
+        found.extend(image);
+    }
+    Ok(found)
+}
+
+/// A builder image, its name as it may be recorded, and the images that are caches if it was necessary to look at them.
+pub(super) struct Obtained {
+    pub(super) image: Image,
+    pub(super) name: String,
+    pub(super) previous: Option<Vec<PreviousImage>>,
+}
+
+/// Brings a build's builder image here, without its layers where they may be elsewhere. A recipe that was not made on this
+/// machine is not made when an image that is a cache carries the result.
+///
+/// # Errors
+/// As [`obtain`] and [`previous`].
+pub(super) fn obtain_for(
+    request: &BuildRequest,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Obtained, Error> {
+    let BuildRequest {
+        builder, platform, ..
+    } = request;
+    let mut previous = None;
+    let may_be_carried =
+        request.cache.is_used && (request.push == Push::Yes || !request.cache.from.is_empty());
+    if let ImageSource::Recipe(name) = builder
+        && may_be_carried
+    {
+        let recipe = recipe::find(name)?;
+        if recipe::made(&recipe, platform, tools.store)?.is_none() {
+            let images = previous_images(request, tools, observer)?;
+            let mut carried = images.iter().filter_map(|image| base::of(&image.manifest));
+            if let Some(image) = carried.find(|image| recipe::is_of(&recipe, platform, image)) {
+                tools.store.put_documents(&image)?;
+                let (image, name) = named(builder, platform, image)?;
+                return Ok(Obtained {
+                    image,
+                    name,
+                    previous: Some(images),
+                });
+            }
+            previous = Some(images);
+        }
+    }
+    let (image, name) = obtain(builder, platform, Bytes::DocumentsOnly, tools, observer)?;
+    Ok(Obtained {
+        image,
+        name,
+        previous,
+    })
+}
+
+/// Where the layers of a builder image are that are not here: in its own repository, and with the images that were taken as
+/// caches.
+pub(super) fn origins(request: &BuildRequest, previous: &[PreviousImage]) -> Vec<Reference> {
+    let own = match &request.builder {
+        ImageSource::Reference(reference) => Some(reference.clone()),
+        _ => None,
+    };
+    let previous = previous.iter().map(|image| image.reference.clone());
+    own.into_iter().chain(previous).collect()
 }
 
 /// Finds out what a builder image says of itself, and leaves no trace of having asked: enough for a plan. What has to

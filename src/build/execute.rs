@@ -131,7 +131,7 @@ fn compile(
 ) -> Result<(Step, Vec<NewLayer>), Error> {
     let builder = &prepared.builder;
     let base = edit::append(builder.image(), layers, &prepared.plan.changes)?;
-    let origins: Vec<Reference> = origins_of(prepared).collect();
+    let origins = builder::origins(request, &prepared.previous);
     builder::fetch(&base, &origins, tools, observer)?;
     let doing = bytecode::Step {
         bytecode,
@@ -251,6 +251,7 @@ fn dependencies(
         settings: &packages.settings,
         slot: &slot,
         tools,
+        workshop: None,
     };
     packages::make(
         &solver,
@@ -296,23 +297,14 @@ fn name(
 /// Where layers are that are not here: with the builder images, and with the images that were taken as caches.
 fn origins(builds: &[Decided]) -> Vec<Reference> {
     let mut found: Vec<Reference> = Vec::new();
-    for Decided { prepared, .. } in builds {
-        for origin in origins_of(prepared) {
+    for Decided { request, prepared } in builds {
+        for origin in builder::origins(request, &prepared.previous) {
             if !found.contains(&origin) {
                 found.push(origin);
             }
         }
     }
     found
-}
-
-fn origins_of(prepared: &Prepared) -> impl Iterator<Item = Reference> {
-    let base: Option<Reference> = prepared.builder.name().parse().ok();
-    let previous = prepared
-        .previous
-        .iter()
-        .map(|image| image.reference.clone());
-    base.into_iter().chain(previous)
 }
 
 fn deliver(

@@ -6,6 +6,7 @@
 mod agent;
 mod apt;
 pub mod assemble;
+mod base;
 mod builder;
 mod bytecode;
 pub mod cache;
@@ -13,8 +14,12 @@ mod command;
 mod commit;
 pub mod compare;
 mod confinement;
+mod deciding;
+mod dependencies;
 mod direct;
+mod errand;
 mod execute;
+mod facts;
 mod fidelity;
 mod in_place;
 pub mod inputs;
@@ -22,6 +27,7 @@ mod look;
 pub mod packages;
 mod plan;
 mod prepare;
+mod probe;
 mod report;
 mod request;
 pub mod rootfs;
@@ -29,6 +35,7 @@ mod split;
 mod step_output;
 mod volatile;
 mod work;
+mod workshop;
 
 pub use builder::{Bytes, ImageSource, obtain, pull};
 pub use bytecode::Bytecode;
@@ -101,6 +108,18 @@ pub enum Error {
     Script {
         /// Which.
         script: &'static str,
+        /// How.
+        how: ScriptFailure,
+        /// The last lines it printed.
+        tail: Vec<String>,
+        /// The file with all that it printed.
+        log: PathBuf,
+    },
+    /// A process of overcoat's own failed in an image.
+    #[error("cannot {purpose}: it {how}")]
+    Errand {
+        /// What it was for, as half a sentence.
+        purpose: String,
         /// How.
         how: ScriptFailure,
         /// The last lines it printed.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::base;
+use super::builder::ImageSource;
 use super::bytecode::Bytecode;
 use super::command;
 use super::request::{BuildRequest, Push};
@@ -227,9 +229,11 @@ impl BuildPlan {
         if is_plain && !has_directory {
             changes.working_directory = Some(application.clone());
         }
+        let user = request.assemble_user.as_deref();
         let bytecode = request.compile_bytecode.then(|| Bytecode {
             interpreter: Process {
                 working_directory: "/".to_owned(),
+                user: user.unwrap_or(builder.assemble_user()).to_owned(),
                 ..process(
                     builder,
                     INTERPRETER,
@@ -318,10 +322,15 @@ fn changes(
         BTreeMap::from([(labels::BUILD_IMAGE.to_owned(), builder.name().to_owned())]);
     all_labels.extend(request.labels.clone());
     let digest = builder.image().digest().to_string();
-    let annotations = BTreeMap::from([
+    let mut annotations = BTreeMap::from([
         (labels::BASE_NAME.to_owned(), builder.name().to_owned()),
         (labels::BASE_DIGEST.to_owned(), digest),
     ]);
+    if matches!(request.builder, ImageSource::Recipe(_)) {
+        // No registry has it.
+        let carried = base::carried(builder.image());
+        annotations.insert(base::DOCUMENTS.to_owned(), carried);
+    }
     Changes {
         environment: last_wins(environment),
         labels: all_labels,

@@ -237,19 +237,43 @@ fn build(
         true => &muted,
         false => observer.as_ref(),
     };
-    let mut builds = Vec::new();
-    for request in requests(request, &args.platforms) {
-        let prepared = build::prepare(&request, &tools, watcher)?;
-        if args.explain && shared.entered.is_none() {
-            build::explain(&request, &prepared, &tools, observer.as_ref());
+    let requests = requests(request, &args.platforms);
+    let prepare = |tools: &Tools<'_>| -> Result<Vec<Decided>, build::Error> {
+        let mut builds = Vec::new();
+        for request in &requests {
+            let request = request.clone();
+            let prepared = build::prepare(&request, tools, watcher)?;
+            builds.push(Decided { request, prepared });
         }
-        if prepared.needs_sandbox() {
-            can_execute(&request)?;
-        }
-        builds.push(Decided { request, prepared });
-    }
+        Ok(builds)
+    };
+    let needs_sandbox = |builds: &[Decided]| -> Result<bool, Diagnostic> {
+        let mut needing = builds.iter().filter(|build| build.prepared.needs_sandbox());
+        needing.try_fold(false, |_, build| can_execute(&build.request).map(|()| true))
+    };
     let mut nothing_better = None;
-    if builds.iter().any(|build| build.prepared.needs_sandbox()) {
+    let mut builds = match prepare(&tools) {
+        Ok(builds) => Some(builds),
+        // Even the decision takes something that must be executed.
+        Err(build::Error::NothingMayRun) => {
+            requests.iter().try_for_each(can_execute)?;
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let is_sandbox_needed = match &builds {
+        Some(builds) => needs_sandbox(builds)?,
+        None => true,
+    };
+    let explain = |builds: &[Decided], tools: &Tools<'_>| {
+        for Decided { request, prepared } in builds.iter().filter(|_| args.explain) {
+            build::explain(request, prepared, tools, observer.as_ref());
+        }
+    };
+    if let (Some(builds), None) = (&builds, &shared.entered) {
+        explain(builds, &tools);
+    }
+    if is_sandbox_needed {
         let needs = Needs {
             network: request.inputs.network,
             may_be_in_place: true,
@@ -273,6 +297,14 @@ fn build(
             }
         }
     }
+    let builds = match builds.take() {
+        Some(builds) => builds,
+        None => {
+            let builds = prepare(&tools)?;
+            explain(&builds, &tools);
+            builds
+        }
+    };
     let report = build::execute(&builds, &tools, observer.as_ref());
     let report = match (report, nothing_better) {
         (Err(build::Error::InPlace(error)), Some(ladder)) => {

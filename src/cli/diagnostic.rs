@@ -1,6 +1,7 @@
 //! What a person reads when something failed: what happened, why, and what to do.
 
 use std::fmt;
+use std::path::Path;
 
 use super::exit::Code;
 use crate::build::{self, PlanError, packages};
@@ -136,14 +137,20 @@ impl From<build::Error> for Diagnostic {
             Error::NothingMayRun => Self::new(Code::Sandbox, &error).hint(
                 "leave `--isolation` out, or use `--strategy direct` for an application that installs nothing",
             ),
-            Error::Script { ref tail, ref log, .. } => Self {
-                hints: script_hints(tail)
-                    .into_iter()
-                    .chain([format!("all that it printed is in `{}`", log.display())])
-                    .collect(),
-                output: tail.clone(),
-                ..Self::new(Code::Script, &error)
-            },
+            Error::Script { ref tail, ref log, .. } => Self::of_script(Code::Script, &error, tail, log),
+            Error::Errand { ref tail, ref log, .. } => Self::of_script(Code::Packages, &error, tail, log),
+        }
+    }
+}
+
+impl Diagnostic {
+    /// Of something that was executed and has left a log.
+    fn of_script(code: Code, error: &build::Error, tail: &[String], log: &Path) -> Self {
+        let log = format!("all that it printed is in `{}`", log.display());
+        Self {
+            hints: script_hints(tail).into_iter().chain([log]).collect(),
+            output: tail.to_vec(),
+            ..Self::new(code, error)
         }
     }
 }
@@ -208,7 +215,7 @@ impl From<packages::Error> for Diagnostic {
         use packages::Error;
         let code = match &error {
             Error::Requirements(_) | Error::Lock(_) | Error::NothingToLock => Code::Requirements,
-            Error::LockUnusable { .. } | Error::Resolve(_) => Code::Packages,
+            Error::LockUnusable { .. } | Error::Resolve(_) | Error::Built { .. } => Code::Packages,
             Error::NotLocked { .. } => Code::NotLocked,
             Error::Wheel(_) => Code::DamagedImage,
             Error::Index(error) => match error {

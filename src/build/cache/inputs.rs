@@ -238,7 +238,7 @@ fn add_source(inputs: &mut Inputs, contents: &Contents) {
 }
 
 /// The builder's files, whatever its name, labels and documents are.
-fn add_file_system(inputs: &mut Inputs, builder: &BuilderImage) {
+pub(in crate::build) fn add_file_system(inputs: &mut Inputs, builder: &BuilderImage) {
     let config = &builder.image().config.parsed;
     let chain = chain_ids(config.diff_ids()).pop();
     inputs.add(

@@ -55,7 +55,7 @@ pub(in crate::build) fn lock(
         wanted: &wanted,
         ..*solver
     };
-    let Solved { solution, how } = solve(&solver, observer)?;
+    let Solved { solution, how, .. } = solve(&solver, observer)?;
     let looking = stage(observer, "look", "for wheels of other platforms");
     let settings = solver.index_settings(requirements);
     let tools = solver.tools;

@@ -1,5 +1,5 @@
 //! The packages of an application: what its files ask for, which versions that is, and the layers that hold them.
-//! Nothing here is executed.
+//! Nothing here is executed, but for wheels that have to be built (`workshop`).
 
 pub mod groups;
 mod layers;
@@ -17,7 +17,7 @@ pub use versions::How;
 pub(super) use versions::{Solved, Solver, solve};
 pub use wanted::Wanted;
 
-use crate::python::{index, lock, requirements, resolve, wheel};
+use crate::python::{PackageName, Version, index, lock, requirements, resolve, wheel};
 
 /// Why packages cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,16 @@ pub enum Error {
     /// An index, or a download.
     #[error(transparent)]
     Index(#[from] index::Error),
+    /// What pip built of a source distribution is not its wheel.
+    #[error("`{name}` {version} cannot be built from its source distribution: {reason}")]
+    Built {
+        /// The package.
+        name: PackageName,
+        /// Its version.
+        version: Version,
+        /// What was there instead.
+        reason: String,
+    },
     /// A wheel is damaged or unsafe.
     #[error(transparent)]
     Wheel(#[from] wheel::Error),

@@ -9,6 +9,7 @@ use super::Error;
 use super::pip::PipSettings;
 use super::wanted::{LOCK, Wanted};
 use crate::build::cache::record;
+use crate::build::workshop::Workshop;
 use crate::build::{BuildRequest, Tools};
 use crate::digest::Digest;
 use crate::event::{Event, Observer, stage};
@@ -19,7 +20,7 @@ use crate::python::requirements::{FormatControl, Line, Location, Requirements};
 use crate::python::resolve::{
     self, AnswerKey, Formats, Names, Preference, ProviderError, Record, Request, Required, Solution,
 };
-use crate::python::{PackageName, Target};
+use crate::python::{PackageName, RemoteWheel, Target};
 use crate::source::SourceTree;
 
 /// Where versions came from.
@@ -41,6 +42,8 @@ pub enum How {
 pub(in crate::build) struct Solved {
     pub(in crate::build) solution: Solution,
     pub(in crate::build) how: How,
+    /// The place of the workshop that built some of the wheels; see [`Workshop::place`].
+    pub(in crate::build) built_in: Option<String>,
 }
 
 /// What a resolution works with.
@@ -54,6 +57,8 @@ pub(in crate::build) struct Solver<'a> {
     /// What the application is called in the store's memory.
     pub(in crate::build) slot: &'a str,
     pub(in crate::build) tools: &'a Tools<'a>,
+    /// What builds wheels from source distributions, if anything may be executed.
+    pub(in crate::build) workshop: Option<&'a Workshop<'a>>,
 }
 
 /// Finds the version of every package.
@@ -78,12 +83,14 @@ pub(in crate::build) fn solve(
                 ..Solution::default()
             },
             how: How::Lock,
+            built_in: None,
         });
     }
     let Some(requirements) = &wanted.requirements else {
         return Ok(Solved {
             solution: Solution::default(),
             how: How::Fresh,
+            built_in: None,
         });
     };
     if wanted.lock.is_some() && !solver.request.is_locked && !wanted.is_being_locked {
@@ -127,9 +134,20 @@ impl Solver<'_> {
             true => None,
             false => resolve::previous(&directory, self.slot),
         };
+        // Wheels of a workshop come from another place than those of the indexes alone.
+        let workshop = self.workshop.filter(|workshop| workshop.is_open());
+        let with_workshop = workshop.map(|workshop| {
+            let place = workshop.place();
+            [addresses.clone(), vec![place]].concat()
+        });
+        let places = || std::iter::once(&addresses).chain(&with_workshop);
         let mut preferences = self.preferences_of_lock();
         if let Some(previous) = &previous {
-            preferences.extend(previous.preferences(&addresses));
+            let same = places().find(|place| previous.indexes.len() == place.len());
+            preferences.extend(previous.preferences(same.unwrap_or(&addresses)));
+        }
+        for preference in preferences.values_mut() {
+            preference.wheel = preference.wheel.take().filter(is_there);
         }
         let request = Request {
             requirements: &required,
@@ -140,16 +158,24 @@ impl Solver<'_> {
             preferences: &preferences,
             hashes: hashes.as_ref(),
         };
-        let key = AnswerKey::of(&request, &addresses);
         let how = |how| match is_pinned {
             true => How::Lock,
             false => how,
         };
-        if !refresh && let Some(found) = resolve::find(&directory, &key) {
-            return Ok(Solved {
-                solution: found.solution,
-                how: how(How::Remembered { made: found.made }),
-            });
+        let built_in = |is_built: bool| workshop.filter(|_| is_built).map(Workshop::place);
+        for place in places().filter(|_| !refresh) {
+            let found = resolve::find(&directory, &AnswerKey::of(&request, place));
+            let is_whole = |found: &Record| {
+                let packages = &found.solution.resolution.packages;
+                packages.iter().all(|package| is_there(&package.wheel))
+            };
+            if let Some(found) = found.filter(is_whole) {
+                return Ok(Solved {
+                    solution: found.solution,
+                    how: how(How::Remembered { made: found.made }),
+                    built_in: built_in(place.len() > addresses.len()),
+                });
+            }
         }
         let resolving = stage(observer, "resolve", "the versions of packages");
         let http = tools.http()?;
@@ -160,14 +186,38 @@ impl Solver<'_> {
         let caches = caches(tools.store.root());
         let index = Index::new(http, &index, caches, tools.now, refresh).map_err(Error::from)?;
         let provider = IndexProvider::new(&index, self.target, observer);
-        let solution = resolve::resolve(&request, &provider, observer).map_err(of_the_index)?;
-        let record = Record::new(key, record::seconds(tools.now), &addresses, solution);
+        let mut is_built = false;
+        let solution = loop {
+            match resolve::resolve(&request, &provider, observer) {
+                Err(resolve::Error::NeedsBuild { name, version })
+                    if let Some(workshop) = workshop
+                        && let Some(source) = provider.source(&name, &version) =>
+                {
+                    let allowed: Option<Vec<Digest>> = hashes.as_ref().map(|hashes| {
+                        let listed = hashes.get(&name).into_iter().flatten();
+                        listed.cloned().collect()
+                    });
+                    let allowed = allowed.as_deref();
+                    let wheel = workshop.wheel(&index, &source, &name, allowed, observer)?;
+                    provider.add_built(name, version, wheel);
+                    is_built = true;
+                }
+                other => break other.map_err(of_the_index)?,
+            }
+        };
+        let from: &[String] = match &with_workshop {
+            Some(places) if is_built => places,
+            _ => &addresses,
+        };
+        let key = AnswerKey::of(&request, from);
+        let record = Record::new(key, record::seconds(tools.now), from, solution);
         resolve::remember(&directory, self.slot, &record)?;
         let count = record.solution.resolution.packages.len();
         resolving.finish(format!("{count} packages"));
         Ok(Solved {
             solution: record.solution,
             how: how(How::Fresh),
+            built_in: built_in(is_built),
         })
     }
 
@@ -231,6 +281,18 @@ impl Solver<'_> {
             Some((package.name.clone(), Preference { version, wheel }))
         };
         lock.packages.iter().filter_map(preference).collect()
+    }
+}
+
+/// False for a wheel of this machine that was removed.
+fn is_there(wheel: &RemoteWheel) -> bool {
+    let url = reqwest::Url::parse(&wheel.url).ok();
+    let path = url
+        .filter(|url| url.scheme() == "file")
+        .map(|url| url.to_file_path());
+    match path {
+        Some(Ok(path)) => path.exists(),
+        _ => true,
     }
 }
 

@@ -326,6 +326,25 @@ pub fn outline(recipe: &Recipe, platform: &Platform, store: &BlobStore) -> Resul
     }
 }
 
+/// The store's image of a recipe, if it was made and is complete.
+///
+/// # Errors
+/// As [`outline`].
+pub fn made(
+    recipe: &Recipe,
+    platform: &Platform,
+    store: &BlobStore,
+) -> Result<Option<Image>, Error> {
+    let (platform, _) = selection::debian_platform(recipe, platform)?;
+    stored(recipe, &recipe.reference(&platform)?, &platform, store)
+}
+
+/// True for an image that was made from this very recipe, by a program that would make it so today, for `platform`.
+pub fn is_of(recipe: &Recipe, platform: &Platform, image: &Image) -> bool {
+    annotation(image, RECIPE_ANNOTATION) == Some(&recipe.digest.to_string())
+        && image.config.parsed.platform().satisfies(platform)
+}
+
 /// The store's image of the recipe, if it is of this recipe and this platform, and complete.
 fn stored(
     recipe: &Recipe,
