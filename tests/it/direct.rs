@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::flask::with_builder;
+use super::support::plain::plain_image;
 use super::support::registry::Registry;
 use super::support::{Overcoat, copy_of_app};
 
@@ -409,47 +410,10 @@ fn list(layout: &Path) -> String {
         .collect()
 }
 
-/// The default builder's layers under a configuration that says nothing but where programs are: what a Python image of
-/// anybody's may look like.
-fn plain_image(overcoat: &Overcoat) -> String {
-    let layout = overcoat.path().join("plain");
-    let from = format!(
-        "oci:{}:builder/python-3.11:latest",
-        overcoat.store().display()
-    );
-    let copied = std::process::Command::new("skopeo")
-        .args(["copy", "--quiet", &from])
-        .arg(format!("oci:{}:p", layout.display()))
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    let blob = |digest: &Value| {
-        let digest = digest.as_str().unwrap().replace(':', "/");
-        layout.join("blobs").join(digest)
-    };
-    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
-    let put = |document: &Value| {
-        let bytes = document.to_string();
-        let digest = overcoat::digest::Digest::of(bytes.as_bytes()).to_string();
-        fs::write(blob(&json!(digest)), &bytes).unwrap();
-        (json!(digest), json!(bytes.len()))
-    };
-    let mut index = read(&layout.join("index.json"));
-    let mut manifest = read(&blob(&index["manifests"][0]["digest"]));
-    let mut config = read(&blob(&manifest["config"]["digest"]));
-    config["config"] =
-        json!({ "Env": ["PATH=/opt/app-root/bin:/usr/bin:/bin"], "Cmd": ["python3"] });
-    (manifest["config"]["digest"], manifest["config"]["size"]) = put(&config);
-    let entry = &mut index["manifests"][0];
-    (entry["digest"], entry["size"]) = put(&manifest);
-    fs::write(layout.join("index.json"), index.to_string()).unwrap();
-    format!("oci:{}:p", layout.display())
-}
-
 #[test]
 fn network_a_plain_python_image_is_a_builder_too() {
     let overcoat = with_builder(Overcoat::new());
-    let image = plain_image(&overcoat);
+    let image = plain_image(&overcoat, &["PATH=/opt/app-root/bin:/usr/bin:/bin"], None);
     let source = overcoat.path().join("app");
     fs::create_dir(&source).unwrap();
     fs::write(source.join("requirements.txt"), "flask==3.0.0\n").unwrap();
@@ -467,4 +431,52 @@ fn network_a_plain_python_image_is_a_builder_too() {
         overcoat.inspect("app")["config"]["Cmd"],
         json!(["python", "app.py"])
     );
+}
+
+#[test]
+fn network_with_an_empty_disk_one_manifest_tells_all_and_no_recipe_is_made() {
+    let registry = Registry::start();
+    let first = with_builder(Overcoat::new());
+    let source = copy_of_app("flask-hello", first.path());
+    let source = source.to_str().unwrap();
+    let tag = format!("{}/team/app:1", registry.host());
+    let build = |overcoat: &Overcoat| {
+        let done = overcoat.run(&["build", source, "-t", &tag, "--push"]).ok();
+        (done.digest(&tag), done.stderr)
+    };
+    let (digest, _) = build(&first);
+    let before = registry.requests().len();
+    let second = Overcoat::new();
+    let (again, log) = build(&second);
+    assert_eq!(again, digest);
+    assert!(!log.contains("resolve"), "{log}");
+    let asked = registry.requests().split_off(before);
+    assert_eq!(asked, ["GET /v2/team/app/manifests/1 200"], "{log}");
+    // An edit: a layer, a configuration, a manifest; and still no byte of the builder image.
+    fs::write(Path::new(source).join("app.py"), "print('edited')\n").unwrap();
+    let third = Overcoat::new();
+    let (_, log) = build(&third);
+    assert!(log.contains("2 blobs sent"), "{log}");
+    assert!(!log.contains("resolve packages"), "{log}");
+    let blobs = fs::read_dir(third.store().join("blobs/sha256")).unwrap();
+    let largest = blobs.map(|blob| blob.unwrap().metadata().unwrap().len());
+    assert!(largest.max().unwrap() < 50_000);
+    // What has to be executed gets the builder image's layers from there.
+    let (_, log) = {
+        let arguments = [
+            "build",
+            source,
+            "-t",
+            &tag,
+            "--push",
+            "--strategy",
+            "assemble",
+        ];
+        let done = third.run(&arguments).ok();
+        (done.digest(&tag), done.stderr)
+    };
+    assert!(!log.contains("resolve packages"), "{log}");
+    assert!(log.contains("==> pull"), "{log}");
+    let printed = third.run(&["run", &tag]).ok().stdout;
+    assert!(printed.ends_with("edited\n"), "{printed}");
 }

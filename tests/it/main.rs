@@ -8,6 +8,7 @@
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
+//! * `sources` – wheels built from source distributions, and interpreters that have to be asked; on the real recipe.
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `check` – a second build in another way, and what is said of the difference.
@@ -40,6 +41,7 @@ mod pypi;
 mod registry;
 mod runners;
 mod runners_build;
+mod sources;
 mod steps;
 mod support;
 mod tiny;

@@ -123,6 +123,18 @@ impl Registry {
         path
     }
 
+    /// What was asked of it so far, a request each: `GET /v2/team/app/manifests/1 200`.
+    pub fn requests(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.directory.path().join("stdout")).unwrap();
+        let request = |line: &str| {
+            let mut parts = line.split('"');
+            let asked = parts.nth(1)?.strip_suffix(" HTTP/1.1")?;
+            let status = parts.next()?.split_whitespace().next()?;
+            Some(format!("{asked} {status}"))
+        };
+        log.lines().filter_map(request).collect()
+    }
+
     /// Where the registry keeps a blob.
     pub fn blob(&self, digest: &str) -> PathBuf {
         let hex = digest.trim_start_matches("sha256:");
