@@ -16,6 +16,7 @@ mod confinement;
 mod direct;
 mod execute;
 mod fidelity;
+pub mod gc;
 mod in_place;
 pub mod inputs;
 mod look;
