@@ -28,6 +28,8 @@ mod request;
 pub mod rootfs;
 mod split;
 mod step_output;
+#[cfg(test)]
+mod test_requests;
 mod volatile;
 mod work;
 

@@ -12,6 +12,7 @@ use crate::debian;
 use crate::event::Silent;
 use crate::http::Settings;
 use crate::layer::{Entry, Kind, read};
+use crate::python::wheel::Row;
 
 const RECIPE: &str = r#"
 format = 1
@@ -34,7 +35,7 @@ merged_usr = ["bin", "lib64"]
 [venv]
 path = "/opt/app-root"
 python = "/usr/bin/python3.11"
-wheels = ["/usr/share/wheels/pip-*.whl"]
+wheels = ["/usr/share/wheels/zork-*.whl"]
 owner = [1001, 0]
 "#;
 
@@ -79,9 +80,9 @@ slaves = [{ name = "nawk", link = "/usr/bin/nawk", target = "/usr/bin/again" }]
 fn wheel() -> Vec<u8> {
     let entry_points =
         "[console_scripts]\npip = pip.main:main\npip3 = pip.main:main\npip3.9 = pip.main:main\n";
-    wheel::tests::wheel(&[
+    crate::python::wheel::tests::bytes(&[
         ("pip/main.py", "def main(): pass\n"),
-        ("zork-1.dist-info/entry_points.txt", entry_points),
+        ("zork-1.0.dist-info/entry_points.txt", entry_points),
     ])
 }
 
@@ -119,7 +120,13 @@ fn packages<'a>(wheel: &'a [u8], more: Vec<Member<'static>>) -> Vec<Package<'a>>
         ("./usr/share/certs/b.crt", Regular, 0o644, "", b"B"),
         ("./usr/share/certs/a.crt", Regular, 0o644, "", b"A"),
         ("./usr/share/certs/README", Regular, 0o644, "", b"no"),
-        ("./usr/share/wheels/pip-1.whl", Regular, 0o644, "", wheel),
+        (
+            "./usr/share/wheels/zork-1.0-py3-none-any.whl",
+            Regular,
+            0o644,
+            "",
+            wheel,
+        ),
     ];
     let python = vec![("./usr/bin/python3.11", Regular, 0o755, "", &b"python"[..])];
     vec![
@@ -250,7 +257,7 @@ fn packages_become_layers_with_a_merged_usr_and_every_directory_once() {
         "- 644 0:8 /usr/share/certs/a.crt",
         "- 644 0:8 /usr/share/certs/README",
         "d 755 0:0 /usr/share/wheels",
-        "- 644 0:8 /usr/share/wheels/pip-1.whl",
+        "- 644 0:8 /usr/share/wheels/zork-1.0-py3-none-any.whl",
         "d 755 0:8 /usr/bin",
         "- 755 0:8 /usr/bin/python3.11",
     ];
@@ -375,11 +382,13 @@ fn the_virtual_environment_is_what_venv_and_pip_would_have_made() {
         "d 775 lib/python3.11/site-packages",
         "d 775 lib/python3.11/site-packages/pip",
         "- 664 lib/python3.11/site-packages/pip/main.py",
-        "d 775 lib/python3.11/site-packages/zork-1.dist-info",
-        "- 664 lib/python3.11/site-packages/zork-1.dist-info/INSTALLER",
-        "- 664 lib/python3.11/site-packages/zork-1.dist-info/RECORD",
-        "- 664 lib/python3.11/site-packages/zork-1.dist-info/REQUESTED",
-        "- 664 lib/python3.11/site-packages/zork-1.dist-info/entry_points.txt",
+        "d 775 lib/python3.11/site-packages/zork-1.0.dist-info",
+        "- 664 lib/python3.11/site-packages/zork-1.0.dist-info/INSTALLER",
+        "- 664 lib/python3.11/site-packages/zork-1.0.dist-info/METADATA",
+        "- 664 lib/python3.11/site-packages/zork-1.0.dist-info/RECORD",
+        "- 664 lib/python3.11/site-packages/zork-1.0.dist-info/REQUESTED",
+        "- 664 lib/python3.11/site-packages/zork-1.0.dist-info/WHEEL",
+        "- 664 lib/python3.11/site-packages/zork-1.0.dist-info/entry_points.txt",
         "l 777 lib64 -> lib",
         "- 664 pyvenv.cfg",
         "d 775 src",
@@ -402,7 +411,7 @@ fn the_virtual_environment_is_what_venv_and_pip_would_have_made() {
         "{script}"
     );
     assert!(script.contains("from pip.main import main\n"), "{script}");
-    let record = text("lib/python3.11/site-packages/zork-1.dist-info/RECORD");
+    let record = text("lib/python3.11/site-packages/zork-1.0.dist-info/RECORD");
     let names: Vec<&str> = record
         .lines()
         .filter_map(|line| line.split(',').next())
@@ -412,13 +421,15 @@ fn the_virtual_environment_is_what_venv_and_pip_would_have_made() {
         "../../../bin/pip3",
         "../../../bin/pip3.11",
         "pip/main.py",
-        "zork-1.dist-info/INSTALLER",
-        "zork-1.dist-info/RECORD",
-        "zork-1.dist-info/REQUESTED",
-        "zork-1.dist-info/entry_points.txt",
+        "zork-1.0.dist-info/INSTALLER",
+        "zork-1.0.dist-info/METADATA",
+        "zork-1.0.dist-info/RECORD",
+        "zork-1.0.dist-info/REQUESTED",
+        "zork-1.0.dist-info/WHEEL",
+        "zork-1.0.dist-info/entry_points.txt",
     ];
     assert_eq!(names, expected);
-    let digest = wheel::sha256(script.as_bytes());
+    let digest = Row::of(String::new(), script.as_bytes()).hash_text;
     assert!(record.contains(&format!("../../../bin/pip3.11,{digest},{}\n", script.len())));
     assert!(text("bin/activate").contains("VIRTUAL_ENV=/opt/app-root\n"));
 }
@@ -628,12 +639,12 @@ fn a_recipe_that_asks_for_what_is_not_there_is_told_so() {
     }
     let wheels = [
         (
-            "pip-*.whl",
+            "zork-*.whl",
             "zip-*.whl",
             "no package has `/usr/share/wheels/zip-*.whl`",
         ),
         (
-            "wheels/pip-*.whl",
+            "wheels/zork-*.whl",
             "certs/a.crt",
             "the wheel `/usr/share/certs/a.crt` cannot be used",
         ),
