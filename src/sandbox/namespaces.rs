@@ -412,7 +412,7 @@ fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
     let status = init
         .wait()
         .map_err(|error| setup("wait for pid 1", &error))?;
-    Ok(super::run::exit_status(status))
+    Ok(super::exit_status(status))
 }
 
 /// Makes a user namespace in which every id that this process has is itself. Another process, outside, writes the map:
