@@ -161,7 +161,7 @@ impl BlobStore {
         Ok(Self {
             root: root.to_owned(),
             workspace: OnceLock::new(),
-            in_use: in_use,
+            in_use,
         })
     }
 

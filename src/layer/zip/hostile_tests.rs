@@ -188,7 +188,8 @@ fn hostile_members_are_refused_by_name() {
     }
     // What the local header says alone.
     let (other, sizes) = ("other than the directory says", "sizes or a CRC other than");
-    let table: [(fn(&mut Local), &str); 7] = [
+    type Change = fn(&mut Local);
+    let table: [(Change, &str); 7] = [
         (|local| local.0 = b"b".to_vec(), other),
         (|local| local.1 = 1 << 11, other),
         (|local| local.2 = 0, other),
