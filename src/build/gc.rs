@@ -46,7 +46,8 @@ pub enum Kind {
     Blobs,
     /// Layers as directories.
     Unpacked,
-    /// What steps made and were made of: `cache/steps`, `cache/last`, `cache/sources`, `cache/resolutions`.
+    /// What steps made and were made of, and what was found out for them: `cache/steps`, `cache/last`,
+    /// `cache/sources`, `cache/resolutions`, `cache/targets`.
     Records,
     /// Wheels.
     Wheels,
@@ -80,7 +81,7 @@ impl Kind {
         let mut names = relative.iter().filter_map(|name| name.to_str());
         match (names.next(), names.next()) {
             (Some("wheels"), _) => Self::Wheels,
-            (_, Some(STEPS | "last" | "sources" | "resolutions")) => Self::Records,
+            (_, Some(STEPS | "last" | "sources" | "resolutions" | "targets")) => Self::Records,
             (_, Some("pypi")) => Self::Indexes,
             (_, Some("debian")) => Self::Debian,
             (_, Some("mounts")) => Self::Mounts,

@@ -159,6 +159,7 @@ fn each_cache_loses_what_was_not_used() {
         ("cache/sources/SLOT", Kind::Records),
         ("cache/resolutions/resolutions/KEY.json", Kind::Records),
         ("cache/resolutions/latest/SLOT", Kind::Records),
+        ("cache/targets/KEY.json", Kind::Records),
         ("cache/pypi/pages-v1/KEY", Kind::Indexes),
         ("cache/debian/HEX.part", Kind::Debian),
         ("wheels/sha256/HEX", Kind::Wheels),

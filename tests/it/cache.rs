@@ -2,6 +2,7 @@
 //! or a build is killed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::support::Overcoat;
 use super::support::registry::Registry;
 use super::support::tiny::Tiny;
+use super::tiny::{application, shared};
 
 /// What the builder's script says when it runs.
 const RAN: &str = "---> assembling";
@@ -489,4 +491,37 @@ fn garbage_collection_waits_for_no_build_and_disturbs_none() {
     let expected = "because: another overcoat is using the store";
     assert!(gc.stderr.contains(expected), "{}", gc.stderr);
     assert!(would.stdout.starts_with("WOULD GO"), "{}", would.stdout);
+}
+
+#[test]
+fn garbage_of_ids_that_only_a_user_namespace_has_is_removed_by_an_ordinary_user() {
+    let directory = shared();
+    let builder = Tiny::default().write(directory.path());
+    let hook = "#!/bin/sh\nmkdir -p /keep/deep\ntouch /keep/deep/file\nchmod 700 /keep/deep\n";
+    let files = [("app.py", "1"), (".s2i/bin/assemble", hook)];
+    let source = application(directory.path(), &files);
+    let overcoat = Overcoat::as_ordinary_user();
+    let arguments = ["build", &source, "-t", "app", "--build-image", &builder];
+    let more = ["--cache-mount", "/keep", "--isolation", "userns"];
+    overcoat.run(&[&arguments[..], &more].concat()).ok();
+    let mounts = overcoat.store().join("cache/mounts");
+    let owners = |place: &Path| -> Vec<u32> {
+        let files = walkdir::WalkDir::new(place).into_iter().flatten();
+        let files = files.filter(|entry| entry.file_name() == "file");
+        files.map(|entry| entry.metadata().unwrap().uid()).collect()
+    };
+    let user = fs::metadata(overcoat.store()).unwrap().uid();
+    let [owner] = owners(&mounts)[..] else {
+        panic!("{:?}", owners(&mounts));
+    };
+    assert_ne!(owner, user, "it belongs to a subordinate id");
+    let removed = overcoat.run(&["gc", "--all"]).ok().stdout;
+    assert!(removed.contains("mounts"), "{removed}");
+    assert_eq!(owners(&mounts), [0_u32; 0]);
+    // The builder's layers are those of the image, and stay as directories.
+    let unpacked = overcoat.store().join("unpacked");
+    let count = || walkdir::WalkDir::new(&unpacked).into_iter().count();
+    assert!(count() > 10);
+    overcoat.run(&["rm", "app"]).ok();
+    assert!(count() < 4, "{}", count());
 }
