@@ -123,27 +123,29 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Writes a file so that it appears whole or not at all: a temporary neighbour, synced, renamed into place.
+///
+/// # Errors
+/// [`Error`] when the directory does not exist or cannot be written.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(directory)
-        .context("write to", directory)?;
-    file.write_all(bytes).context("write", path)?;
-    file.as_file().sync_all().context("sync", path)?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .context("write", path)?;
+    let directory = write_beside(path, bytes, |file| file.sync_all())?;
     sync_directory(directory)
 }
 
 /// As [`write_atomic`], but after a power failure the file may be the old one, or damaged: for what is checked when it
 /// is read and can be had again. Waiting for the disk would cost more than what is saved.
+///
+/// # Errors
+/// As [`write_atomic`].
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_beside(path, bytes, |_| Ok(())).map(drop)
+}
+
+/// Writes a temporary neighbour and renames it once `settle` is content with it; the directory of both.
+fn write_beside<'p>(
+    path: &'p Path,
+    bytes: &[u8],
+    settle: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<&'p Path, Error> {
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
@@ -154,10 +156,37 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .tempfile_in(directory)
         .context("write to", directory)?;
     file.write_all(bytes).context("write", path)?;
+    settle(file.as_file()).context("sync", path)?;
     file.persist(path)
         .map_err(|error| error.error)
         .context("write", path)?;
-    Ok(())
+    Ok(directory)
+}
+
+/// Sets a file's or directory's time to that of the file system's clock: it was used. Best effort, for a cache that
+/// cannot be written can still be read.
+pub fn touch(path: &Path) {
+    let now = rustix::fs::Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_NOW,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let not_through_links = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    let _ = rustix::fs::utimensat(rustix::fs::CWD, path, &times, not_through_links);
+}
+
+/// The sizes in bytes of all files at and below `path`, which links are not followed from. What cannot be read counts
+/// nothing.
+pub fn tree_bytes(path: &Path) -> u64 {
+    let entries = walkdir::WalkDir::new(path).into_iter().flatten();
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    files
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum()
 }
 
 /// Makes the names in a directory durable.

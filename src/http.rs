@@ -4,8 +4,7 @@
 //! looked up, so a machine without any still reaches plain-HTTP registries, and the reason for a failing HTTPS
 //! request can be told.
 
-mod any_certificate;
-mod roots;
+mod verifier;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -13,8 +12,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
-use self::any_certificate::AnyCertificate;
-use self::roots::LazyRoots;
+use self::verifier::Verifier;
 use crate::event::Observer;
 
 /// How long a connection may take to open.
@@ -84,7 +82,7 @@ pub struct Http {
     upload_client: OnceLock<reqwest::Client>,
     unverified_client: OnceLock<reqwest::Client>,
     tls: ClientConfig,
-    roots: Arc<LazyRoots>,
+    verifier: Arc<Verifier>,
     proxies: Vec<reqwest::Proxy>,
     runtime: tokio::runtime::Runtime,
 }
@@ -100,14 +98,13 @@ impl Http {
             reason: error.to_string(),
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = LazyRoots::new(settings.certificates.clone(), Arc::clone(&provider));
-        let roots = Arc::new(roots);
-        let verifier: Arc<LazyRoots> = Arc::clone(&roots);
+        let verifier = Verifier::of(settings.certificates.clone(), Arc::clone(&provider));
+        let verifier = Arc::new(verifier);
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| start(&error))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier))
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let proxies = proxies(&settings.proxies)?;
@@ -122,7 +119,7 @@ impl Http {
             upload_client: OnceLock::new(),
             unverified_client: OnceLock::new(),
             tls,
-            roots,
+            verifier,
             proxies,
             runtime,
         })
@@ -157,9 +154,9 @@ impl Http {
             return Ok(client);
         }
         let mut tls = self.tls.clone();
-        let provider = rustls::crypto::ring::default_provider();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         tls.dangerous()
-            .set_certificate_verifier(Arc::new(AnyCertificate(Arc::new(provider))));
+            .set_certificate_verifier(Arc::new(Verifier::credulous(provider)));
         let client = builder(&tls, &self.proxies).read_timeout(IDLE_TIMEOUT);
         let client = client.build()?;
         Ok(self.unverified_client.get_or_init(|| client))
@@ -167,7 +164,7 @@ impl Http {
 
     /// False when no certificate authority is trusted: every HTTPS request will fail.
     pub fn has_certificates(&self) -> bool {
-        self.roots.has_any()
+        self.verifier.has_any()
     }
 
     /// Waits for `work`, or for the person to ask to stop. May be called from several threads at once.

@@ -246,6 +246,7 @@ fn run(
         let source = cache_directory(&tools.store.root().join("cache/mounts").join(&key), target);
         crate::fs::create_private_dir(&tools.store.root().join("cache"))?;
         crate::fs::create_dir_all(&source)?;
+        crate::fs::touch(&source);
         binds.push(Bind {
             source,
             target: target.clone(),

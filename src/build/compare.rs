@@ -1,13 +1,13 @@
 //! What differs between two images, in words: for `build --check`, where two hashes would help nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 
 use serde_json::Value;
 
 use super::Error;
 use crate::digest::Digester;
-use crate::image::{Image, media_type};
+use crate::image::{Descriptor, Image, media_type};
 use crate::layer::{self, Entry, Kind};
 use crate::store::BlobStore;
 
@@ -53,28 +53,37 @@ pub fn compare(store: &BlobStore, this: &Image, that: &Image) -> Result<Vec<Stri
     Ok(lines)
 }
 
-/// Every member of a layer's tar, by its name, with all that a tar says of it.
-fn members(
-    store: &BlobStore,
-    blob: &crate::image::Descriptor,
-) -> Result<BTreeMap<String, String>, Error> {
+/// The tar of a layer in the store; reading it to the end checks size and digest of the blob.
+pub(super) fn open_layer<'s>(
+    store: &'s BlobStore,
+    blob: &Descriptor,
+) -> Result<Box<dyn Read + 's>, Error> {
     let compression = media_type::layer_compression(&blob.media_type).ok_or_else(|| {
         layer::Error::Hostile(format!("`{}` is no layer's media type", blob.media_type))
     })?;
     let reader = BufReader::with_capacity(256 << 10, store.open_blob(blob)?);
-    let read = |source| layer::Error::Io {
+    Ok(layer::decompress(reader, compression).map_err(unreadable)?)
+}
+
+/// What [`open_layer`]'s tar says when it cannot be read.
+pub(super) fn unreadable(source: io::Error) -> layer::Error {
+    layer::Error::Io {
         action: "read",
         path: "the layer".to_owned(),
         source,
-    };
-    let mut tar = layer::decompress(reader, compression).map_err(read)?;
+    }
+}
+
+/// Every member of a layer's tar, by its name, with all that a tar says of it.
+fn members(store: &BlobStore, blob: &Descriptor) -> Result<BTreeMap<String, String>, Error> {
+    let mut tar = open_layer(store, blob)?;
     let mut members = BTreeMap::new();
     layer::read::for_each(&mut tar, |entry, content| {
         let path = entry.path.to_string();
         let mut digester = Digester::new(crate::digest::Algorithm::Sha256);
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let count = content.read(&mut buffer).map_err(read)?;
+            let count = content.read(&mut buffer).map_err(unreadable)?;
             if count == 0 {
                 break;
             }

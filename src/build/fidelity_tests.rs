@@ -1,25 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::build::{BuildRequest, Cache, ImageSource, Push, Tag};
-use crate::image::{Descriptor, Image, Platform, media_type};
+use crate::build::BuildRequest;
+use crate::build::test_requests::{self, request};
 
 fn builder(labels: serde_json::Value) -> BuilderImage {
-    let config = json!({
-        "os": "linux", "architecture": "amd64", "config": { "User": "1001", "Labels": labels },
-        "rootfs": { "type": "layers", "diff_ids": [] },
-    })
-    .to_string();
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": [],
-        "config": Descriptor::of(media_type::OCI_CONFIG, config.as_bytes()).to_value(),
-    });
-    let image = Image::parse(
-        media_type::OCI_MANIFEST,
-        manifest.to_string().into_bytes(),
-        config.into_bytes(),
-    );
-    BuilderImage::from_image(image.unwrap(), "builder").unwrap()
+    test_requests::builder(&json!({ "User": "1001", "Labels": labels }))
 }
 
 fn stock() -> BuilderImage {
@@ -27,28 +13,6 @@ fn stock() -> BuilderImage {
         labels::SCRIPTS_URL: "image:///usr/libexec/s2i",
         labels::STOCK_SCRIPTS: crate::builder_image::recipe::stock_scripts_digest(),
     }))
-}
-
-fn request(strategy: Strategy) -> BuildRequest {
-    BuildRequest {
-        source: "app".into(),
-        tags: vec!["app".parse::<Tag>().unwrap()],
-        builder: "builder".parse::<ImageSource>().unwrap(),
-        strategy,
-        assemble_user: None,
-        platform: Platform::host(),
-        environment: Vec::new(),
-        labels: std::collections::BTreeMap::new(),
-        epoch: 0,
-        push: Push::No,
-        outputs: Vec::new(),
-        inputs: crate::build::inputs::StepInputs::default(),
-        cache: Cache::default(),
-        is_locked: false,
-        compression: crate::image::media_type::Compression::Gzip,
-        compile_bytecode: false,
-        max_layers: 30,
-    }
 }
 
 /// The obstacle for an application with these files and variables.

@@ -11,8 +11,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::compare::{open_layer, unreadable};
 use crate::event::Observer;
-use crate::image::{Image, media_type};
+use crate::image::Image;
 use crate::layer::whiteout::{self, Whiteout};
 use crate::layer::{self, Entry, EntryPath, Kind};
 use crate::store::BlobStore;
@@ -145,18 +146,9 @@ impl Container {
             names: Vec::new(),
         };
         for (blob, _) in image.layers().collect::<Vec<_>>().into_iter().rev() {
-            let compression = media_type::layer_compression(&blob.media_type).ok_or_else(|| {
-                layer::Error::Hostile(format!("`{}` is no layer's media type", blob.media_type))
-            })?;
-            let reader = BufReader::with_capacity(256 << 10, store.open_blob(blob)?);
-            let read = |source| layer::Error::Io {
-                action: "read",
-                path: "the layer".to_owned(),
-                source,
-            };
-            let mut tar = layer::decompress(reader, compression).map_err(read)?;
+            let mut tar = open_layer(store, blob)?;
             comparison.layer(&mut tar, observer)?;
-            std::io::copy(&mut tar, &mut std::io::sink()).map_err(read)?;
+            std::io::copy(&mut tar, &mut std::io::sink()).map_err(unreadable)?;
         }
         if comparison.differing > 0 {
             return Err(InPlaceError::OtherImage {

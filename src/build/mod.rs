@@ -21,6 +21,7 @@ mod errand;
 mod execute;
 mod facts;
 mod fidelity;
+pub mod gc;
 mod in_place;
 pub mod inputs;
 mod look;
@@ -33,6 +34,8 @@ mod request;
 pub mod rootfs;
 mod split;
 mod step_output;
+#[cfg(test)]
+mod test_requests;
 mod volatile;
 mod work;
 mod workshop;

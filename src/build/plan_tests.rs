@@ -1,30 +1,12 @@
 use serde_json::json;
 
 use super::*;
-use crate::build::{ImageSource, Strategy, Tag};
-use crate::image::{Descriptor, Image, Platform, media_type};
+use crate::build::Strategy;
+use crate::build::test_requests::{self, builder};
 use crate::source::{SourceEntry, SourceKind};
 
-fn builder(config: serde_json::Value) -> BuilderImage {
-    let config = json!({
-        "os": "linux", "architecture": "amd64", "config": config,
-        "rootfs": { "type": "layers", "diff_ids": [] },
-    })
-    .to_string();
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": [],
-        "config": Descriptor::of(media_type::OCI_CONFIG, config.as_bytes()).to_value(),
-    });
-    let image = Image::parse(
-        media_type::OCI_MANIFEST,
-        manifest.to_string().into_bytes(),
-        config.into_bytes(),
-    );
-    BuilderImage::from_image(image.unwrap(), "quay.io/builder:1").unwrap()
-}
-
 fn s2i_builder() -> BuilderImage {
-    builder(json!({
+    builder(&json!({
         "User": "1001", "WorkingDir": "/opt/app-root/src", "Env": ["PATH=/bin", "A=builder"],
         "Labels": { labels::SCRIPTS_URL: "image:///usr/libexec/s2i" },
     }))
@@ -51,23 +33,9 @@ fn source(files: &[&str]) -> SourceTree {
 
 fn request(strategy: Strategy) -> BuildRequest {
     BuildRequest {
-        source: "app".into(),
-        tags: vec!["app".parse::<Tag>().unwrap()],
-        builder: "quay.io/builder:1".parse::<ImageSource>().unwrap(),
-        strategy,
-        assemble_user: None,
-        platform: Platform::host(),
         environment: vec![("B".into(), "flag".into())],
         labels: BTreeMap::from([("team".into(), "blue".into())]),
-        epoch: 0,
-        compile_bytecode: false,
-        compression: crate::image::media_type::Compression::Gzip,
-        push: Push::No,
-        outputs: Vec::new(),
-        inputs: crate::build::inputs::StepInputs::default(),
-        cache: crate::build::Cache::default(),
-        is_locked: false,
-        max_layers: crate::build::DEFAULT_MAX_LAYERS,
+        ..test_requests::request(strategy)
     }
 }
 
@@ -154,7 +122,7 @@ fn variables_of_the_builder_give_way_to_the_file_and_the_file_to_the_flag() {
 
 #[test]
 fn an_image_without_scripts_needs_an_application_that_brings_both() {
-    let plain = builder(json!({ "WorkingDir": "/app" }));
+    let plain = builder(&json!({ "WorkingDir": "/app" }));
     let missing = |files: &[&str]| match plan(Strategy::Auto, files, &plain) {
         Err(PlanError::Builder(builder_image::Error::NotABuilder { script, .. })) => Some(script),
         other => other.map(|_| None).unwrap(),
@@ -166,7 +134,7 @@ fn an_image_without_scripts_needs_an_application_that_brings_both() {
 
 #[test]
 fn a_plain_image_gets_a_command_and_a_directory() {
-    let plain = builder(json!({ "Env": ["PATH=/usr/local/bin"] }));
+    let plain = builder(&json!({ "Env": ["PATH=/usr/local/bin"] }));
     let found = plan(Strategy::Direct, &["app.py"], &plain).unwrap();
     assert_eq!(
         found.changes.command,
@@ -181,7 +149,7 @@ fn a_plain_image_gets_a_command_and_a_directory() {
 
 #[test]
 fn who_assembles_is_the_flag_else_the_label_else_the_image_and_the_result_keeps_its_user() {
-    let labelled = builder(json!({
+    let labelled = builder(&json!({
         "User": "1001", "WorkingDir": "/opt/app-root/src",
         "Labels": { labels::SCRIPTS_URL: "image:///x", labels::ASSEMBLE_USER: "builder" },
     }));
@@ -210,7 +178,7 @@ fn the_application_directory_is_where_builders_keep_it() {
         let plan = plan(
             Strategy::Auto,
             &[".s2i/bin/run", ".s2i/bin/assemble"],
-            &builder(config),
+            &builder(&config),
         )
         .unwrap();
         plan.application_directory.to_string()

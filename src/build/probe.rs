@@ -33,6 +33,7 @@ impl Deciding<'_> {
         if let Ok(report) = crate::fs::read_limited(&path, probe::MAX_REPORT)
             && let Ok(found) = probe::read(&report)
         {
+            crate::fs::touch(&path);
             return Ok(Some(found));
         }
         let Some(confinement) = &self.tools.confinement else {

@@ -285,6 +285,10 @@ impl Workshop<'_> {
         let name: WheelName = built.wheel.parse().ok()?;
         let path = self.wheels().join("sha256").join(built.digest.hex());
         let is_there = std::fs::metadata(&path).is_ok_and(|found| found.len() == built.size);
+        if is_there {
+            crate::fs::touch(record);
+            crate::fs::touch(&path);
+        }
         is_there.then_some(RemoteWheel {
             name,
             url: reqwest::Url::from_file_path(&path).ok()?.to_string(),

@@ -1,6 +1,7 @@
 //! Flags that several commands share, and how their values are read.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -101,6 +102,41 @@ pub fn layers(text: &str) -> Result<usize, String> {
     let most = crate::build::MOST_LAYERS;
     let count = text.parse().ok().filter(|count| (2..=most).contains(count));
     count.ok_or_else(|| format!("expected a number from 2 to {most}"))
+}
+
+/// Reads a number of bytes, with or without a unit of 1024 (`k`, `m`, `g`, `t`, as people write them: `10GB`, `1.5g`).
+///
+/// # Errors
+/// A sentence for clap when it is no number, or less than none.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match &lower[digits.len()..] {
+        "" | "b" => 1,
+        "k" | "kb" | "ki" | "kib" => 1 << 10,
+        "m" | "mb" | "mi" | "mib" => 1 << 20,
+        "g" | "gb" | "gi" | "gib" => 1 << 30,
+        "t" | "tb" | "ti" | "tib" => 1 << 40,
+        unit => return Err(format!("`{unit}` is no unit: use k, m, g or t")),
+    };
+    let number = digits.parse().ok().filter(|number: &f64| *number >= 0.0);
+    let bytes = number.map(|number| number * factor as f64);
+    let bytes = bytes.filter(|bytes| bytes.is_finite());
+    // What is too large becomes the largest number: no limit at all.
+    bytes
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| format!("`{text}` is no size"))
+}
+
+/// Reads a time span: seconds, or `10m`, `1h 30m`, `30d`.
+///
+/// # Errors
+/// A sentence for clap when it is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -91,7 +91,8 @@ impl fmt::Display for Diagnostic {
 
 fn disk_full(what: impl fmt::Display) -> Diagnostic {
     Diagnostic::new(Code::DiskFull, what)
-        .hint("free some space, or keep the store elsewhere: `--store DIR`; `overcoat rm IMAGE` removes an image")
+        .hint("free some space, or keep the store elsewhere: `--store DIR`; `overcoat gc` removes what was not \
+               used lately, `overcoat rm IMAGE` an image")
 }
 
 fn interrupted() -> Diagnostic {

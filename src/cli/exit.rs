@@ -50,7 +50,7 @@ pub enum Code {
     Output = 60,
     /// The disk or the quota is full.
     DiskFull = 61,
-    /// The store is damaged or is something else.
+    /// The store is damaged or is something else, or others use it and it is wanted alone.
     Store = 62,
     /// A file operation failed for another reason.
     File = 63,

@@ -62,8 +62,9 @@ pub fn prober(program: &Path, store: &Path) -> Prober {
 
 impl From<LadderError> for Diagnostic {
     fn from(error: LadderError) -> Self {
-        let code = match error {
+        let code = match &error {
             LadderError::Contradiction { .. } => Code::Usage,
+            LadderError::Store(refusal) if refusal.is_full() => Code::DiskFull,
             _ => Code::Sandbox,
         };
         Self {
@@ -77,6 +78,7 @@ impl From<LadderError> for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::ladder::{IsoCode, Refusal};
 
     #[test]
     fn values_are_those_of_the_library() {
@@ -116,5 +118,23 @@ mod tests {
             required: Isolation::Userns,
         };
         assert_eq!(Diagnostic::from(error).code, Code::Usage);
+    }
+
+    #[test]
+    fn a_full_store_is_a_full_disk_wherever_it_is_noticed() {
+        let code = |code, call: &str| {
+            let refusal = Refusal {
+                code,
+                cause: "it is refused".to_owned(),
+                remedy: "allow it".to_owned(),
+                call: call.to_owned(),
+            };
+            Diagnostic::from(LadderError::Store(refusal)).code
+        };
+        assert_eq!(code(IsoCode::Iso13, "write: ENOSPC"), Code::DiskFull);
+        assert_eq!(code(IsoCode::Iso13, "mkdir: EDQUOT"), Code::DiskFull);
+        assert_eq!(code(IsoCode::Iso13, "mkdir: EROFS"), Code::Sandbox);
+        // Too many user namespaces are no full disk.
+        assert_eq!(code(IsoCode::Iso05, "unshare: ENOSPC"), Code::Sandbox);
     }
 }

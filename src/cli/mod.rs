@@ -10,6 +10,7 @@ pub mod diagnostic;
 mod doctor;
 pub mod env;
 pub mod exit;
+mod gc;
 mod images;
 mod inspect;
 pub mod isolation;
@@ -72,6 +73,8 @@ enum Command {
     Images(images::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
+    #[command(visible_alias = "prune")]
+    Gc(gc::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
 }
@@ -112,6 +115,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),
+        Command::Gc(args) => gc::run(&args, &shared),
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut Cli::command()).map(done),
     }

@@ -16,7 +16,7 @@ use crate::build::RootfsKind;
 use crate::build::assemble::Place;
 use crate::build::rootfs::{RootFs, Wanted};
 use crate::image::Image;
-use crate::sandbox::{Input, Network, Process, UserNamespace, enter_user_namespace};
+use crate::sandbox::{Input, Network, Process, UserNamespace, enter_user_namespace, exit_status};
 use crate::ui;
 
 /// Run an image's command, or another, in the sandbox
@@ -142,11 +142,7 @@ pub(super) fn again_inside(
         let waited = waited
             .map_err(|error| Diagnostic::new(Code::Internal, format!("cannot wait: {error}")))?;
         if let Some(status) = waited {
-            use std::os::unix::process::ExitStatusExt;
-            let code = status
-                .code()
-                .or_else(|| status.signal().map(|signal| 128 + signal));
-            return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+            return Ok(exit_status(status));
         }
         if let Ok(number) = forward.recv_timeout(std::time::Duration::from_millis(10)) {
             let pid = i32::try_from(child.id())

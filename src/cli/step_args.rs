@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::args;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use crate::build::inputs::{SecretInput, StepInputs, Volume, inner_path};
@@ -172,21 +173,10 @@ fn agent() -> Result<PathBuf, Diagnostic> {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: u64 = match &lower[digits.len()..] {
-        "" | "b" => 1,
-        "k" | "kb" | "ki" | "kib" => 1 << 10,
-        "m" | "mb" | "mi" | "mib" => 1 << 20,
-        "g" | "gb" | "gi" | "gib" => 1 << 30,
-        unit => return Err(format!("`{unit}` is no unit: use k, m or g")),
-    };
-    let number: f64 = digits.parse().map_err(|_| format!("`{text}` is no size"))?;
-    let bytes = number * factor as f64;
-    if !bytes.is_finite() || bytes < (4 << 20) as f64 {
-        return Err("a step needs 4m at least".to_owned());
+    match args::bytes(text)? {
+        0..0x40_0000 => Err("a step needs 4m at least".to_owned()),
+        bytes => Ok(bytes),
     }
-    Ok(bytes as u64)
 }
 
 fn processors(text: &str) -> Result<f64, String> {
@@ -197,10 +187,7 @@ fn processors(text: &str) -> Result<f64, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
-    };
+    let duration = args::duration(text)?;
     if duration.is_zero() {
         return Err("a step needs some time".to_owned());
     }

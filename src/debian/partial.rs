@@ -19,6 +19,7 @@ pub(super) fn is_right(path: &Path, file: &Wanted) -> Result<bool, Error> {
     };
     let size = cached.metadata().context("read", path)?.len();
     if size == file.size_bytes && digest_so_far(&mut cached, path)?.0.finish() == file.digest {
+        fs::touch(path);
         return Ok(true);
     }
     std::fs::remove_file(path).context("remove", path)?;

@@ -10,7 +10,9 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 
 use rustix::fs::{self as rfs, Mode, OFlags};
 use rustix::process::{self as rprocess, Pid, Signal, WaitOptions};
@@ -22,7 +24,7 @@ use super::ladder::Rung;
 use super::mounts::{self, Root, refused};
 use super::namespaces::SpecSource;
 use super::uploads::{self, Owner};
-use super::{Spec, Status, StatusError, command, confine, privileges, seccomp};
+use super::{Spec, Status, StatusError, command, confine, exit_status, privileges, seccomp};
 
 /// The exit status of pid 1 when the process was never started; the status file says why.
 pub(super) const NOT_STARTED: u8 = 125;
@@ -260,10 +262,7 @@ fn reap(child: Pid, mut signals: Signals) -> u8 {
     loop {
         match rprocess::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == child => {
-                let code = status
-                    .exit_status()
-                    .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-                return code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+                return exit_status(ExitStatus::from_raw(status.as_raw()));
             }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return NOT_STARTED,

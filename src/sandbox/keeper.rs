@@ -5,6 +5,8 @@
 //! killed, for then the kernel sends this process a signal.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use rustix::process::{self as rprocess, Pid, Signal, WaitOptions};
 
 use super::bookkeeping::Bookkeeper;
 use super::namespaces::{SpecSource, setup};
-use super::{Error, OnSignal, Spec};
+use super::{Error, OnSignal, Spec, exit_status};
 
 /// Between two walks through all processes, while those that were killed end.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -100,11 +102,8 @@ fn reap(step: Pid, ended: &mpsc::Sender<u8>, proc: &OwnedFd, is_over: &AtomicBoo
     loop {
         match rprocess::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == step => {
-                let code = status
-                    .exit_status()
-                    .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-                let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-                if ended.send(code).is_err() {
+                let status = exit_status(ExitStatus::from_raw(status.as_raw()));
+                if ended.send(status).is_err() {
                     return;
                 }
             }

@@ -41,7 +41,7 @@ pub use identity::{IdMap, SubordinateIds};
 pub use ladder::Rung;
 pub use ledger::{Device, FileIdentity, Ledger, Owner};
 pub use namespaces::{UserNamespace, enter_user_namespace};
-pub use run::{Exit, Input, Sandbox};
+pub use run::{Exit, Input, Sandbox, exit_status};
 
 use std::path::PathBuf;
 

@@ -234,16 +234,20 @@ fn mapping_refused(said: &str) -> Error {
     }
 }
 
-/// `PID UID-MAP GID-MAP`: waits for the word and maps the ids of that process.
-pub(super) fn map_ids_stage(arguments: &[OsString]) -> u8 {
-    let [pid, uids, gids] = arguments else {
-        return STAGE_FAILED;
-    };
+/// The arguments of a stage that maps ids, once the parent has given the word.
+fn told(arguments: &[OsString]) -> Option<&[OsString; 3]> {
+    let arguments = arguments.try_into().ok()?;
     die_with_parent();
     let mut go = [0; 2];
-    if std::io::stdin().read_exact(&mut go).is_err() {
+    std::io::stdin().read_exact(&mut go).ok()?;
+    Some(arguments)
+}
+
+/// `PID UID-MAP GID-MAP`: waits for the word and maps the ids of that process.
+pub(super) fn map_ids_stage(arguments: &[OsString]) -> u8 {
+    let Some([pid, uids, gids]) = told(arguments) else {
         return STAGE_FAILED;
-    }
+    };
     for (program, map) in [("newuidmap", uids), ("newgidmap", gids)] {
         let words = map.to_string_lossy().into_owned();
         match Command::new(program)
@@ -412,7 +416,7 @@ fn run_init(spec: &Spec, source: &SpecSource) -> Result<u8, Error> {
     let status = init
         .wait()
         .map_err(|error| setup("wait for pid 1", &error))?;
-    Ok(super::run::exit_status(status))
+    Ok(super::exit_status(status))
 }
 
 /// Makes a user namespace in which every id that this process has is itself. Another process, outside, writes the map:
@@ -432,14 +436,9 @@ fn become_root_of_own_ids() -> Result<(), Error> {
 
 /// `PID UID-MAP GID-MAP`: waits for the word and writes the maps of that process.
 pub(super) fn write_maps_stage(arguments: &[OsString]) -> u8 {
-    let [pid, uids, gids] = arguments else {
+    let Some([pid, uids, gids]) = told(arguments) else {
         return STAGE_FAILED;
     };
-    die_with_parent();
-    let mut go = [0; 2];
-    if std::io::stdin().read_exact(&mut go).is_err() {
-        return STAGE_FAILED;
-    }
     for (file, map) in [("uid_map", uids), ("gid_map", gids)] {
         let path = Path::new("/proc").join(pid).join(file);
         if let Err(error) = std::fs::write(&path, map.as_encoded_bytes()) {

@@ -94,3 +94,11 @@ pub struct Refusal {
     /// What was refused: a system call or a check, and its answer: `unshare(CLONE_NEWUSER): EPERM`.
     pub call: String,
 }
+
+impl Refusal {
+    /// True when the disk or the quota of the store is full.
+    pub fn is_full(&self) -> bool {
+        let answers = [": ENOSPC", ": EDQUOT"];
+        self.code == IsoCode::Iso13 && answers.iter().any(|answer| self.call.ends_with(answer))
+    }
+}

@@ -304,8 +304,8 @@ fn serialised(spec: &Spec) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// A shell's view of an exit status.
-pub(super) fn exit_status(status: ExitStatus) -> u8 {
+/// A shell's view of an exit status: the process's own, 128 + N when signal N ended it, 1 for what is neither.
+pub fn exit_status(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

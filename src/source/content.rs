@@ -159,9 +159,11 @@ impl Contents {
         if let Some(error) = failure {
             return Err(error);
         }
-        if let Some(cache) = cache.filter(|_| found != known) {
+        match cache {
+            Some(cache) if found == known => crate::fs::touch(cache),
             // Remembering is a convenience.
-            let _ = store(cache, &found);
+            Some(cache) => drop(store(cache, &found)),
+            None => {}
         }
         Ok(Self::new(source, found))
     }

@@ -125,7 +125,8 @@ mod tests {
         );
         let stored = Stored::Index(Box::new(index.clone()));
         assert_eq!(store.stored(&named.manifest).unwrap(), stored);
-        assert_eq!(store.collect_garbage().unwrap().unwrap().blobs, 0);
+        let reached = store.reached().unwrap();
+        assert_eq!(store.unreached_blobs(&reached.blobs).unwrap(), []);
 
         let one = &index.images()[1];
         store.tag_content("app:2", &one.into()).unwrap();

@@ -5,7 +5,7 @@
 //!   oci-layout  index.json  blobs/sha256/…   the layout: `skopeo copy oci:STORE:NAME …` reads it
 //!   unpacked/OWNERS/DIFF-ID/                 layers as directories, for overlay to stack
 //!   unpacked/OWNERS/CHAIN-ID.merged/         all layers of an image as one directory, where overlay is refused
-//!   cache/…                                  downloads that can be had again
+//!   cache/…  wheels/…                        what can be had or made again; a file's time is that of its last use
 //!   tmp/work-…                               work in progress, removed when it ends or, later, when its process is gone
 //! ```
 //!
@@ -28,7 +28,7 @@ mod test_steps;
 mod unpacked;
 
 pub use content::Stored;
-pub use gc::Removed;
+pub use gc::{Alone, Reached, Unreached};
 pub use merged::Lease;
 pub use names::Named;
 pub use unpacked::{recorded_owners, unpack_layers};
@@ -125,7 +125,7 @@ impl Error {
 pub struct BlobStore {
     root: PathBuf,
     workspace: OnceLock<Workspace>,
-    _in_use: File,
+    in_use: File,
 }
 
 impl BlobStore {
@@ -161,7 +161,7 @@ impl BlobStore {
         Ok(Self {
             root: root.to_owned(),
             workspace: OnceLock::new(),
-            _in_use: in_use,
+            in_use,
         })
     }
 

@@ -162,7 +162,7 @@ impl BlobStore {
         })
     }
 
-    /// Takes a name away; the blobs stay until [`BlobStore::collect_garbage`].
+    /// Takes a name away; the blobs stay until somebody removes what [`BlobStore::reached`] does not have.
     ///
     /// # Errors
     /// As [`Self::tag`].

@@ -2,6 +2,7 @@
 //! or a build is killed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::support::Overcoat;
 use super::support::registry::Registry;
 use super::support::tiny::Tiny;
+use super::tiny::{application, shared};
 
 /// What the builder's script says when it runs.
 const RAN: &str = "---> assembling";
@@ -408,4 +410,118 @@ fn check_layout(store: &Path) {
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(text.starts_with(name), "{text}");
     }
+}
+
+#[test]
+fn garbage_collection_keeps_what_the_next_build_needs() {
+    let fixture = Fixture::new();
+    let (first, _) = fixture.build(&[]);
+    fixture.edit("app.py", "two\n");
+    let (second, _) = fixture.build(&[]);
+    assert_ne!(second, first);
+    let overcoat = &fixture.overcoat;
+    let gc = |more: &[&str]| -> Value {
+        let done = overcoat
+            .run(&[&["gc", "--format", "json"], more].concat())
+            .ok();
+        serde_json::from_str(&done.stdout).unwrap()
+    };
+    // The two documents of the first image, which its layers make again, and the two of the builder, which has no name.
+    assert_eq!(gc(&["--dry-run"])["kinds"]["blobs"]["count"], 4);
+    let removed = gc(&[]);
+    assert_eq!(removed["kinds"]["blobs"]["count"], 4, "{removed}");
+    assert_eq!(removed["dry_run"], false);
+    assert_eq!(gc(&[])["total"]["count"], 0);
+    fixture.edit("app.py", "one\n");
+    let (again, log) = fixture.build(&[]);
+    assert_eq!(again, first);
+    assert!(!log.contains(RAN), "{log}");
+
+    // A record of a month ago keeps nothing.
+    let now = std::time::SystemTime::now();
+    let steps = overcoat.store().join("cache/steps");
+    for entry in fs::read_dir(&steps).unwrap() {
+        let record = fs::File::open(entry.unwrap().path()).unwrap();
+        record
+            .set_modified(now - Duration::from_secs(31 * 86_400))
+            .unwrap();
+    }
+    let removed = gc(&[]);
+    assert_eq!(removed["kinds"]["records"]["count"], 2, "{removed}");
+    assert_eq!(overcoat.run(&["run", "app"]).code, Some(0));
+    fixture.edit("app.py", "two\n");
+    let (_, log) = fixture.build(&[]);
+    assert!(log.contains(RAN), "{log}");
+
+    // With `--all` only the image is left, and it runs.
+    let all = overcoat.run(&["prune", "--all"]).ok();
+    assert!(all.stdout.starts_with("REMOVED"), "{}", all.stdout);
+    assert_eq!(fs::read_dir(&steps).unwrap().count(), 0);
+    assert_eq!(overcoat.run(&["run", "app"]).code, Some(0));
+    overcoat.run(&["rm", "app"]).ok();
+    let blobs = overcoat.store().join("blobs/sha256");
+    assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
+}
+
+#[test]
+fn garbage_collection_waits_for_no_build_and_disturbs_none() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.source.join(".s2i/bin")).unwrap();
+    let hook = fixture.source.join(".s2i/bin/assemble");
+    let script =
+        "#!/bin/sh\ntouch /signal/started\nwhile [ ! -e /signal/go ]; do sleep 0.1; done\n";
+    fs::write(&hook, script).unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let signal = fixture.overcoat.path().join("signal");
+    fs::create_dir(&signal).unwrap();
+    fs::set_permissions(&signal, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let volume = format!("{}:/signal", signal.display());
+    let running = fixture
+        .overcoat
+        .spawn(&fixture.arguments(&["--volume", &volume]));
+    super::support::wait_for("the script", || {
+        signal.join("started").exists().then_some(())
+    });
+    let gc = fixture.overcoat.run(&["gc", "--all"]);
+    let would = fixture.overcoat.run(&["gc", "--all", "--dry-run"]).ok();
+    fs::write(signal.join("go"), "").unwrap();
+    let (done, _) = running.wait(Duration::from_secs(60));
+    done.ok();
+    assert_eq!(gc.code, Some(62), "{}", gc.stderr);
+    let expected = "because: another overcoat is using the store";
+    assert!(gc.stderr.contains(expected), "{}", gc.stderr);
+    assert!(would.stdout.starts_with("WOULD GO"), "{}", would.stdout);
+}
+
+#[test]
+fn garbage_of_ids_that_only_a_user_namespace_has_is_removed_by_an_ordinary_user() {
+    let directory = shared();
+    let builder = Tiny::default().write(directory.path());
+    let hook = "#!/bin/sh\nmkdir -p /keep/deep\ntouch /keep/deep/file\nchmod 700 /keep/deep\n";
+    let files = [("app.py", "1"), (".s2i/bin/assemble", hook)];
+    let source = application(directory.path(), &files);
+    let overcoat = Overcoat::as_ordinary_user();
+    let arguments = ["build", &source, "-t", "app", "--build-image", &builder];
+    let more = ["--cache-mount", "/keep", "--isolation", "userns"];
+    overcoat.run(&[&arguments[..], &more].concat()).ok();
+    let mounts = overcoat.store().join("cache/mounts");
+    let owners = |place: &Path| -> Vec<u32> {
+        let files = walkdir::WalkDir::new(place).into_iter().flatten();
+        let files = files.filter(|entry| entry.file_name() == "file");
+        files.map(|entry| entry.metadata().unwrap().uid()).collect()
+    };
+    let user = fs::metadata(overcoat.store()).unwrap().uid();
+    let [owner] = owners(&mounts)[..] else {
+        panic!("{:?}", owners(&mounts));
+    };
+    assert_ne!(owner, user, "it belongs to a subordinate id");
+    let removed = overcoat.run(&["gc", "--all"]).ok().stdout;
+    assert!(removed.contains("mounts"), "{removed}");
+    assert_eq!(owners(&mounts), [0_u32; 0]);
+    // The builder's layers are those of the image, and stay as directories.
+    let unpacked = overcoat.store().join("unpacked");
+    let count = || walkdir::WalkDir::new(&unpacked).into_iter().count();
+    assert!(count() > 10);
+    overcoat.run(&["rm", "app"]).ok();
+    assert!(count() < 4, "{}", count());
 }

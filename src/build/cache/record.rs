@@ -6,9 +6,10 @@
 //! ```
 //!
 //! A record is a promise about blobs, so it is written after them, and believed only while they are here. One that is
-//! damaged, foreign, or of another version is as good as none.
+//! damaged, foreign, or of another version is as good as none. A file's time is that of its last use
+//! ([`crate::build::gc`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -21,6 +22,8 @@ use crate::store::BlobStore;
 
 /// The version of the records' format.
 const VERSION: u64 = 1;
+/// The directory of the cache with one record for each step.
+pub(in crate::build) const STEPS: &str = "steps";
 /// Larger records are not ours, in bytes.
 const MAX_RECORD: u64 = 16 << 20;
 
@@ -52,7 +55,7 @@ impl<'a> Records<'a> {
     }
 
     fn step_path(&self, key: &Key) -> PathBuf {
-        self.store.cache("steps").join(format!("{key}.json"))
+        self.store.cache(STEPS).join(format!("{key}.json"))
     }
 
     fn slot_path(&self, slot: &str) -> PathBuf {
@@ -64,9 +67,18 @@ impl<'a> Records<'a> {
 
     /// What the step with this key made, if all of it is still here.
     pub fn find(&self, key: &Key) -> Option<Record> {
-        let bytes = crate::fs::read_limited(&self.step_path(key), MAX_RECORD).ok()?;
+        let path = self.step_path(key);
+        let record = self.read(&path)?;
+        crate::fs::touch(&path);
+        Some(record)
+    }
+
+    /// The record in a file, if it is whole, has the file's name as its key, and all that it speaks of is here.
+    pub(in crate::build) fn read(&self, path: &Path) -> Option<Record> {
+        let bytes = crate::fs::read_limited(path, MAX_RECORD).ok()?;
         let value: Value = serde_json::from_slice(&bytes).ok()?;
-        let is_ours = value["version"] == json!(VERSION) && value["key"] == json!(key.to_string());
+        let key = path.file_name()?.to_str()?.strip_suffix(".json")?;
+        let is_ours = value["version"] == json!(VERSION) && value["key"] == json!(key);
         let layers = value["layers"].as_array().filter(|_| is_ours)?;
         let layers = layers.iter().map(layer).collect::<Option<Vec<_>>>()?;
         let is_here = |layer: &NewLayer| self.store.has(&layer.descriptor);
@@ -107,6 +119,7 @@ impl<'a> Records<'a> {
     /// As [`Self::keep`].
     pub fn keep_last(&self, slot: &str, steps: &[Inputs]) -> Result<(), crate::fs::Error> {
         if self.last(slot) == steps {
+            crate::fs::touch(&self.slot_path(slot));
             return Ok(());
         }
         let value = json!({ "version": VERSION, "slot": slot, "steps": steps });

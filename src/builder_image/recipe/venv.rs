@@ -1,11 +1,14 @@
 //! The virtual environment, as `python3 -m venv` would make it, written as files.
 
+use std::collections::BTreeMap;
+
 use super::Error;
 use super::definition::Venv;
 use super::generated::{Generated, Owner, path};
 use super::shipped;
-use super::wheel::{self, Wheel};
+use super::wheel::Wheel;
 use crate::layer::Kind;
+use crate::python::wheel::{Row, script};
 
 const FILE: u32 = 0o664;
 /// Directories and programs. The group may write: OpenShift runs images as a user of its own choosing in group 0.
@@ -21,7 +24,7 @@ pub(super) fn add(
     let mut wheels = Vec::new();
     for pattern in &venv.wheels {
         for (path, bytes) in generated.matching(pattern, "the virtual environment")? {
-            let wheel = Wheel::read(bytes).map_err(|reason| Error::Wheel {
+            let wheel = Wheel::read(&path.to_string(), bytes).map_err(|reason| Error::Wheel {
                 path: path.to_string(),
                 reason,
             })?;
@@ -108,8 +111,11 @@ impl Writer<'_, '_> {
         let mut files = wheel.files.clone();
         files.extend(more);
         let mut rows = Vec::new();
-        let row =
-            |name: &str, bytes: &[u8]| format!("{name},{},{}\n", wheel::sha256(bytes), bytes.len());
+        // Names that would need quoting are refused.
+        let row = |name: &str, bytes: &[u8]| {
+            let hash = Row::of(String::new(), bytes).hash_text;
+            format!("{name},{hash},{}\n", bytes.len())
+        };
         for (name, bytes) in files {
             rows.push(row(&name, &bytes));
             self.file(&format!("{site_packages}/{name}"), bytes, FILE)?;
@@ -131,25 +137,21 @@ impl Writer<'_, '_> {
     /// The console scripts by name. pip's own are named for this interpreter, not for the one its wheel was made
     /// with.
     fn scripts(&self, wheel: &Wheel) -> Vec<(String, String)> {
-        let mut scripts = wheel.console_scripts();
-        if let Some(target) = scripts.get("pip").cloned() {
-            scripts.retain(|name, _| !is_versioned_pip(name));
+        let calls = wheel.scripts.iter();
+        let mut calls: BTreeMap<String, (&str, &str)> = calls
+            .map(|script| (script.name.clone(), (&*script.module, &*script.function)))
+            .collect();
+        if let Some(pip) = calls.get("pip").copied() {
+            calls.retain(|name, _| !is_versioned_pip(name));
             for version in ["3", self.venv.python_version()] {
-                scripts.insert(format!("pip{version}"), target.clone());
+                calls.insert(format!("pip{version}"), pip);
             }
         }
         let python = format!("{}/bin/python3", self.venv.path.text);
-        let script = |(name, (module, function)): (String, (String, String))| {
-            let import = function.split('.').next().unwrap_or_default();
-            let text = format!(
-                "#!{python}\n# -*- coding: utf-8 -*-\nimport re\nimport sys\nfrom {module} import {import}\n\
-                 if __name__ == '__main__':\n    \
-                 sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])\n    \
-                 sys.exit({function}())\n"
-            );
-            (name, text)
+        let script = |(name, (module, function)): (String, (&str, &str))| {
+            (name, script::entry_point(&python, module, function))
         };
-        scripts.into_iter().map(script).collect()
+        calls.into_iter().map(script).collect()
     }
 }
 

@@ -137,7 +137,10 @@ pub(super) fn read(path: &Path) -> Option<Kept> {
     let note: Note = serde_json::from_slice(&bytes[..line]).ok()?;
     bytes.drain(..=line);
     let is_whole = bytes.len() as u64 == note.size && crc32fast::hash(&bytes) == note.crc32;
-    is_whole.then_some(Kept { note, body: bytes })
+    is_whole.then(|| {
+        fs::touch(path);
+        Kept { note, body: bytes }
+    })
 }
 
 /// Keeps an answer under `path`, whose directory is made if need be.

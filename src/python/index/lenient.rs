@@ -1,29 +1,16 @@
 //! Specifiers and requirements as packages really have them.
 //!
-//! Two things are done before the parsers see a text. It is bounded, for the parser of markers is recursive, and the
-//! tree that it makes of `and` and `or` can grow exponentially; and the few ways in which old packages break PEP 440
-//! are mended, each of which pip accepted for years.
+//! The few ways in which old packages break PEP 440 are mended, each of which pip accepted for years.
 
 use std::borrow::Cow;
 use std::str::FromStr;
 
 use pep440_rs::VersionSpecifiers;
-use pep508_rs::{Pep508Error, Requirement, VerbatimUrl, VersionOrUrl};
-use reqwest::Url;
+use pep508_rs::{Requirement, VerbatimUrl, VersionOrUrl};
 
 use crate::event::printable;
+use crate::python::pep508;
 
-/// The longest requirement that is read; the longest in use has some 600 bytes.
-const MAX_REQUIREMENT_BYTES: usize = 8 << 10;
-/// How deep parentheses may be nested.
-const MAX_NESTING: usize = 32;
-/// How many comparisons a marker may have.
-const MAX_COMPARISONS: usize = 128;
-/// How many comparisons of kinds that do not collapse (each is a variable of its own in the tree) a marker may have
-/// that also mixes `and` and `or` more than [`MAX_MIXED`] times.
-const MAX_VARIABLES: usize = 16;
-/// How often the rarer of `and` and `or` may occur: a tree grows with two to the power of it at most.
-const MAX_MIXED: usize = 12;
 /// The longest specifier that is read.
 const MAX_SPECIFIER_BYTES: usize = 1 << 10;
 
@@ -51,15 +38,12 @@ pub fn specifiers(text: &str) -> Result<VersionSpecifiers, String> {
 /// # Spec
 /// packaging.python.org, *Dependency specifiers*.
 pub fn requirement(text: &str) -> Result<Requirement, String> {
-    check(text)?;
-    crate::python::pep508::check_names(text)?;
-    let read = match Requirement::<Url>::from_str(text) {
-        Ok(read) => read,
-        Err(error) => {
-            let mended = mended_requirement(text).ok_or_else(|| message(&error))?;
-            Requirement::<Url>::from_str(&mended).map_err(|_| message(&error))?
-        }
-    };
+    // Comparisons without an exact meaning are false, and nobody here can do anything about them.
+    let read = |text: &str| pep508::requirement(text, &mut Vec::new());
+    let read = read(text).or_else(|reason| {
+        let mended = mended_requirement(text).and_then(|mended| read(&mended).ok());
+        mended.ok_or_else(|| printable(&reason))
+    })?;
     Ok(Requirement {
         name: read.name,
         extras: read.extras,
@@ -72,54 +56,6 @@ pub fn requirement(text: &str) -> Result<Requirement, String> {
         marker: read.marker,
         origin: None,
     })
-}
-
-/// The parser's message alone: the whole error underlines the text, and counts characters where it should count bytes.
-fn message(error: &Pep508Error<Url>) -> String {
-    printable(&error.message.to_string().replace('\n', " "))
-}
-
-/// Refuses what the parser would take too long for, or panic at: a name or an extra that ends with punctuation.
-fn check(text: &str) -> Result<(), String> {
-    let refuse = |reason: &str| Err(reason.to_owned());
-    if text.len() > MAX_REQUIREMENT_BYTES {
-        return refuse("it is too long");
-    }
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let ends_badly = |name: &str| name.ends_with(['-', '_', '.']);
-    let trimmed = text.trim_start();
-    let name = trimmed.bytes().take_while(is_name).count();
-    if name == 0 || ends_badly(&trimmed[..name]) {
-        return refuse("it does not begin with a package's name");
-    }
-    let after = trimmed[name..].trim_start();
-    if let Some(extras) = after.strip_prefix('[') {
-        let extras = extras.split(']').next().unwrap_or_default();
-        if extras.split(',').any(|extra| ends_badly(extra.trim())) {
-            return refuse("an extra's name ends with punctuation");
-        }
-    }
-    let mut depth = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_NESTING {
-            return refuse("its parentheses are nested too deeply");
-        }
-    }
-    let variables = text.matches("extra").count() + text.matches(" in ").count();
-    let mixed = text
-        .matches(" and ")
-        .count()
-        .min(text.matches(" or ").count());
-    let is_intricate = variables > MAX_VARIABLES && mixed > MAX_MIXED;
-    if text.matches(['<', '>', '=']).count() > 2 * MAX_COMPARISONS || is_intricate {
-        return refuse("it has too many comparisons");
-    }
-    Ok(())
 }
 
 /// Mends the specifiers between a requirement's name and its marker.

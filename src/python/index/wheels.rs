@@ -125,6 +125,7 @@ impl Index<'_> {
         let path = self.wheel_path(digest);
         match std::fs::metadata(&path).context("look at", &path) {
             Ok(metadata) if wheel.size.is_none_or(|size| size == metadata.len()) => {
+                fs::touch(&path);
                 Ok(Some(LocalWheel {
                     path,
                     digest: digest.clone(),

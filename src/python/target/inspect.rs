@@ -217,15 +217,12 @@ fn find_version(
 ) -> Result<Version, Error> {
     let Place { base, program, .. } = place;
     let minor = program.trim_start_matches("python").trim_end_matches('t');
-    let header = read(
-        files,
-        &format!("{base}/include/{program}/patchlevel.h"),
-        MAX_TEXT,
-    )?;
-    if let Some(version) = header
-        .as_deref()
-        .and_then(|header| patchlevel(header, minor))
-    {
+    let look = |path: String, limit, find: fn(&[u8], &str) -> Option<Version>| {
+        let bytes = read(files, &path, limit)?;
+        Ok::<_, Error>(bytes.as_deref().and_then(|bytes| find(bytes, minor)))
+    };
+    let header = format!("{base}/include/{program}/patchlevel.h");
+    if let Some(version) = look(header, MAX_TEXT, patchlevel)? {
         return Ok(version);
     }
     if let Some(version) = embedded(interpreter, minor) {
@@ -233,15 +230,8 @@ fn find_version(
     }
     let suffix = if program.ends_with('t') { "t" } else { "" };
     for directory in ["lib", "lib64"] {
-        let library = read(
-            files,
-            &format!("{base}/{directory}/libpython{minor}{suffix}.so.1.0"),
-            MAX_PROGRAM,
-        )?;
-        if let Some(version) = library
-            .as_deref()
-            .and_then(|library| embedded(library, minor))
-        {
+        let library = format!("{base}/{directory}/libpython{minor}{suffix}.so.1.0");
+        if let Some(version) = look(library, MAX_PROGRAM, embedded)? {
             return Ok(version);
         }
     }

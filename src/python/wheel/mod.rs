@@ -158,6 +158,25 @@ impl<R: ReadAt> Wheel<R> {
         &self.scripts
     }
 
+    /// The content of a member, if it is what `RECORD` says and has at most `limit` bytes. `index` is the member's place
+    /// in [`Archive::members`].
+    ///
+    /// # Errors
+    /// [`Error`] with the wheel's file name and what is wrong.
+    pub fn read(&self, index: usize, limit: u64) -> Result<Vec<u8>, Error> {
+        let member = &self.archive.members()[index];
+        let content = self.archive.read(member, limit);
+        let content = content.map_err(|source| zip_error(self.name.as_str(), source))?;
+        let hash = self.row(index).and_then(|row| row.hash);
+        match hash.is_some_and(|hash| !hash.matches(&content)) {
+            true => Err(Error::Wheel {
+                wheel: self.name.to_string(),
+                reason: format!("`{}` is not as its `RECORD` says", member.name),
+            }),
+            false => Ok(content),
+        }
+    }
+
     /// The row of `RECORD` for a member.
     fn row(&self, member: usize) -> Option<&Row> {
         self.rows
@@ -239,4 +258,4 @@ fn is_script(member: &Member) -> bool {
 
 #[cfg(test)]
 #[path = "wheel_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -8,8 +8,9 @@ use crate::layer::EntryPath;
 use crate::layer::zip::tests::{Made, archive};
 use crate::python::Layout;
 
-const METADATA: &str = "Metadata-Version: 2.1\nName: Zork\nVersion: 1.0\n\nName: other\n";
-const WHEEL: &str = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py2.py3-none-any\n";
+pub(crate) const METADATA: &str =
+    "Metadata-Version: 2.1\nName: Zork\nVersion: 1.0\n\nName: other\n";
+pub(crate) const WHEEL: &str = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py2.py3-none-any\n";
 
 fn path(text: &str) -> EntryPath {
     EntryPath::parse(text.as_bytes()).unwrap()
@@ -29,7 +30,7 @@ fn layout() -> Layout {
 }
 
 /// A wheel's archive: these files, `METADATA` and `WHEEL` unless they are among them, and their `RECORD`.
-fn bytes(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn bytes(files: &[(&str, &str)]) -> Vec<u8> {
     let defaults = [
         ("zork-1.0.dist-info/METADATA", METADATA),
         ("zork-1.0.dist-info/WHEEL", WHEEL),

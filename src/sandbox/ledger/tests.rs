@@ -470,27 +470,3 @@ fn a_second_listener_is_refused() {
         Err(Errno::BADF)
     );
 }
-
-/// What the ledger costs: `cargo test --lib ledger_speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn ledger_speed() {
-    let directory = directory();
-    let path = directory.path();
-    sh(path, "mkdir d; cd d; seq -w 3000 | xargs touch");
-    let script = "import os, time\nstart = time.perf_counter()\nfor i in range(20000): os.chown('d', 1, 1)\n\
-        print(20000 / (time.perf_counter() - start), 'chown/s')\nstart = time.perf_counter()\n\
-        for i in range(20000): os.getuid()\nprint(20000 / (time.perf_counter() - start), 'getuid/s')";
-    let time = |what: &str| {
-        let start = std::time::Instant::now();
-        sh(path, "chown -R 0:0 d");
-        let spent = start.elapsed();
-        let text = run("python3", &["-c", script], path);
-        format!("{what}: chown -R of 3000 files {spent:?}\n{text}")
-    };
-    let without = time("without");
-    let (with, ledger) = supervised(supervision(0, 0), || time("with"));
-    assert!(ledger.owners().count() > 3000);
-    let mut output = std::io::stdout();
-    std::io::Write::write_all(&mut output, [without, with].concat().as_bytes()).unwrap();
-}
