@@ -439,7 +439,7 @@ impl Deciding<'_> {
                     }
                     .into());
                 };
-                match self.packages(&facts, &found.target, &mut direct, &mut look)? {
+                match self.packages(&facts, &contents, &found.target, &mut direct, &mut look)? {
                     Ok((step, solved)) => {
                         steps.push(step);
                         packages = solved;
@@ -514,15 +514,20 @@ impl Deciding<'_> {
     fn packages(
         &self,
         facts: &Facts,
+        contents: &Contents,
         target: &Target,
         direct: &mut Direct,
         look: &mut dyn FnMut(&mut Step) -> Result<(), Error>,
     ) -> Result<Result<(Step, Option<Packages>), String>, Error> {
         let budget = self.budget();
+        let application_directory = plan::application_directory(&self.builder, true)?;
         let portable = DependenciesStep {
             wanted: &facts.wanted,
             settings: &facts.settings,
             target,
+            source: &self.source,
+            contents,
+            application_directory: &application_directory,
             budget,
             epoch: self.request.epoch,
         }
