@@ -8,6 +8,9 @@
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
+//! * `popular` – the most downloaded projects, file for file as pip installs them. Needs the network.
+//! * `placed` – wheels that requirements name by their place. Needs the network.
+//! * `readers` – wheel layers and zstd, read and run by other programs. Needs the network.
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `check` – a second build in another way, and what is said of the difference.
@@ -35,8 +38,11 @@ mod errors;
 mod escape;
 mod flask;
 mod matrix;
+mod placed;
+mod popular;
 mod push;
 mod pypi;
+mod readers;
 mod registry;
 mod runners;
 mod runners_build;
