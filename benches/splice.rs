@@ -13,7 +13,7 @@ use overcoat::digest::DigestWriter;
 use overcoat::event::Silent;
 use overcoat::image::media_type::Compression;
 use overcoat::layer::{self, EntryPath, LayerWriter, Ownership};
-use overcoat::python::wheel::{Content, Site, Wheel, install, write_layer};
+use overcoat::python::wheel::{Content, Installation, Site, Wheel, install, write_layer};
 use overcoat::python::{Layout, WheelName};
 
 const RUNS: u32 = 5;
@@ -71,7 +71,7 @@ fn measure(out: &mut impl Write, file: &Path) -> Result<(), Box<dyn std::error::
     let splice = |threads| -> Result<_, Box<dyn std::error::Error>> {
         let wheel = Wheel::open(File::open(file)?, name.clone())?;
         let sink = DigestWriter::new(Vec::new());
-        let written = write_layer(&[(wheel, true)], &site, sink, threads)?;
+        let written = write_layer(&[Installation::new(wheel, true)], &site, sink, threads)?;
         Ok((written.sink.finish().0, written.layer))
     };
     let (bytes, layer) = splice(1)?;

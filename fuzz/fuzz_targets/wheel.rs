@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use libfuzzer_sys::fuzz_target;
 use overcoat::layer::EntryPath;
 use overcoat::layer::zip::Limits;
-use overcoat::python::wheel::{Site, Wheel, write_layer};
+use overcoat::python::wheel::{Installation, Site, Wheel, write_layer};
 use overcoat::python::{Layout, WheelName};
 
 fn path(text: &str) -> EntryPath {
@@ -40,5 +40,5 @@ fuzz_target!(|bytes: &[u8]| {
         existing: &BTreeSet::new(),
         epoch: 315_532_800,
     };
-    let _ = write_layer(&[(wheel, true)], &site, Vec::new(), 1);
+    let _ = write_layer(&[Installation::new(wheel, true)], &site, Vec::new(), 1);
 });

@@ -54,7 +54,7 @@ impl Deciding<'_> {
                     }
                     .into());
                 };
-                match self.packages(&facts, found, &mut direct, &look)? {
+                match self.packages(&facts, &contents, found, &mut direct, &look)? {
                     Ok((step, solved)) => {
                         steps.push(step);
                         packages = solved;

@@ -6,13 +6,14 @@ use super::cache::{Inputs, record};
 use super::deciding::Deciding;
 use super::facts::Facts;
 use super::packages::{self, How, PipSettings, Solved, Solver, Wanted};
-use super::plan::Direct;
+use super::plan::{self, Direct};
 use super::prepare::slot;
 use super::request::Strategy;
 use super::work::{self, Step};
 use super::workshop::Workshop;
 use crate::python::target::Detected;
 use crate::python::{Resolution, Target};
+use crate::source::content::Contents;
 
 /// What a Python image may have installed without its configuration saying so.
 const UNTOLD: [&str; 3] = ["pip", "setuptools", "wheel"];
@@ -33,16 +34,21 @@ impl Deciding<'_> {
     pub(super) fn packages(
         &self,
         facts: &Facts,
+        contents: &Contents,
         found: &Detected,
         direct: &mut Direct,
         look: &dyn Fn(&mut Step) -> Result<(), Error>,
     ) -> Result<Result<(Step, Option<Packages>), String>, Error> {
         let target = &found.target;
         let budget = self.budget();
+        let application_directory = plan::application_directory(&self.builder, true)?;
         let portable = DependenciesStep {
             wanted: &facts.wanted,
             settings: &facts.settings,
             target,
+            source: &self.source,
+            contents,
+            application_directory: &application_directory,
             budget,
             epoch: self.request.epoch,
         }
@@ -123,7 +129,7 @@ impl Deciding<'_> {
         if !found.is_installed_complete && names.iter().any(|name| UNTOLD.contains(&name.as_str()))
         {
             // What is there decides whether it is installed at all.
-            return self.packages(facts, &self.complete()?, direct, look);
+            return self.packages(facts, contents, &self.complete()?, direct, look);
         }
         if let Some(reason) = self.case_of(facts).obstacle_of(&names) {
             return Ok(Err(reason));

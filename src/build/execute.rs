@@ -256,6 +256,7 @@ fn dependencies(
     packages::make(
         &solver,
         &packages.resolution.packages,
+        &prepared.plan.application_directory,
         packages.budget,
         &prepared.previous,
         observer,

@@ -164,6 +164,30 @@ pub(super) fn script_environment(
     last_wins(variables)
 }
 
+/// Where the application goes: where the builder image says, else where its scripts look for the source, else, when there
+/// are none, a place of our own.
+fn application_path(builder: &BuilderImage, is_direct: bool) -> String {
+    let is_plain = builder.scripts().is_none() && is_direct;
+    builder
+        .application_directory()
+        .unwrap_or_else(|| match is_plain {
+            true => PLAIN_DIRECTORY.to_owned(),
+            false => builder.destination().to_owned(),
+        })
+}
+
+/// The directory of the application, without scripts if `is_direct`.
+///
+/// # Errors
+/// [`PlanError::Directory`].
+pub(super) fn application_directory(
+    builder: &BuilderImage,
+    is_direct: bool,
+) -> Result<EntryPath, PlanError> {
+    let path = application_path(builder, is_direct);
+    EntryPath::parse(path.as_bytes()).map_err(|_| PlanError::Directory { path })
+}
+
 impl BuildPlan {
     /// Decides everything that is not decided by `way`.
     ///
@@ -214,19 +238,12 @@ impl BuildPlan {
                 (steps, why, vec![run])
             }
         };
-        let is_plain = builder.scripts().is_none() && matches!(steps, Steps::Direct(_));
-        let application = builder.application_directory();
-        let has_directory = application.is_some();
-        let application = application.unwrap_or_else(|| match is_plain {
-            true => PLAIN_DIRECTORY.to_owned(),
-            false => destination.clone(),
-        });
-        let application_directory =
-            EntryPath::parse(application.as_bytes()).map_err(|_| PlanError::Directory {
-                path: application.clone(),
-            })?;
+        let is_direct = matches!(steps, Steps::Direct(_));
+        let application = application_path(builder, is_direct);
+        let application_directory = application_directory(builder, is_direct)?;
         let mut changes = changes(request, builder, environment, run);
-        if is_plain && !has_directory {
+        let is_plain = builder.scripts().is_none() && is_direct;
+        if is_plain && builder.application_directory().is_none() {
             changes.working_directory = Some(application.clone());
         }
         let user = request.assemble_user.as_deref();

@@ -9,6 +9,9 @@
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
 //! * `sources` – wheels built from source distributions, and interpreters that have to be asked; on the real recipe.
+//! * `popular` – the most downloaded projects, file for file as pip installs them. Needs the network.
+//! * `placed` – wheels that requirements name by their place. Needs the network.
+//! * `readers` – wheel layers and zstd, read and run by other programs. Needs the network.
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `check` – a second build in another way, and what is said of the difference.
@@ -36,8 +39,11 @@ mod errors;
 mod escape;
 mod flask;
 mod matrix;
+mod placed;
+mod popular;
 mod push;
 mod pypi;
+mod readers;
 mod registry;
 mod runners;
 mod runners_build;

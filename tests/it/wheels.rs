@@ -7,7 +7,7 @@ use std::process::Command;
 
 use overcoat::layer::EntryPath;
 use overcoat::python::Layout;
-use overcoat::python::wheel::{Site, Wheel, write_layer};
+use overcoat::python::wheel::{Installation, Site, Wheel, write_layer};
 
 use crate::support::skip::skip;
 
@@ -229,7 +229,8 @@ fn write(wheels: &[std::path::PathBuf], venv: &Path, umask: u32, layer: &Path) {
     };
     let open = |file: &std::path::PathBuf| {
         let name = file.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        (Wheel::open(File::open(file).unwrap(), name).unwrap(), true)
+        let wheel = Wheel::open(File::open(file).unwrap(), name).unwrap();
+        Installation::new(wheel, true)
     };
     let opened: Vec<_> = wheels.iter().map(open).collect();
     let written = write_layer(&opened, &site, File::create(layer).unwrap(), 2).unwrap();

@@ -5,14 +5,18 @@ use crate::build::BuildRequest;
 use crate::build::assemble::Loan;
 use crate::build::bytecode::Bytecode;
 use crate::build::inputs::StepInputs;
-use crate::build::packages::{PipSettings, Wanted, add_layout, without_credentials};
+use crate::build::packages::{
+    PipSettings, Wanted, add_layout, parts_of_places, without_credentials,
+};
 use crate::build::plan::{BuildPlan, Direct};
 use crate::builder_image::BuilderImage;
 use crate::digest::chain_ids;
 use crate::image::edit::NewLayer;
+use crate::layer::EntryPath;
 use crate::python::Target;
 use crate::python::requirements::Line;
 use crate::sandbox::{Network, Process};
+use crate::source::SourceTree;
 use crate::source::content::Contents;
 
 /// The step that runs `assemble`.
@@ -93,6 +97,9 @@ pub(in crate::build) struct DependenciesStep<'a> {
     pub wanted: &'a Wanted,
     pub settings: &'a PipSettings,
     pub target: &'a Target,
+    pub source: &'a SourceTree,
+    pub contents: &'a Contents,
+    pub application_directory: &'a EntryPath,
     pub budget: usize,
     pub epoch: i64,
 }
@@ -141,6 +148,16 @@ impl DependenciesStep<'_> {
                 inputs.add("the options of the requirements", others);
             }
             (None, None) => {}
+        }
+        let places = parts_of_places(
+            self.wanted,
+            self.target,
+            self.source,
+            self.contents,
+            self.application_directory,
+        );
+        if !places.is_empty() {
+            inputs.add_list("what the requirements name by its place", places);
         }
         inputs.add_list("the indexes of this build", self.settings.parts());
         let Target {

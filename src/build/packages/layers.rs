@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Error;
 use super::groups::{Item, groups};
+use super::placed::direct_urls;
 use super::versions::{Solver, caches};
 use crate::build::cache::{Inputs, Records, annotation, record};
 use crate::build::work::{PreviousImage, Step};
@@ -14,10 +15,11 @@ use crate::build::{Error as BuildError, Tools};
 use crate::event::{Event, Observer, stage};
 use crate::image::edit::NewLayer;
 use crate::image::{Descriptor, media_type};
+use crate::layer::EntryPath;
 use crate::python::index::{Index, LocalWheel, Refresh};
 use crate::python::requirements::Requirements;
-use crate::python::wheel::{self, Site, Wheel};
-use crate::python::{Layout, Pinned, Target};
+use crate::python::wheel::{self, Installation, Site, Wheel};
+use crate::python::{Layout, PackageName, Pinned, Target};
 
 /// The step that writes some wheels into one layer.
 pub const WHEELS: &str = "wheels";
@@ -38,16 +40,19 @@ pub(in crate::build) fn names(layers: &[NewLayer]) -> Vec<String> {
 /// need every other one to be there.
 struct Planned<'a> {
     members: Vec<&'a Pinned>,
+    /// The content of `direct_url.json` of packages that have one.
+    direct_urls: &'a BTreeMap<PackageName, Vec<u8>>,
     step: Step,
 }
 
-/// Makes the layers of packages, lowest first; those that were made before are taken.
+/// Makes the layers of packages, lowest first; those that were made before are taken. `directory` is the application's.
 ///
 /// # Errors
 /// [`Error::Index`] when wheels cannot be fetched, [`Error::Wheel`] for one that is damaged or unsafe.
 pub(in crate::build) fn make(
     solver: &Solver<'_>,
     packages: &[Pinned],
+    directory: &EntryPath,
     budget: usize,
     previous: &[PreviousImage],
     observer: &dyn Observer,
@@ -55,7 +60,8 @@ pub(in crate::build) fn make(
     let (tools, target) = (solver.tools, solver.target);
     let records = Records::new(tools.store);
     let packages = complete(solver, packages, observer)?;
-    let mut planned = plan(&packages, target, budget, solver.request.epoch);
+    let urls = direct_urls(solver, &packages, directory);
+    let mut planned = plan(&packages, &urls, target, budget, solver.request.epoch);
     for layer in &mut planned {
         if solver.request.cache.is_used {
             layer.step.look_here(records);
@@ -149,7 +155,7 @@ pub(in crate::build) fn make(
 }
 
 /// Wheels of which an index did not tell size or digest are fetched at once: both decide about layers.
-fn complete(
+pub(super) fn complete(
     solver: &Solver<'_>,
     packages: &[Pinned],
     observer: &dyn Observer,
@@ -216,6 +222,7 @@ fn fetch(
 
 fn plan<'a>(
     packages: &'a [Pinned],
+    direct_urls: &'a BTreeMap<PackageName, Vec<u8>>,
     target: &Target,
     budget: usize,
     epoch: i64,
@@ -235,14 +242,23 @@ fn plan<'a>(
             .into_iter()
             .map(|position| &packages[position])
             .collect();
-        let step = step(&members, &target.layout, epoch);
-        Planned { members, step }
+        let step = step(&members, direct_urls, &target.layout, epoch);
+        Planned {
+            members,
+            direct_urls,
+            step,
+        }
     };
     groups(&items, budget).into_iter().map(layer).collect()
 }
 
 /// A layer's content is decided by its wheels, and by where and whose they are.
-fn step(members: &[&Pinned], layout: &Layout, epoch: i64) -> Step {
+fn step(
+    members: &[&Pinned],
+    direct_urls: &BTreeMap<PackageName, Vec<u8>>,
+    layout: &Layout,
+    epoch: i64,
+) -> Step {
     let mut inputs = Inputs::new(WHEELS);
     for package in members {
         let digest = package.wheel.digest.as_ref().map(ToString::to_string);
@@ -251,10 +267,12 @@ fn step(members: &[&Pinned], layout: &Layout, epoch: i64) -> Step {
         } else {
             ""
         };
-        inputs.add_list(
-            format!("`{}`", package.name),
-            [digest.as_deref().unwrap_or_default(), how],
-        );
+        let mut parts = vec![
+            digest.as_deref().unwrap_or_default().as_bytes(),
+            how.as_bytes(),
+        ];
+        parts.extend(direct_urls.get(&package.name).map(Vec::as_slice));
+        inputs.add_list(format!("`{}`", package.name), parts);
     }
     add_layout(&mut inputs, layout);
     inputs.add("the time that files show", epoch.to_string());
@@ -297,7 +315,10 @@ fn write(
             .ok_or(BuildError::Interrupted)?;
         let file = crate::fs::open(&found.path)?;
         let wheel = Wheel::open(file, package.wheel.name.clone()).map_err(Error::from)?;
-        wheels.push((wheel, package.is_requested));
+        wheels.push(Installation {
+            direct_url: layer.direct_urls.get(&package.name).cloned(),
+            ..Installation::new(wheel, package.is_requested)
+        });
     }
     let existing = BTreeSet::new();
     let site = Site {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::layers::complete;
+use super::placed::placed_packages;
 use super::versions::{Solved, Solver, caches, solve};
 use super::wanted::{LOCK, Wanted};
 use super::{Error, How};
@@ -9,7 +11,7 @@ use crate::build::Error as BuildError;
 use crate::event::{Observer, stage};
 use crate::python::index::{FileKind, Index, Refresh};
 use crate::python::lock::{NewLock, write};
-use crate::python::{PackageName, RemoteWheel};
+use crate::python::{PackageName, RemoteWheel, Resolution};
 
 /// A lock, not yet written.
 #[derive(Clone, Debug)]
@@ -68,14 +70,20 @@ pub(in crate::build) fn lock(
         Refresh::WhenStale,
     );
     let index = index.map_err(Error::from)?;
-    let packages = &solution.resolution.packages;
+    // What is in the source or at a URL has a digest only once somebody looked.
+    let packages = complete(&solver, &solution.resolution.packages, observer)?;
+    let placed = placed_packages(&solver, &packages);
     let names: Vec<PackageName> = packages
         .iter()
         .map(|package| package.name.clone())
+        .filter(|name| !placed.contains_key(name))
         .collect();
     index.prefetch(&names, observer).map_err(Error::from)?;
     let mut wheels: BTreeMap<PackageName, Vec<RemoteWheel>> = BTreeMap::new();
-    for package in packages {
+    for package in packages
+        .iter()
+        .filter(|package| !placed.contains_key(&package.name))
+    {
         let project = index
             .project(&package.name, observer)
             .map_err(Error::from)?;
@@ -89,7 +97,9 @@ pub(in crate::build) fn lock(
     }
     looking.finish("");
     let text = write(&NewLock {
-        resolution: &solution.resolution,
+        resolution: &Resolution {
+            packages: packages.clone(),
+        },
         wheels: &wheels,
         requirements: &solver.wanted.texts(),
         requires_python: None,

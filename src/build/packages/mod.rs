@@ -5,6 +5,7 @@ pub mod groups;
 mod layers;
 mod locking;
 mod pip;
+mod placed;
 mod versions;
 mod wanted;
 
@@ -13,6 +14,7 @@ pub(super) use layers::{add_layout, make, names};
 pub(super) use locking::lock;
 pub use locking::{FILE as LOCK_FILE, NewLockText};
 pub(super) use pip::{PipSettings, without_credentials};
+pub(super) use placed::parts as parts_of_places;
 pub use versions::How;
 pub(super) use versions::{Solved, Solver, solve};
 pub use wanted::Wanted;

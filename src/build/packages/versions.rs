@@ -248,7 +248,7 @@ impl Solver<'_> {
     }
 
     /// A line's requirement; of one that names a wheel, with where that is.
-    fn requirement(&self, line: &Line) -> Requirement {
+    pub(super) fn requirement(&self, line: &Line) -> Requirement {
         let mut requirement = line.requirement.clone();
         if let Some(wheel) = &line.wheel {
             let url = match &wheel.location {

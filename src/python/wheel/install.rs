@@ -106,7 +106,7 @@ pub struct Planned {
 /// `direct_url` as its content, and a new `RECORD` are added.
 ///
 /// # Errors
-/// [`Error::Wheel`] for files in `.data` that belong nowhere, and paths that meet as file and directory.
+/// [`Error::Wheel`] for files in `.data` that belong nowhere or go where the builder image may have a link, and paths that meet as file and directory.
 pub fn install<R: ReadAt>(
     wheel: &Wheel<R>,
     site: &Site<'_>,
@@ -203,7 +203,10 @@ impl<R: ReadAt> Plan<'_, R> {
         let base = match key {
             "purelib" | "platlib" => layout.site_packages.clone(),
             "headers" => join(&layout.headers, &self.wheel.distribution)?,
-            "data" => layout.data.clone(),
+            "data" => {
+                self.check_links(rest)?;
+                layout.data.clone()
+            }
             "scripts" if self.is_wrapper(rest) => return Ok(None),
             "scripts" => layout.scripts.clone(),
             _ => {
@@ -212,6 +215,23 @@ impl<R: ReadAt> Plan<'_, R> {
             }
         };
         join(&base, rest).map(Some)
+    }
+
+    /// Refuses what would go through a link of the builder image, whose files nobody has looked at: a layer would put a
+    /// directory in the link's place, with everything that is behind it out of sight. `venv` makes `lib64` a link on
+    /// 64-bit systems, Debian makes `/usr/local/man` one.
+    fn check_links(&self, path: &str) -> Result<(), Problem> {
+        let data = &self.site.layout.data;
+        let top = path.split('/').next().unwrap_or(path);
+        let is_link = top == "lib64" || top == "man" && data.as_bytes() == b"usr/local";
+        if is_link && !self.site.has(&join(data, top)?) {
+            return Err(format!(
+                "it installs `{path}` below `{data}`, where `{top}` may be a link, which only pip can follow: \
+                 `--strategy assemble`"
+            )
+            .into());
+        }
+        Ok(())
     }
 
     /// pip's `is_entrypoint_wrapper`: a script that setuptools made for an entry point.

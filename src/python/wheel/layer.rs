@@ -9,6 +9,28 @@ use crate::layer::zip::ReadAt;
 use crate::layer::{self, EntryPath, Layer, SplicedWriter};
 use crate::python::PackageName;
 
+/// A wheel to install, and what is recorded of that.
+#[derive(Debug)]
+pub struct Installation<R = std::fs::File> {
+    /// The wheel.
+    pub wheel: Wheel<R>,
+    /// True when the application asked for it by name: it gets `REQUESTED`.
+    pub is_requested: bool,
+    /// The content of `direct_url.json` ([`super::direct_url`]); `None` for what came from an index.
+    pub direct_url: Option<Vec<u8>>,
+}
+
+impl<R> Installation<R> {
+    /// Of a wheel that came from an index.
+    pub fn new(wheel: Wheel<R>, is_requested: bool) -> Self {
+        Self {
+            wheel,
+            is_requested,
+            direct_url: None,
+        }
+    }
+}
+
 /// Two wheels with different files of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -31,8 +53,8 @@ pub struct Written<W> {
     pub conflicts: Vec<Conflict>,
 }
 
-/// Installs wheels, each with whether it was requested, into one layer, which it writes compressed to `sink`. The result
-/// does not depend on the order of `wheels` nor on `threads` (with two, one computes the hashes).
+/// Installs wheels into one layer, which it writes compressed to `sink`. The result does not depend on the order of
+/// `wheels` nor on `threads` (with two, one computes the hashes).
 ///
 /// Of files that several wheels have, one is written: that of the package whose name comes last. (pip keeps that of the
 /// package that it installs last, which depends on who requires whom.)
@@ -41,24 +63,28 @@ pub struct Written<W> {
 /// [`Error`] when a wheel cannot be installed or its content is not as it says, and when what is a file in one is a
 /// directory in another.
 pub fn write_layer<R: ReadAt, W: Write>(
-    wheels: &[(Wheel<R>, bool)],
+    wheels: &[Installation<R>],
     site: &Site<'_>,
     sink: W,
     threads: usize,
 ) -> Result<Written<W>, Error> {
     let mut order: Vec<usize> = (0..wheels.len()).collect();
-    order.sort_by(|a, b| key(&wheels[*a].0).cmp(&key(&wheels[*b].0)));
+    order.sort_by(|a, b| key(&wheels[*a].wheel).cmp(&key(&wheels[*b].wheel)));
     let mut merged: BTreeMap<EntryPath, (usize, Planned)> = BTreeMap::new();
     let mut conflicts = Vec::new();
     for index in order {
-        let (wheel, is_requested) = &wheels[index];
-        for planned in install(wheel, site, *is_requested, None)? {
+        let Installation {
+            wheel,
+            is_requested,
+            direct_url,
+        } = &wheels[index];
+        for planned in install(wheel, site, *is_requested, direct_url.as_deref())? {
             let path = planned.entry.path.clone();
             let Some((other, before)) = merged.insert(path.clone(), (index, planned)) else {
                 continue;
             };
             let (_, now) = &merged[&path];
-            let other = &wheels[other].0;
+            let other = &wheels[other].wheel;
             if (before.content == Content::None) != (now.content == Content::None) {
                 return Err(Error::Wheel {
                     wheel: wheel.name().to_string(),
@@ -81,7 +107,7 @@ pub fn write_layer<R: ReadAt, W: Write>(
     conflicts.sort_by(|a, b| (&a.path, &a.dropped).cmp(&(&b.path, &b.dropped)));
     let mut writer = SplicedWriter::new(sink, site.epoch, threads);
     for (index, planned) in merged.values() {
-        let wheel = &wheels[*index].0;
+        let wheel = &wheels[*index].wheel;
         append(&mut writer, wheel, planned).map_err(|source| named(wheel, source))?;
     }
     let (sink, layer) = writer.finish().map_err(|source| {
@@ -90,7 +116,7 @@ pub fn write_layer<R: ReadAt, W: Write>(
         };
         let found = merged.iter().find(|(name, _)| name.to_string() == *path);
         match found {
-            Some((_, (index, _))) => named(&wheels[*index].0, source),
+            Some((_, (index, _))) => named(&wheels[*index].wheel, source),
             None => Error::Write(source),
         }
     })?;

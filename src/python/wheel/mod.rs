@@ -12,6 +12,7 @@
 //! something open, pip 23.
 
 mod check;
+mod direct_url;
 mod entry_points;
 mod install;
 mod layer;
@@ -22,9 +23,10 @@ pub mod script;
 use std::collections::BTreeMap;
 use std::fs::File;
 
+pub use direct_url::{direct_url, file_url};
 pub use entry_points::EntryPoint;
 pub use install::{Content, INSTALLER, Planned, Site, install};
-pub use layer::{Conflict, Written, write_layer};
+pub use layer::{Conflict, Installation, Written, write_layer};
 pub use record::{Record, Row};
 
 use super::WheelName;

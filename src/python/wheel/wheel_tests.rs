@@ -317,7 +317,7 @@ fn wheels_that_are_not_as_they_say_are_refused() {
     }
 }
 
-fn other(files: &[(&str, &str)], name: &str) -> (Wheel<Vec<u8>>, bool) {
+fn other(files: &[(&str, &str)], name: &str) -> Installation<Vec<u8>> {
     let rename = |text: &str| text.replace("zork", name).replace("Zork", name);
     let files: Vec<(String, String)> = files
         .iter()
@@ -343,7 +343,7 @@ fn other(files: &[(&str, &str)], name: &str) -> (Wheel<Vec<u8>>, bool) {
         archive(&members),
         format!("{name}-1.0-py3-none-any.whl").parse().unwrap(),
     );
-    (wheel.unwrap(), false)
+    Installation::new(wheel.unwrap(), false)
 }
 
 #[test]
@@ -428,7 +428,13 @@ fn content_that_is_not_as_its_record_says_is_found_while_it_is_written() {
         let write = |bytes: &[u8]| {
             let wheel =
                 Wheel::open(bytes.to_vec(), "zork-1.0-py3-none-any.whl".parse().unwrap()).unwrap();
-            write_layer(&[(wheel, true)], &site, Vec::new(), threads).map(drop)
+            write_layer(
+                &[Installation::new(wheel, true)],
+                &site,
+                Vec::new(),
+                threads,
+            )
+            .map(drop)
         };
         write(&good).unwrap();
         let error = write(&wrong).unwrap_err().to_string();
@@ -479,4 +485,65 @@ fn interpreters_that_no_first_line_can_hold_are_started_by_sh() {
         "#!/bin/sh\n'''exec' \"/a b/python3\" \"$0\" \"$@\"\n' '''\n"
     );
     assert_eq!(script::with_interpreter(b"#!python", "/p"), b"#!/p\n");
+}
+
+#[test]
+fn a_wheel_that_did_not_come_from_an_index_says_where_it_came_from() {
+    let wheel = open(&[("zork.py", "x = 1\n")]).unwrap();
+    let (layout, existing) = (layout(), BTreeSet::new());
+    let site = Site {
+        layout: &layout,
+        existing: &existing,
+        epoch: 77,
+    };
+    let text = direct_url(
+        "https://example.org/zork.whl",
+        &crate::digest::Digest::of(b""),
+    );
+    let plan = install(&wheel, &site, false, Some(&text)).unwrap();
+    let name = "/opt/app/lib/python3.11/site-packages/zork-1.0.dist-info/";
+    let find = |file: &str| {
+        let path = format!("{name}{file}");
+        plan.iter()
+            .find(|planned| planned.entry.path.to_string() == path)
+    };
+    let found = find("direct_url.json").unwrap();
+    assert_eq!(found.content, Content::Generated(text.clone()));
+    assert_eq!(found.entry.mode, 0o664);
+    let row = Row::of("zork-1.0.dist-info/direct_url.json".to_owned(), &text);
+    let Content::Generated(record) = &find("RECORD").unwrap().content else {
+        panic!("RECORD is made");
+    };
+    let record = Record::parse(std::str::from_utf8(record).unwrap()).unwrap();
+    assert!(record.rows().contains(&row));
+    assert!(find("REQUESTED").is_none());
+}
+
+#[test]
+fn what_would_go_through_a_link_of_the_builder_image_is_refused() {
+    let refusal = |file: &str, data: &str| {
+        let wheel = open(&[(&format!("zork-1.0.data/data/{file}"), "x")]).unwrap();
+        let existing = BTreeSet::new();
+        let layout = Layout {
+            data: path(data),
+            ..layout()
+        };
+        let site = Site {
+            layout: &layout,
+            existing: &existing,
+            epoch: 77,
+        };
+        let planned = install(&wheel, &site, true, None);
+        planned.err().map(|error| error.to_string())
+    };
+    for (file, data) in [("lib64/x.so", "opt/app"), ("man/man1/zork.1", "usr/local")] {
+        let text = refusal(file, data).unwrap();
+        assert!(
+            text.contains(file) && text.contains("may be a link"),
+            "{text}"
+        );
+    }
+    assert_eq!(refusal("man/man1/zork.1", "opt/app"), None);
+    assert_eq!(refusal("share/man/man1/zork.1", "usr/local"), None);
+    assert_eq!(refusal("lib64x/zork", "opt/app"), None);
 }
