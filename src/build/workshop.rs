@@ -240,8 +240,11 @@ impl Workshop<'_> {
         let mut from = errand::open(file, MAX_WHEEL)?;
         let directory = self.wheels().join("sha256");
         crate::fs::create_dir_all(&directory)?;
-        let mut to =
-            tempfile::NamedTempFile::new_in(&directory).context("create a file in", &directory)?;
+        // As garbage knows them, should this process be killed.
+        let mut to = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempfile_in(&directory)
+            .context("create a file in", &directory)?;
         let mut digester = Digester::new(Algorithm::Sha256);
         let mut buffer = vec![0; 128 << 10];
         let mut size = 0;
