@@ -21,7 +21,7 @@ sandbox: event fs skip_tests
 debian: digest event fs http
 python: digest event fs http image layer store
 builder_image: debian digest event fs http image layer python reference store
-output: digest event fs image layer store
+output: digest event fs image layer reference store
 build: builder_image debian digest event fs http image layer output python reference registry sandbox source store
 ui: event
 cli: build builder_image debian digest event fs http image layer output python reference registry sandbox source store ui

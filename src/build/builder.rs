@@ -27,10 +27,16 @@ pub enum ImageSource {
         /// Which of its images; needed when there are several.
         name: Option<String>,
     },
-    /// `oci-archive:FILE`: a tar of an OCI image layout.
-    OciArchive(PathBuf),
-    /// `docker-archive:FILE`: what `docker save` writes.
-    DockerArchive(PathBuf),
+    /// `archive:FILE[:NAME]`, `oci-archive:FILE[:NAME]` (a tar of an OCI image layout), `docker-archive:FILE[:NAME]` (what
+    /// `docker save` writes).
+    Archive {
+        /// Which of the formats.
+        format: archive::Format,
+        /// The file.
+        file: PathBuf,
+        /// Which of its images, by name or as `@N`; needed when there are several.
+        name: Option<String>,
+    },
     /// `builder:NAME`: a recipe, shipped with overcoat or, when it has a slash, a directory of one's own.
     Recipe(String),
 }
@@ -46,9 +52,7 @@ impl FromStr for ImageSource {
             })
         };
         match text.split_once(':') {
-            Some(("oci" | "oci-archive" | "docker-archive" | "builder", "")) => {
-                refuse("nothing follows the colon")
-            }
+            Some(("oci" | "builder", "")) => refuse("nothing follows the colon"),
             Some(("oci", rest)) => {
                 let (directory, name) = oci_layout::split_name(rest);
                 Ok(Self::OciLayout {
@@ -56,9 +60,18 @@ impl FromStr for ImageSource {
                     name: name.map(str::to_owned),
                 })
             }
-            Some(("oci-archive", file)) => Ok(Self::OciArchive(file.into())),
-            Some(("docker-archive", file)) => Ok(Self::DockerArchive(file.into())),
             Some(("builder", name)) => Ok(Self::Recipe(name.to_owned())),
+            Some((scheme, rest)) if let Some(format) = archive::Format::from_scheme(scheme) => {
+                let (file, name) = oci_layout::split_name(rest);
+                if file.is_empty() {
+                    return refuse("no file follows the colon");
+                }
+                Ok(Self::Archive {
+                    format,
+                    file: file.into(),
+                    name: name.map(str::to_owned),
+                })
+            }
             _ => Ok(Self::Reference(text.parse()?)),
         }
     }
@@ -76,8 +89,13 @@ impl fmt::Display for ImageSource {
                 directory,
                 name: Some(name),
             } => write!(f, "oci:{}:{name}", directory.display()),
-            Self::OciArchive(file) => write!(f, "oci-archive:{}", file.display()),
-            Self::DockerArchive(file) => write!(f, "docker-archive:{}", file.display()),
+            Self::Archive { format, file, name } => {
+                write!(f, "{}:{}", format.scheme(), file.display())?;
+                match name {
+                    Some(name) => write!(f, ":{name}"),
+                    None => Ok(()),
+                }
+            }
             Self::Recipe(name) => write!(f, "builder:{name}"),
         }
     }
@@ -137,8 +155,10 @@ pub fn obtain(
         ImageSource::OciLayout { directory, name } => {
             oci_layout::read(directory, name.as_deref(), platform, store)?
         }
-        ImageSource::OciArchive(file) => archive::read_oci(file, platform, store, observer)?,
-        ImageSource::DockerArchive(file) => archive::read_docker(file, store, observer)?,
+        ImageSource::Archive { format, file, name } => {
+            let name = name.as_deref();
+            archive::read(file, *format, name, platform, store, observer)?
+        }
         ImageSource::Recipe(name) => {
             let recipe = recipe::find(name)?;
             let supplies = recipe::Supplies {
@@ -332,8 +352,10 @@ pub(super) fn describe(
         ImageSource::OciLayout { directory, name } => {
             oci_layout::read(directory, name.as_deref(), platform, scratch)?
         }
-        ImageSource::OciArchive(file) => archive::read_oci(file, platform, scratch, observer)?,
-        ImageSource::DockerArchive(file) => archive::read_docker(file, scratch, observer)?,
+        ImageSource::Archive { format, file, name } => {
+            let name = name.as_deref();
+            archive::read(file, *format, name, platform, scratch, observer)?
+        }
         ImageSource::Recipe(name) => recipe::outline(&recipe::find(name)?, platform, tools.store)?,
     };
     named(source, platform, image)

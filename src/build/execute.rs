@@ -272,7 +272,8 @@ fn name(
 ) -> Result<(), Error> {
     let request = &builds[0].request;
     if !tools.store.lacks(content).is_empty() {
-        let is_sent_only = request.push == Push::Yes && request.outputs.is_empty();
+        let is_wanted_here = !request.outputs.is_empty() || !request.loads.is_empty();
+        let is_sent_only = request.push == Push::Yes && !is_wanted_here;
         if is_sent_only {
             // Its layers are where it is pushed, or where the builder image is.
             return Ok(());

@@ -458,6 +458,8 @@ fn summary(
             .iter()
             .map(|output| ("writes", output.to_string())),
     );
+    let loads = request.loads.iter();
+    lines.extend(loads.map(|engine| ("loads into", engine.to_string())));
     lines
 }
 

@@ -12,6 +12,7 @@ use super::inputs::StepInputs;
 use crate::image::Platform;
 use crate::image::media_type::Compression;
 use crate::output::Destination;
+use crate::output::load::Engine;
 use crate::reference::{self, Reference};
 
 /// The latest modification time that an image shows when `SOURCE_DATE_EPOCH` does not say otherwise:
@@ -52,6 +53,8 @@ pub struct BuildRequest {
     pub push: Push,
     /// Where else to write the image.
     pub outputs: Vec<Destination>,
+    /// Which container engines will get the image afterwards: it must be whole in the store then.
+    pub loads: Vec<Engine>,
     /// What the scripts get beside the source.
     pub inputs: StepInputs,
     /// What may be re-used of earlier builds.

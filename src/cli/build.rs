@@ -10,6 +10,7 @@ use super::check;
 use super::confine::{self, Needs, Way};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
+use super::load;
 use super::step_args::StepArgs;
 use super::{env, observer, open_store, print};
 use crate::build::{self, BuildRequest, Cache, Decided, ImageSource, Push, Tag, Tools};
@@ -39,8 +40,8 @@ pub(super) struct Args {
 
     /// The builder image
     ///
-    /// A registry reference, `oci:DIR[:NAME]`, `oci-archive:FILE`, `docker-archive:FILE`, or `builder:RECIPE` for one
-    /// that overcoat makes itself (`overcoat builder list`).
+    /// A registry reference, `oci:DIR[:NAME]`, `archive:FILE[:NAME]`, `oci-archive:FILE[:NAME]`,
+    /// `docker-archive:FILE[:NAME]`, or `builder:RECIPE` for one that overcoat makes itself (`overcoat builder list`).
     #[arg(long, value_name = "IMG", default_value = DEFAULT_BUILDER)]
     build_image: String,
 
@@ -48,9 +49,13 @@ pub(super) struct Args {
     #[arg(long)]
     push: bool,
 
-    /// Also write the image to `oci:DIR[:NAME]`, `oci-archive:FILE` or `docker-archive:FILE`; may be repeated
+    /// Also write the image to `archive:FILE`, which every container engine loads, to `oci:DIR`, `oci-archive:FILE` or
+    /// `docker-archive:FILE`, each with `:NAME` for another name; may be repeated
     #[arg(short, long = "output", value_name = "TYPE:PATH")]
     outputs: Vec<Destination>,
+
+    #[command(flatten)]
+    load: load::Flags,
 
     /// Set a variable for the scripts and in the image; may be repeated
     #[arg(short, long = "env", value_name = "K=V", value_parser = args::variable)]
@@ -190,13 +195,25 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         // Only the image matters this time.
         request.tags = vec![again.tag];
         request.outputs.clear();
+        request.loads.clear();
         request.push = Push::No;
         request.cache.is_used = false;
         return build(&request, args, &again.flags, None, shared);
     }
     let digest_file = args.digest_file.as_deref();
-    let status = build(&request, args, &args.confine, digest_file, shared)?;
     let is_outermost = shared.entered.is_none();
+    // Engines are this user's, with this user's groups: never from inside a namespace.
+    let engines = match is_outermost {
+        true => args.load.find()?,
+        false => Vec::new(),
+    };
+    let status = build(&request, args, &args.confine, digest_file, shared)?;
+    if !engines.is_empty() && status == Code::Success as u8 {
+        let references = request.tags.iter().map(|tag| tag.reference.clone());
+        let references: Vec<Reference> = references.collect();
+        let name = references[0].without_digest().to_string();
+        load::load(&engines, &name, &references, shared, args.quiet)?;
+    }
     if args.check && is_outermost && status == Code::Success as u8 {
         let tag = &request.tags[0];
         check::run(&args.confine, tag, shared)?;
@@ -412,6 +429,7 @@ fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {
         compile_bytecode: args.compile_bytecode,
         push: if args.push { Push::Yes } else { Push::No },
         outputs: args.outputs.clone(),
+        loads: args.load.engines.clone(),
         inputs: args.step.read()?,
         cache: Cache {
             is_used: !args.no_cache,

@@ -358,6 +358,8 @@ impl From<output::Error> for Diagnostic {
             }
             output::Error::NoSuchImage { .. } => Code::NoSuchImage,
             output::Error::Format { .. } | output::Error::Image { .. } => Code::DamagedImage,
+            output::Error::Damaged { .. } => Code::DigestMismatch,
+            output::Error::Nameless { .. } | output::Error::Name { .. } => Code::InvalidReference,
             output::Error::File(_)
             | output::Error::Layer { .. }
             | output::Error::Platforms { .. } => Code::Output,
@@ -365,6 +367,22 @@ impl From<output::Error> for Diagnostic {
         Self {
             hints: error.hints(),
             ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<output::load::Error> for Diagnostic {
+    fn from(error: output::load::Error) -> Self {
+        use output::load::Error;
+        match error {
+            Error::Interrupted => interrupted(),
+            Error::Archive(error) => error.into(),
+            Error::File(error) if error.is_full() => disk_full(error),
+            error => Self {
+                output: error.output().to_vec(),
+                hints: error.hints(),
+                ..Self::new(Code::Output, &error)
+            },
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::build::assemble::Loan;
 use crate::build::{DEFAULT_EPOCH, Host};
 use crate::debian::mirror::Mirrors;
 use crate::http::{Proxies, Settings};
+use crate::output::load::Places;
 use crate::python::index::Credentials;
 use crate::registry;
 
@@ -289,6 +290,28 @@ fn auth_files() -> Vec<PathBuf> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Where container engines may be.
+pub fn engines() -> Places {
+    let below = |name: &str, rest: &str| Some(Path::new(&variable(name)?).join(rest));
+    let sockets = [
+        Some(PathBuf::from("/var/run/docker.sock")),
+        below("XDG_RUNTIME_DIR", "docker.sock"),
+        below("HOME", ".docker/run/docker.sock"),
+        below("HOME", ".docker/desktop/docker.sock"),
+    ];
+    let config = below("DOCKER_CONFIG", "config.json").or_else(|| below("HOME", ".docker/config.json"));
+    let config = config.and_then(|path| crate::fs::read_limited(&path, 1 << 20).ok());
+    let config = config.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let chosen = config.and_then(|config| Some(config["currentContext"].as_str()?.to_owned()));
+    let context = variable("DOCKER_CONTEXT").or(chosen);
+    Places {
+        search_path: search_path(),
+        docker_host: variable("DOCKER_HOST"),
+        has_docker_context: context.is_some_and(|name| !name.is_empty() && name != "default"),
+        docker_sockets: sockets.into_iter().flatten().collect(),
+    }
 }
 
 /// The text of the host's apt configuration, in the order in which apt reads it.

@@ -68,6 +68,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         epoch: env::epoch()?,
         push: Push::No,
         outputs: Vec::new(),
+        loads: Vec::new(),
         inputs: StepInputs::default(),
         cache: Cache {
             refresh: args.refresh,

@@ -14,6 +14,7 @@ mod gc;
 mod images;
 mod inspect;
 pub mod isolation;
+mod load;
 mod lock;
 mod pull;
 mod push;

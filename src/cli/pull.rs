@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
-use super::{env, observer, open_store, print};
+use super::{env, load, observer, open_store, print};
 use crate::build::{self, Tools};
 use crate::image::Platform;
 use crate::reference::Reference;
@@ -18,11 +18,15 @@ pub(super) struct Args {
     /// The platform to pull, `OS/ARCHITECTURE` [default: this machine's]
     #[arg(long, value_name = "P")]
     platform: Option<Platform>,
+
+    #[command(flatten)]
+    load: load::Flags,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let reference: Reference = args.reference.parse()?;
+    let engines = args.load.find()?;
     let store = open_store(shared)?;
     let tools = Tools::new(&store, env::host(shared)?);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
@@ -32,5 +36,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         "{}@{}",
         reference.without_digest(),
         image.digest()
-    ))
+    ))?;
+    let name = reference.without_digest().to_string();
+    load::load(&engines, &name, &[reference], shared, false)
 }

@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
-use super::{env, find, observer, open_store, print};
+use super::{env, find, load, observer, open_store, print};
 use crate::build::{Tag, Tools};
 use crate::event::stage;
 use crate::image::Content;
@@ -28,11 +28,15 @@ pub(super) struct Args {
 
     /// Where to push it, `HOST[:PORT]/NAME[:TAG]` [default: the image's own name]
     reference: Option<String>,
+
+    #[command(flatten)]
+    load: load::Flags,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let target: Tag = args.reference.as_ref().unwrap_or(&args.image).parse()?;
+    let engines = args.load.find()?;
     let store = open_store(shared)?;
     let stored = store.stored(&find(&store, &args.image)?.manifest)?;
     let content = stored.content();
@@ -51,7 +55,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         "{} blobs sent, {} bytes",
         report.uploaded_blobs, report.bytes
     ));
-    print(&format!("{}@{}", target.typed, report.digest))
+    print(&format!("{}@{}", target.typed, report.digest))?;
+    load::load(&engines, &args.image, &[target.reference], shared, false)
 }
 
 /// The base images that the manifests name: a layer that is not here is there. Layers are taken by their digests, so

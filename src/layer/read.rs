@@ -4,7 +4,7 @@
 //! records at line ends, and the value of an extended attribute may hold one.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use super::Error;
 use super::entry::{Entry, EntryPath, Kind, is_portable_xattr};
@@ -25,14 +25,41 @@ pub fn for_each(
     tar: &mut dyn Read,
     mut visit: impl FnMut(Entry, &mut dyn Read) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let damaged = |source| Error::Io {
+    let mut archive = tar::Archive::new(Completed::new(tar));
+    let entries = archive.entries().map_err(damaged)?;
+    walk(entries, |entry, _, content| visit(entry, content))
+}
+
+/// Calls `visit` with every member of a seekable tar that begins where the reader is, and with the place of its content,
+/// counted in bytes from there. Contents are passed over, not read: whether they are all there the caller must compare
+/// with the end.
+///
+/// # Errors
+/// As [`for_each`].
+pub fn index(
+    tar: impl Read + Seek,
+    mut visit: impl FnMut(Entry, u64) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut archive = tar::Archive::new(Completed::new(tar));
+    let entries = archive.entries_with_seek().map_err(damaged)?;
+    walk(entries, |entry, place, _| visit(entry, place))
+}
+
+fn damaged(source: io::Error) -> Error {
+    Error::Io {
         action: "read",
         path: "the layer's tar".to_owned(),
         source,
-    };
-    let mut archive = tar::Archive::new(Completed::new(tar));
+    }
+}
+
+/// The members with what the extension headers before them say.
+fn walk<R: Read>(
+    entries: tar::Entries<'_, R>,
+    mut visit: impl FnMut(Entry, u64, &mut dyn Read) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut extensions = Extensions::default();
-    for member in archive.entries().map_err(damaged)?.raw(true) {
+    for member in entries.raw(true) {
         let mut member = member.map_err(damaged)?;
         let kind = member.header().entry_type();
         match kind {
@@ -44,7 +71,8 @@ pub fn for_each(
             _ => {
                 let entry =
                     std::mem::take(&mut extensions).entry(member.header(), member.size())?;
-                visit(entry, &mut member)?;
+                let place = member.raw_file_position();
+                visit(entry, place, &mut member)?;
             }
         }
     }
@@ -53,14 +81,14 @@ pub fn for_each(
 
 /// Supplies the end that some writers leave out (umoci 0.4 does): padding up to a whole block and the two blocks of
 /// zeros. Go's reader does without them too. What is cut off in the middle shows by its digest.
-struct Completed<'a> {
-    inner: &'a mut dyn Read,
+struct Completed<R> {
+    inner: R,
     seen: u64,
     missing: Option<u64>,
 }
 
-impl<'a> Completed<'a> {
-    fn new(inner: &'a mut dyn Read) -> Self {
+impl<R> Completed<R> {
+    fn new(inner: R) -> Self {
         Self {
             inner,
             seen: 0,
@@ -69,7 +97,7 @@ impl<'a> Completed<'a> {
     }
 }
 
-impl Read for Completed<'_> {
+impl<R: Read> Read for Completed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(missing) = &mut self.missing {
             let count = buffer.len().min(usize::try_from(*missing).unwrap_or(0));
@@ -84,6 +112,26 @@ impl Read for Completed<'_> {
             return self.read(buffer);
         }
         Ok(count)
+    }
+}
+
+impl<R: Read + Seek> Seek for Completed<R> {
+    /// Forwards only, as contents are passed over.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Current(distance @ 0..) = to else {
+            return Err(io::Error::from(io::ErrorKind::Unsupported));
+        };
+        let distance = distance.unsigned_abs();
+        let beyond = || io::Error::other("it has a member beyond the largest file");
+        self.seen = self.seen.checked_add(distance).ok_or_else(beyond)?;
+        // Beyond the end there is nothing to be supplied: reading there ends the archive.
+        match &mut self.missing {
+            Some(missing) => *missing = missing.saturating_sub(distance),
+            None => {
+                self.inner.seek(to)?;
+            }
+        }
+        Ok(self.seen)
     }
 }
 

@@ -7,11 +7,18 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Error;
+use super::names::{CONTAINERD_NAME, Wanted, describe};
 use crate::event::Observer;
-use crate::image::{Content, Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
-use crate::store::BlobStore;
+use crate::image::{
+    Content, Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Manifest, Platform, media_type,
+};
+use crate::store::{BlobStore, Stored};
 
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation of a layout's entry that holds its name.
+///
+/// # Spec
+/// OCI image-spec `annotations.md`, *Pre-Defined Annotation Keys*.
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Splits `DIR[:NAME]` at the first colon, as skopeo does: a name may hold more of them, a directory none.
 pub fn split_name(text: &str) -> (&str, Option<&str>) {
@@ -64,6 +71,7 @@ pub fn read(
         format: "OCI image layout",
         path: shown.clone(),
         reason,
+        hint: None,
     };
     if !directory.join("oci-layout").is_file() {
         crate::fs::list(directory)?;
@@ -82,14 +90,18 @@ pub fn read(
             .join(digest.hex());
         copy_file(&path, descriptor, store)
     };
-    import(&shown, &index, name, platform, store, &blob)
+    let wanted = Wanted::parse(name);
+    import(&shown, &index, wanted, platform, store, &blob)
 }
+
+/// Indexes in indexes, at most.
+const MAX_NESTING: usize = 4;
 
 /// Follows an index to one image and brings its blobs into the store by `fetch`.
 pub(super) fn import(
     shown: &str,
     index: &Index,
-    name: Option<&str>,
+    wanted: Wanted<'_>,
     platform: &Platform,
     store: &BlobStore,
     fetch: &dyn Fn(&Descriptor) -> Result<(), Error>,
@@ -98,9 +110,9 @@ pub(super) fn import(
         path: shown.to_owned(),
         source,
     };
-    let mut descriptor = choose(shown, index, name, platform)?;
+    let mut descriptor = choose(shown, index, wanted, Some(platform))?;
     // An entry may be an index of platforms, whose entries are manifests.
-    for _ in 0..4 {
+    for _ in 0..MAX_NESTING {
         if !media_type::is_index(&descriptor.media_type) {
             break;
         }
@@ -108,58 +120,88 @@ pub(super) fn import(
         let nested = Index::parse(&store.read_document(&descriptor)?).map_err(document)?;
         descriptor = nested.choose(platform).map_err(document)?.clone();
     }
-    fetch(&descriptor)?;
-    let manifest = store.read_document(&descriptor)?;
-    let parsed = crate::image::Manifest::parse(&manifest).map_err(document)?;
-    fetch(&parsed.config)?;
-    let config = store.read_document(&parsed.config)?;
-    let image = Image::parse(&descriptor.media_type, manifest, config).map_err(document)?;
-    for layer in &image.manifest.parsed.layers {
-        fetch(layer)?;
-    }
-    Ok(image)
+    import_image(shown, &descriptor, store, fetch)?;
+    Ok(store.image(&bare(&descriptor))?)
 }
 
+/// As [`import`], with the images for all platforms where the name stands for several.
+pub(super) fn import_all(
+    shown: &str,
+    index: &Index,
+    wanted: Wanted<'_>,
+    store: &BlobStore,
+    fetch: &dyn Fn(&Descriptor) -> Result<(), Error>,
+) -> Result<Stored, Error> {
+    let descriptor = choose(shown, index, wanted, None)?;
+    if media_type::is_index(&descriptor.media_type) {
+        fetch(&descriptor)?;
+        let nested = Index::parse(&store.read_document(&descriptor)?);
+        let nested = nested.map_err(|source| Error::Image {
+            path: shown.to_owned(),
+            source,
+        })?;
+        for entry in &nested.manifests {
+            import_image(shown, entry, store, fetch)?;
+        }
+    } else {
+        import_image(shown, &descriptor, store, fetch)?;
+    }
+    Ok(store.stored(&bare(&descriptor))?)
+}
+
+/// What the document itself is, without what an index says of it.
+fn bare(entry: &Descriptor) -> Descriptor {
+    Descriptor::new(&entry.media_type, entry.digest.clone(), entry.size)
+}
+
+fn import_image(
+    shown: &str,
+    descriptor: &Descriptor,
+    store: &BlobStore,
+    fetch: &dyn Fn(&Descriptor) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let document = |source| Error::Image {
+        path: shown.to_owned(),
+        source,
+    };
+    let media_type = &descriptor.media_type;
+    if !media_type::is_manifest(media_type) {
+        let media_type = media_type.clone();
+        return Err(document(crate::image::Error::MediaType { media_type }));
+    }
+    fetch(descriptor)?;
+    let manifest = store.read_document(descriptor)?;
+    let parsed = Manifest::parse(&manifest).map_err(document)?;
+    fetch(&parsed.config)?;
+    let config = store.read_document(&parsed.config)?;
+    let image = Image::parse(media_type, manifest, config).map_err(document)?;
+    image.manifest.parsed.layers.iter().try_for_each(fetch)
+}
+
+/// The entry that is meant. Without a name it must be the only image, or the only one for the platform.
 fn choose(
     shown: &str,
     index: &Index,
-    name: Option<&str>,
-    platform: &Platform,
+    wanted: Wanted<'_>,
+    platform: Option<&Platform>,
 ) -> Result<Descriptor, Error> {
-    let named = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
     let entries = &index.manifests;
-    let found = match name {
-        Some(name) => entries
-            .iter()
-            .find(|entry| named(entry).as_deref() == Some(name)),
-        None => {
-            let mut digests: Vec<_> = entries.iter().map(|entry| &entry.digest).collect();
-            digests.dedup();
-            match digests.len() {
-                1 => entries.first(),
-                _ if entries.iter().all(|entry| named(entry).is_none()) => {
-                    index.choose(platform).ok()
-                }
-                _ => None,
-            }
-        }
+    let names = |entry: &Descriptor| -> Vec<String> {
+        let annotations = [CONTAINERD_NAME, REF_NAME].map(|key| entry.annotations.get(key));
+        let mut names: Vec<String> = annotations.into_iter().flatten().cloned().collect();
+        names.dedup();
+        names
     };
-    let names: Vec<_> = entries
-        .iter()
-        .filter_map(named)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    found.cloned().ok_or_else(|| Error::NoSuchImage {
+    let names: Vec<Vec<String>> = entries.iter().map(names).collect();
+    let is_same = |one: usize, other: usize| entries[one].digest == entries[other].digest;
+    let chosen = wanted.choose(&names, is_same).map(|at| &entries[at]);
+    let are_platforms = matches!(wanted, Wanted::Only) && names.iter().all(Vec::is_empty);
+    let by_platform = || index.choose(platform.filter(|_| are_platforms)?).ok();
+    let chosen = chosen.or_else(by_platform).cloned();
+    chosen.ok_or_else(|| Error::NoSuchImage {
         path: shown.to_owned(),
-        wanted: name.map_or_else(
-            || "that is the only one".to_owned(),
-            |name| format!("`{name}`"),
-        ),
-        available: if names.is_empty() {
-            format!("{} without a name", entries.len())
-        } else {
-            names.join(", ")
-        },
+        wanted: wanted.describe(),
+        available: describe(&names),
     })
 }
 

@@ -1,0 +1,115 @@
+//! Images in one file: tars of an OCI layout, the archives of `docker save`, and one that is both.
+//!
+//! Members of an archive are looked up, never unpacked: nothing in it becomes a path on this machine. Bytes are found by
+//! what the documents say of them and are checked against it. What is written has fixed headers in a fixed order.
+//! docs/archives.md says which reader takes what, and why the files are as they are.
+
+mod docker;
+mod members;
+mod oci;
+mod plan;
+mod write;
+
+pub use plan::Plan;
+pub use write::{plan, write};
+
+use std::path::Path;
+
+use super::Error;
+use super::names::Wanted;
+use crate::event::Observer;
+use crate::image::{Image, Platform};
+use crate::store::{BlobStore, Stored};
+use members::Members;
+
+/// The kinds of archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `archive:`. Written: an OCI image layout and Docker's `manifest.json` over the same blobs, which containerd, k3d,
+    /// kind, Docker, podman and skopeo all load under the right name. Read: whichever of the two it is, the layout first.
+    Both,
+    /// `oci-archive:`, a tar of an OCI image layout.
+    Oci,
+    /// `docker-archive:`, what `docker save` wrote before Docker 25. Written with uncompressed layers.
+    Docker,
+}
+
+impl Format {
+    /// The text before the colon that names it.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Both => "archive",
+            Self::Oci => "oci-archive",
+            Self::Docker => "docker-archive",
+        }
+    }
+
+    /// The inverse of [`Self::scheme`].
+    pub fn from_scheme(scheme: &str) -> Option<Self> {
+        let all = [Self::Both, Self::Oci, Self::Docker];
+        all.into_iter().find(|format| format.scheme() == scheme)
+    }
+
+    /// What it is called in messages, behind `an`.
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Both => "image archive",
+            Self::Oci => "OCI archive",
+            Self::Docker => "image archive of Docker's",
+        }
+    }
+}
+
+/// Brings the image for a platform from an archive into the store. `name` chooses among several: a name as it stands in
+/// the archive, one that means the same, or `@N` for the one at a place. What `format` is not given is found out.
+///
+/// The archive may be compressed as a whole (gzip, zstd, xz), and need not be a regular file; a temporary copy in the
+/// store is made then.
+///
+/// # Errors
+/// [`Error::Format`] for files that are no such archive or hold what none may hold, [`Error::NoSuchImage`] with the names
+/// that there are, [`Error::Damaged`] for bytes that are not what the documents say.
+pub fn read(
+    file: &Path,
+    format: Format,
+    name: Option<&str>,
+    platform: &Platform,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<Image, Error> {
+    let members = Members::open(file, format, store, observer)?;
+    let wanted = Wanted::parse(name);
+    match members.format()? {
+        Format::Docker => docker::read(&members, wanted, store, observer),
+        _ => oci::read(&members, wanted, platform, store, observer),
+    }
+}
+
+/// As [`read`], with the images for all platforms where the name stands for several.
+///
+/// # Errors
+/// As [`read`]; [`Error::Format`] also when an image that an index lists is not in the archive.
+pub fn read_all(
+    file: &Path,
+    format: Format,
+    name: Option<&str>,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<Stored, Error> {
+    let members = Members::open(file, format, store, observer)?;
+    let wanted = Wanted::parse(name);
+    match members.format()? {
+        Format::Docker => {
+            let image = docker::read(&members, wanted, store, observer)?;
+            Ok(Stored::Image(Box::new(image)))
+        }
+        _ => oci::read_all(&members, wanted, store, observer),
+    }
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod read_tests;
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod write_tests;

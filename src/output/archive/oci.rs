@@ -1,0 +1,70 @@
+//! Reading the OCI image layout in an archive.
+
+use super::super::names::Wanted;
+use super::super::{Error, oci_layout};
+use super::members::Members;
+use crate::event::Observer;
+use crate::image::{Descriptor, Image, Index, Platform};
+use crate::store::{BlobStore, Stored};
+
+pub(super) fn read(
+    members: &Members,
+    wanted: Wanted<'_>,
+    platform: &Platform,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<Image, Error> {
+    let index = index(members)?;
+    let fetch = |blob: &Descriptor| fetch(members, blob, store, observer);
+    let shown = members.shown();
+    oci_layout::import(&shown, &index, wanted, platform, store, &fetch)
+}
+
+pub(super) fn read_all(
+    members: &Members,
+    wanted: Wanted<'_>,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<Stored, Error> {
+    let index = index(members)?;
+    let fetch = |blob: &Descriptor| fetch(members, blob, store, observer);
+    oci_layout::import_all(&members.shown(), &index, wanted, store, &fetch)
+}
+
+fn index(members: &Members) -> Result<Index, Error> {
+    if !members.has("index.json") {
+        let hint = members
+            .has("manifest.json")
+            .then_some("it has a `manifest.json`: read it as `docker-archive:`");
+        return Err(members.refuse_with("it has no `index.json`".to_owned(), hint));
+    }
+    let index = members.document("index.json")?;
+    Index::parse(&index).map_err(|error| members.refuse(error.to_string()))
+}
+
+/// Copies a blob into the store if it is the one that is meant.
+fn fetch(
+    members: &Members,
+    blob: &Descriptor,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    if store.has(blob) {
+        return Ok(());
+    }
+    let digest = &blob.digest;
+    let name = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+    if !members.has(&name) {
+        return Err(members.refuse(format!("the blob `{digest}` is missing from it")));
+    }
+    let mut writer = store.begin_blob()?;
+    members.copy(members.find(&name)?, &mut writer, observer)?;
+    let finished = writer.finish_as(blob);
+    finished.map_err(|source| match source.is_mismatch() {
+        true => Error::Damaged {
+            path: members.shown(),
+            source,
+        },
+        false => source.into(),
+    })
+}

@@ -1,0 +1,253 @@
+//! Engines through their commands: the archive goes to the command's standard input.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use super::{Error, Load};
+use crate::event::printable;
+use crate::fs::Context;
+
+/// How long an engine may do nothing that can be seen. Unpacking a large image on a slow disk is such a time.
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How long a command has for an orderly end.
+const GRACE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(10);
+/// What is kept of what a command prints.
+const KEPT_BYTES: u64 = 64 << 10;
+const KEPT_LINES: usize = 12;
+
+/// Runs a command that reads the archive; it must end well.
+pub(super) fn feed(
+    program: &Path,
+    before: &[String],
+    arguments: &[&str],
+    load: &Load<'_>,
+) -> Result<(), Error> {
+    let mut running = Running::start(program, before, arguments, Stdio::piped(), load)?;
+    let stdin = running.child.stdin.take();
+    let moved = AtomicU64::new(0);
+    let has_failed = AtomicBool::new(false);
+    let (written, status) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut pipe = Pipe {
+                inner: stdin,
+                moved: &moved,
+            };
+            let target = Path::new(load.engine);
+            let written = load.plan.write(&mut pipe, target, load.store, load.observer);
+            match &written {
+                Ok(()) => pipe.inner = None,
+                // A broken pipe is the command's own doing, and it will end.
+                Err(error) if is_broken_pipe(error) => {}
+                // The end of the pipe would look like the end of the archive: the command is stopped first.
+                Err(_) => has_failed.store(true, Ordering::Relaxed),
+            }
+            (written, pipe.inner)
+        });
+        let status = running.wait(&moved, &has_failed, load);
+        let (written, pipe) = match writer.join() {
+            Ok(written) => written,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        drop(pipe);
+        (written, status)
+    });
+    let status = status?;
+    match (written, status.success()) {
+        (Ok(()), true) => Ok(()),
+        (Err(super::super::Error::Interrupted), _) => Err(Error::Interrupted),
+        // A command that ends early breaks the pipe: what it said is the reason.
+        (Err(error), false) if !is_broken_pipe(&error) => Err(error.into()),
+        // It has what it wanted, and did not wait for the end.
+        (Err(error), true) if is_broken_pipe(&error) => Ok(()),
+        (Err(error), true) => Err(error.into()),
+        (_, false) => Err(running.refused(status, load)),
+    }
+}
+
+/// Runs a command that answers on its standard output; the answer, or what it said when it ended badly.
+pub(super) fn ask(
+    program: &Path,
+    before: &[String],
+    arguments: &[String],
+    load: &Load<'_>,
+) -> Result<String, Error> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut running = Running::start(program, before, &arguments, Stdio::null(), load)?;
+    let status = running.wait(&AtomicU64::new(0), &AtomicBool::new(false), load)?;
+    match status.success() {
+        true => Ok(tail(&mut running.stdout)),
+        false => Err(running.refused(status, load)),
+    }
+}
+
+fn is_broken_pipe(error: &super::super::Error) -> bool {
+    matches!(error, super::super::Error::File(error) if error.source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The command's standard input, with a count of what has gone through.
+struct Pipe<'a> {
+    inner: Option<ChildStdin>,
+    moved: &'a AtomicU64,
+}
+
+impl Write for Pipe<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(pipe) = &mut self.inner else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let count = pipe.write(bytes)?;
+        self.moved.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A command under way, in a process group of its own; stopped when dropped.
+struct Running {
+    child: Child,
+    has_ended: bool,
+    /// Files, not pipes: what the command leaves running in the background may keep them open.
+    stdout: File,
+    stderr: File,
+}
+
+impl Running {
+    fn start(
+        program: &Path,
+        before: &[String],
+        arguments: &[&str],
+        stdin: Stdio,
+        load: &Load<'_>,
+    ) -> Result<Self, Error> {
+        let place = load
+            .store
+            .workspace()
+            .map_err(super::super::Error::from)?;
+        let file = || tempfile::tempfile_in(place).context("create a file in", place);
+        let (stdout, stderr) = (file()?, file()?);
+        let copy = |file: &File| file.try_clone().context("create a file in", place);
+        let child = Command::new(program)
+            .args(before)
+            .args(arguments)
+            .stdin(stdin)
+            .stdout(copy(&stdout)?)
+            .stderr(copy(&stderr)?)
+            .process_group(0)
+            .spawn()
+            .context("execute", program)?;
+        Ok(Self {
+            child,
+            has_ended: false,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Waits for the end, and brings it about when the person wants it, the archive cannot be read on, or nothing moves.
+    fn wait(
+        &mut self,
+        moved: &AtomicU64,
+        has_failed: &AtomicBool,
+        load: &Load<'_>,
+    ) -> Result<ExitStatus, Error> {
+        let mut last = (0, Instant::now());
+        loop {
+            let ended = self.child.try_wait();
+            if let Some(status) = ended.context("wait for", Path::new(load.engine))? {
+                self.has_ended = true;
+                return Ok(status);
+            }
+            if load.observer.is_cancelled() {
+                self.stop();
+                return Err(Error::Interrupted);
+            }
+            let now = moved.load(Ordering::Relaxed);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            if last.1.elapsed() > IDLE_LIMIT {
+                self.stop();
+                return Err(Error::Stalled {
+                    engine: load.engine.to_owned(),
+                    minutes: IDLE_LIMIT.as_secs() / 60,
+                });
+            }
+            if has_failed.swap(false, Ordering::Relaxed) {
+                self.stop();
+                continue;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn ends_within(&mut self, limit: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return true;
+            }
+            std::thread::sleep(POLL);
+        }
+        false
+    }
+
+    /// Ends the command and what it started: in an orderly way, or else at once.
+    fn stop(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, Signal::TERM);
+            if !self.ends_within(GRACE) {
+                let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            }
+        }
+        let _ = self.child.wait();
+        self.has_ended = true;
+    }
+
+    fn refused(&mut self, status: ExitStatus, load: &Load<'_>) -> Error {
+        let mut said = tail(&mut self.stderr);
+        if said.trim().is_empty() {
+            said = tail(&mut self.stdout);
+        }
+        let lines: Vec<String> = said.lines().map(printable).collect();
+        let first = lines.len().saturating_sub(KEPT_LINES);
+        Error::Refused {
+            engine: load.engine.to_owned(),
+            how: status.to_string(),
+            said: lines[first..].to_vec(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.stop();
+        }
+    }
+}
+
+/// The last of what a command printed.
+fn tail(file: &mut File) -> String {
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut bytes = Vec::new();
+    let start = SeekFrom::Start(length.saturating_sub(KEPT_BYTES));
+    let read = file
+        .seek(start)
+        .and_then(|_| file.take(KEPT_BYTES).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
+}
