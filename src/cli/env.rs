@@ -301,7 +301,8 @@ pub fn engines() -> Places {
         below("HOME", ".docker/run/docker.sock"),
         below("HOME", ".docker/desktop/docker.sock"),
     ];
-    let config = below("DOCKER_CONFIG", "config.json").or_else(|| below("HOME", ".docker/config.json"));
+    let config =
+        below("DOCKER_CONFIG", "config.json").or_else(|| below("HOME", ".docker/config.json"));
     let config = config.and_then(|path| crate::fs::read_limited(&path, 1 << 20).ok());
     let config = config.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
     let chosen = config.and_then(|config| Some(config["currentContext"].as_str()?.to_owned()));

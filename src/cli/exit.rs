@@ -46,7 +46,7 @@ pub enum Code {
     Script = 50,
     /// `build --check`: another way to build gives another image.
     NotReproducible = 51,
-    /// An output cannot be written.
+    /// An output cannot be written, or a container engine does not take the image.
     Output = 60,
     /// The disk or the quota is full.
     DiskFull = 61,

@@ -7,6 +7,8 @@ mod error;
 pub mod load;
 mod names;
 pub mod oci_layout;
+#[cfg(test)]
+mod samples;
 
 pub use destination::{Destination, ParseError};
 pub use error::Error;

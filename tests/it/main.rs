@@ -2,6 +2,7 @@
 //!
 //! * `tiny` – builds on a builder image of busybox and shell scripts, made here; no network.
 //! * `archives` – layouts and archives, ours read by others and theirs by us.
+//! * `engines` – archives that containerd, Docker and podman load, `--load`, and archives that they write.
 //! * `assembled` – layers of assemble that stay the same, zstd, bytecode that stays valid; the latter on the real recipe.
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
@@ -35,6 +36,7 @@ mod cache;
 mod check;
 mod direct;
 mod doctor;
+mod engines;
 mod errors;
 mod escape;
 mod flask;

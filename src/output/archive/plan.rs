@@ -108,8 +108,13 @@ impl<'a> Plan<'a> {
                 }
                 Bytes::Blob(blob) => {
                     let mut blob_bytes = store.open_blob(blob)?;
-                    copy(&mut blob_bytes, sink, &|count| transfer.advance(count), observer)
-                        .map_err(|failed| failed.copying(blob, store, target))?
+                    copy(
+                        &mut blob_bytes,
+                        sink,
+                        &|count| transfer.advance(count),
+                        observer,
+                    )
+                    .map_err(|failed| failed.copying(blob, store, target))?
                 }
                 Bytes::Tar(layer) => {
                     let mut tar = open_tar(layer, store)?;
@@ -159,8 +164,7 @@ fn open_tar<'a>(layer: &Descriptor, store: &'a BlobStore) -> Result<Box<dyn Read
             }
         })?;
     let reader = io::BufReader::with_capacity(CHUNK_BYTES, store.open_blob(layer)?);
-    Ok(layer::decompress(reader, compression)
-        .context("read", &store.blob_path(&layer.digest))?)
+    Ok(layer::decompress(reader, compression).context("read", &store.blob_path(&layer.digest))?)
 }
 
 /// Which side of a copy failed.

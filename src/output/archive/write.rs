@@ -114,8 +114,7 @@ fn layout<'a>(
 ) {
     let entry = |annotations: &[(&str, &str)]| {
         let annotations = annotations.iter();
-        let annotations =
-            annotations.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let annotations = annotations.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let entry = Descriptor {
             platform: content.platform(),
             annotations: annotations.collect(),

@@ -41,7 +41,9 @@ pub(super) fn feed(
                 moved: &moved,
             };
             let target = Path::new(load.engine);
-            let written = load.plan.write(&mut pipe, target, load.store, load.observer);
+            let written = load
+                .plan
+                .write(&mut pipe, target, load.store, load.observer);
             match &written {
                 Ok(()) => pipe.inner = None,
                 // A broken pipe is the command's own doing, and it will end.
@@ -130,10 +132,7 @@ impl Running {
         stdin: Stdio,
         load: &Load<'_>,
     ) -> Result<Self, Error> {
-        let place = load
-            .store
-            .workspace()
-            .map_err(super::super::Error::from)?;
+        let place = load.store.workspace().map_err(super::super::Error::from)?;
         let file = || tempfile::tempfile_in(place).context("create a file in", place);
         let (stdout, stderr) = (file()?, file()?);
         let copy = |file: &File| file.try_clone().context("create a file in", place);

@@ -101,11 +101,10 @@ pub(super) fn id(socket: &Path, name: &str, load: &Load<'_>) -> Result<String, E
     let path = format!("/images/{name}/json");
     let response = socket::exchange(socket, "GET", &path, false, load)?;
     expect_success(&response, load)?;
-    let image: Value =
-        serde_json::from_slice(&response.body).map_err(|error| Error::Protocol {
-            engine: load.engine.to_owned(),
-            reason: error.to_string(),
-        })?;
+    let image: Value = serde_json::from_slice(&response.body).map_err(|error| Error::Protocol {
+        engine: load.engine.to_owned(),
+        reason: error.to_string(),
+    })?;
     Ok(image["Id"].as_str().unwrap_or_default().to_owned())
 }
 

@@ -53,7 +53,10 @@ pub enum Error {
         said: Vec<String>,
     },
     /// The engine took it and has something else.
-    #[error("`{engine}` says that it has `{name}`, but as `{found}`, and not as {}", any(expected))]
+    #[error(
+        "`{engine}` says that it has `{name}`, but as `{found}`, and not as {}",
+        any(expected)
+    )]
     Different {
         /// The engine.
         engine: String,
@@ -108,9 +111,7 @@ impl Error {
                 io::ErrorKind::PermissionDenied => hint(
                     "the socket is for others: become a member of its group (`docker`), or do this with sudo",
                 ),
-                io::ErrorKind::ConnectionRefused => {
-                    hint("nobody listens there: start the engine")
-                }
+                io::ErrorKind::ConnectionRefused => hint("nobody listens there: start the engine"),
                 _ => hint("name the socket: `DOCKER_HOST=unix:///PATH`"),
             },
             Self::Refused { engine, said, .. } => {

@@ -238,7 +238,8 @@ impl Found {
                 Some(found) => id = found,
                 None => {
                     let (name, engine) = (name.clone(), engine.clone());
-                    let found = crate::event::printable(&said.chars().take(200).collect::<String>());
+                    let found =
+                        crate::event::printable(&said.chars().take(200).collect::<String>());
                     return Err(Error::Different {
                         engine,
                         name,

@@ -64,7 +64,8 @@ pub(super) fn exchange(
         true => {
             let mut sink = io::BufWriter::with_capacity(128 << 10, &mut stream);
             let engine = Path::new(load.engine);
-            load.plan.write(&mut sink, engine, load.store, load.observer)
+            load.plan
+                .write(&mut sink, engine, load.store, load.observer)
         }
         false => Ok(()),
     });
@@ -78,7 +79,13 @@ pub(super) fn exchange(
     let read = (&mut stream)
         .take(MAX_RESPONSE_BYTES + 1)
         .read_to_end(&mut bytes);
-    if let Err(error) = read {
+    // Who closes without having read everything resets the connection behind the answer.
+    let is_answered = |error: &io::Error| {
+        error.kind() == io::ErrorKind::ConnectionReset && bytes.contains(&b'\n')
+    };
+    if let Err(error) = read
+        && !is_answered(&error)
+    {
         let error = crate::fs::Error::new("read from", socket, error);
         return Err(told(error.into(), load));
     }
