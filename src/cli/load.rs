@@ -12,6 +12,7 @@ use crate::reference::Reference;
 
 /// The flag of every command that has an image in the end.
 #[derive(ClapArgs, Debug)]
+#[group(skip)]
 pub(super) struct Flags {
     /// Also load the image into `docker`, `containerd[:NAMESPACE]` or `podman` on this machine; may be repeated
     ///

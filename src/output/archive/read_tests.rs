@@ -330,11 +330,11 @@ fn what_is_cut_off_is_refused() {
     let place = Place::new();
     place.refuses(&archive[..700], Format::Docker, "cut off within `l.tar`");
     place.refuses(
-        &archive[..archive.len() - 2048 - 512],
+        &archive[..archive.len() - 1024 - 512],
         Format::Docker,
         "`manifest.json`",
     );
-    place.refuses(&archive[..100], Format::Docker, "`manifest.json`");
+    place.refuses(&archive[..100], Format::Docker, "is not an image archive");
     place.refuses(
         b"",
         Format::Both,
