@@ -7,6 +7,7 @@
 mod docker;
 mod members;
 mod oci;
+mod plain;
 mod plan;
 mod write;
 
@@ -107,6 +108,9 @@ pub fn read_all(
     }
 }
 
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
 #[cfg(test)]
 #[path = "read_tests.rs"]
 mod read_tests;

@@ -128,7 +128,7 @@ impl Engine {
     /// Looks for the engine. That a socket or a command is there does not say that it answers.
     ///
     /// # Errors
-    /// [`Error::Absent`] with what was looked for; [`Error::DockerHost`] for a variable that means nothing.
+    /// [`Error::Absent`] or [`Error::NotThere`], with what was looked for.
     pub fn find(&self, places: &Places) -> Result<Found, Error> {
         let found = |access| Found {
             engine: self.clone(),
