@@ -46,6 +46,7 @@ pub(super) fn request(strategy: Strategy) -> BuildRequest {
         epoch: 0,
         push: Push::No,
         outputs: Vec::new(),
+        loads: Vec::new(),
         inputs: StepInputs::default(),
         cache: Cache::default(),
         is_locked: false,
