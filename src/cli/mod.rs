@@ -6,6 +6,7 @@ mod builder;
 mod check;
 mod completion;
 mod confine;
+mod creds;
 pub mod diagnostic;
 mod doctor;
 pub mod env;
@@ -15,10 +16,12 @@ mod images;
 mod inspect;
 pub mod isolation;
 mod lock;
+mod login;
 mod pull;
 mod push;
 mod rm;
 mod run;
+mod secret;
 mod signals;
 mod step_args;
 
@@ -70,6 +73,8 @@ enum Command {
     Run(run::Args),
     Pull(pull::Args),
     Push(push::Args),
+    Login(login::Args),
+    Logout(login::OutArgs),
     Images(images::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
@@ -112,6 +117,8 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Run(args) => run::run(&args, &shared),
         Command::Pull(args) => pull::run(&args, &shared).map(done),
         Command::Push(args) => push::run(&args, &shared).map(done),
+        Command::Login(args) => login::run(&args, &shared).map(done),
+        Command::Logout(args) => login::out(&args).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),

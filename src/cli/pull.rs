@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
-use super::{env, observer, open_store, print};
+use super::{creds, env, observer, open_store, print};
 use crate::build::{self, Tools};
 use crate::image::Platform;
 use crate::reference::Reference;
@@ -18,13 +18,19 @@ pub(super) struct Args {
     /// The platform to pull, `OS/ARCHITECTURE` [default: this machine's]
     #[arg(long, value_name = "P")]
     platform: Option<Platform>,
+
+    #[command(flatten)]
+    creds: creds::Flags,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let reference: Reference = args.reference.parse()?;
     let store = open_store(shared)?;
-    let tools = Tools::new(&store, env::host(shared)?);
+    let mut host = env::host(shared)?;
+    args.creds
+        .apply(&mut host.registries, [reference.host()], shared, false)?;
+    let tools = Tools::new(&store, host);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let observer = observer(shared, false)?;
     let image = build::pull(&reference, &platform, &tools, observer.as_ref())?;

@@ -13,13 +13,15 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
+use rustls::AlertDescription;
 
 use super::RegistryClient;
 use super::auth::Authorization;
-use super::body;
 use super::error::{Answer, Error, Obstacle, redacted, shown};
+use super::hosts::Preference;
+use super::{body, challenge};
 use crate::event::{Direction, Observer, Transfer};
-use crate::http;
+use crate::http::{self, Purpose, Tls};
 use crate::image::Descriptor;
 use crate::store::BlobStore;
 
@@ -32,9 +34,14 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 pub(super) struct Session<'a> {
     pub(super) client: &'a RegistryClient,
     pub(super) observer: &'a dyn Observer,
-    /// The host as the reference names it.
+    /// The host as the reference names it, or as the mirror's name does.
     pub(super) host: String,
     pub(super) repository: String,
+    /// How the host is spoken to.
+    pub(super) preference: Preference,
+    pub(super) tls: Tls,
+    /// True when another place can be asked as well: then nobody waits for one that cannot be reached.
+    pub(super) is_mirror: bool,
     /// What tokens are asked for: `repository:NAME:pull,push`.
     pub(super) scopes: Vec<String>,
     /// The reference, for messages.
@@ -108,7 +115,7 @@ impl Request<'_> {
 impl Session<'_> {
     /// The URL of an endpoint: `path` follows `/v2/NAME/`.
     pub(super) fn url(&self, path: &str) -> Result<Url, Error> {
-        let (scheme, host) = self.client.endpoint(&self.host);
+        let (scheme, host) = self.client.endpoint(&self.host, self.preference);
         let text = format!("{scheme}://{host}/v2/{}/{path}", self.repository);
         Url::parse(&text).map_err(|error| Error::Connect {
             host: self.host.clone(),
@@ -119,23 +126,71 @@ impl Session<'_> {
 
     /// Makes a request once and gives a successful answer.
     pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let response = self.authorised(request).await?;
+        let error = match self.client.gave_up(self) {
+            None => self.exchange_now(request).await,
+            Some(error) => Err(error),
+        };
+        error.inspect_err(|error| {
+            if matches!(error, Error::Connect { .. }) {
+                self.client.give_up(self);
+            }
+        })
+    }
+
+    async fn exchange_now(&self, request: &Request<'_>) -> Result<Response, Error> {
+        let response = match self.authorised(request).await {
+            Err(error) if self.may_go_plain(request, &error) => {
+                self.client.remember_scheme(&self.host, "http");
+                self.authorised(&with_scheme(request, "http")).await?
+            }
+            response => response?,
+        };
         if response.status().is_success() {
             return Ok(response);
         }
+        let mut lacks_rights = self.lacks_rights(&response);
         let mut answer = Answer::read(&request.method, response).await;
         if self.wants_tls(request, &answer).await {
-            self.client.remember_tls(&self.host);
-            let mut again = request.clone();
-            // `http` to `https` is a change that every URL allows.
-            let _ = again.url.set_scheme("https");
-            let response = self.authorised(&again).await?;
+            self.client.remember_scheme(&self.host, "https");
+            let response = self.authorised(&with_scheme(request, "https")).await?;
             if response.status().is_success() {
                 return Ok(response);
             }
+            lacks_rights = self.lacks_rights(&response);
             answer = Answer::read(&request.method, response).await;
         }
+        if lacks_rights {
+            return Err(Error::Denied {
+                subject: self.subject.clone(),
+                answer: Box::new(answer),
+            });
+        }
         Err(self.classify(answer))
+    }
+
+    /// True when a host that may be spoken to in either way has no TLS.
+    fn may_go_plain(&self, request: &Request<'_>, error: &Error) -> bool {
+        let is_own = self
+            .url("")
+            .is_ok_and(|own| is_same_origin(&own, &request.url));
+        self.preference == Preference::TlsThenPlain
+            && request.url.scheme() == "https"
+            && is_own
+            && matches!(
+                error,
+                Error::Connect {
+                    obstacle: Obstacle::PlainHttp | Obstacle::Network,
+                    ..
+                }
+            )
+    }
+
+    /// True when the token was understood, is of somebody who is known, and does not allow what was asked: another
+    /// password would change nothing.
+    fn lacks_rights(&self, response: &Response) -> bool {
+        response.status() == StatusCode::UNAUTHORIZED
+            && self.credentials_origin().is_some()
+            && challenge::wants_more(&challenge::of_headers(response.headers()))
     }
 
     /// True when a plain-HTTP request met a TLS server. A HEAD answer cannot say so: then a GET is made to find out.
@@ -183,7 +238,7 @@ impl Session<'_> {
 
     /// Makes a request as whoever the registry wants to see.
     async fn authorised(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let authorization = self.authorization();
+        let authorization = self.authorization().await?;
         let response = self
             .follow(request, authorization.as_ref(), &self.url("")?)
             .await?;
@@ -237,14 +292,17 @@ impl Session<'_> {
         url: &Url,
         authorization: Option<&Authorization>,
     ) -> Result<Response, Error> {
-        let http = &self.client.http;
-        let client = match request.body {
-            Body::Blob { .. } => {
-                let client = http.upload_client();
-                client.map_err(|error| self.failed(&request.method, url, error))?
-            }
-            Body::Empty | Body::Bytes(_) => http.client(),
+        let purpose = match request.body {
+            Body::Blob { .. } => Purpose::Upload,
+            Body::Empty | Body::Bytes(_) => Purpose::Usual,
         };
+        let tls = self.tls_for(url)?;
+        let client = self.client.http.client_for(&tls, purpose);
+        let client = client.map_err(|error| Error::Connect {
+            host: shown_host(url),
+            cause: error.to_string(),
+            obstacle: Obstacle::Other,
+        })?;
         let mut builder = client.request(request.method.clone(), url.clone());
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
@@ -279,18 +337,32 @@ impl Session<'_> {
         sent.map_err(|error| self.failed(&request.method, url, error))
     }
 
+    /// The TLS settings for a URL: another host than the registry sees neither its client certificate nor its
+    /// exemptions.
+    fn tls_for(&self, url: &Url) -> Result<Tls, Error> {
+        let own = self.url("")?;
+        let address = |url: &Url| (url.host_str().map(str::to_owned), url.port());
+        if url.scheme() != "https" || address(url) == address(&own) {
+            return Ok(self.tls.clone());
+        }
+        Ok(self
+            .client
+            .hosts
+            .tls_elsewhere(&shown_host(url), &self.tls)?)
+    }
+
     fn failed(&self, method: &Method, url: &Url, error: reqwest::Error) -> Error {
-        if !error.is_connect() {
+        let has_certificates = self
+            .tls_for(url)
+            .is_ok_and(|tls| self.client.http.has_certificates_for(&tls));
+        let obstacle = obstacle(&error, has_certificates);
+        // With TLS 1.3 a server says so after the client thinks that all is well.
+        if !error.is_connect() && obstacle != Obstacle::ClientCertificate {
             return broken(method, url, error);
         }
-        let host = url.host_str().unwrap_or_default();
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
         Error::Connect {
-            host: format!("{host}{port}"),
-            obstacle: obstacle(&error, self.client.http.has_certificates()),
+            host: shown_host(url),
+            obstacle,
             cause: if error.is_timeout() {
                 "it takes too long".to_owned()
             } else {
@@ -401,6 +473,22 @@ pub(super) fn redirect_target(
     Ok(next)
 }
 
+/// Host and port of a URL, as messages and directories of certificates name them.
+fn shown_host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn with_scheme<'a>(request: &Request<'a>, scheme: &str) -> Request<'a> {
+    let mut again = request.clone();
+    // Between `http` and `https` every URL may change.
+    let _ = again.url.set_scheme(scheme);
+    again
+}
+
 fn is_same_origin(one: &Url, other: &Url) -> bool {
     one.origin() == other.origin()
 }
@@ -424,6 +512,14 @@ fn obstacle(error: &reqwest::Error, has_certificates: bool) -> Obstacle {
     while let Some(current) = source {
         match current.downcast_ref() {
             Some(rustls::Error::InvalidMessage(_)) => return Obstacle::PlainHttp,
+            Some(rustls::Error::AlertReceived(alert)) => {
+                return match alert {
+                    AlertDescription::CertificateRequired
+                    | AlertDescription::BadCertificate
+                    | AlertDescription::UnknownCA => Obstacle::ClientCertificate,
+                    _ => Obstacle::Other,
+                };
+            }
             Some(rustls::Error::InvalidCertificate(_)) if has_certificates => {
                 return Obstacle::Certificate;
             }
