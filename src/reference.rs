@@ -33,7 +33,7 @@ pub struct Reference {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{text}` is not an image reference: {reason}")]
 pub struct ParseError {
-    /// What was given, cut to 300 characters.
+    /// What was given, cut to 300 characters, without a user and a password.
     pub text: String,
     /// What is wrong with it.
     pub reason: String,
@@ -45,7 +45,7 @@ pub struct ParseError {
 /// [`ParseError`] when no reference can name it: a scheme, a path, a name without a dot that is not `localhost`, …
 pub fn registry_host(text: &str) -> Result<String, ParseError> {
     let refuse = |reason: String| ParseError {
-        text: text.chars().take(300).collect(),
+        text: shown(text),
         reason,
     };
     if let Some((scheme, _)) = text.split_once("://") {
@@ -158,10 +158,24 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         parse(text).map_err(|reason| ParseError {
-            text: text.chars().take(300).collect(),
+            text: shown(text),
             reason,
         })
     }
+}
+
+/// The beginning of a text that is no reference, without the user and the password that it may have before an `@`.
+fn shown(text: &str) -> String {
+    let hidden = match text.rsplit_once('@') {
+        Some((_, rest)) if is_after_user(rest) => format!("…@{rest}"),
+        _ => text.to_owned(),
+    };
+    hidden.chars().take(300).collect()
+}
+
+/// True when what follows an `@` looks like a host and its path and not like a digest.
+fn is_after_user(rest: &str) -> bool {
+    rest.contains(['/', '.'])
 }
 
 fn parse(text: &str) -> Result<Reference, String> {
@@ -176,6 +190,9 @@ fn parse(text: &str) -> Result<Reference, String> {
     let (rest, digest) = match text.split_once('@') {
         None => (text, None),
         Some((rest, digest)) => {
+            if is_after_user(digest) {
+                return Err("a name has no user and password in it; log in instead".to_owned());
+            }
             let digest = digest
                 .parse::<Digest>()
                 .map_err(|error| error.to_string())?;

@@ -250,7 +250,7 @@ fn what_is_not_a_reference_is_refused_with_the_reason() {
         (".example/app", "host name"),
         ("a..example/app", "host name"),
         ("my_host.example/app", "no `_`"),
-        ("user@host.example/app", "not a digest"),
+        ("user@host.example/app", "log in instead"),
         ("quay.io/", "missing"),
         ("localhost/", "missing"),
         ("a b", "single separators"),
@@ -261,6 +261,21 @@ fn what_is_not_a_reference_is_refused_with_the_reason() {
     for (text, reason) in table {
         let error = text.parse::<Reference>().expect_err(text);
         assert!(error.to_string().contains(reason), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn a_password_in_a_name_is_not_repeated() {
+    for text in [
+        "user:hunter2@host.example/app",
+        "https://user:hunter2@host.example/app",
+        "user:hunter2@localhost/app:1",
+        "user:hunter2@host.example",
+    ] {
+        let told = text.parse::<Reference>().unwrap_err().to_string();
+        assert!(!told.contains("hunter2") && told.contains("…@"), "{told}");
+        let told = registry_host(text).unwrap_err().to_string();
+        assert!(!told.contains("hunter2"), "{told}");
     }
 }
 

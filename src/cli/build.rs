@@ -48,7 +48,6 @@ pub(super) struct Args {
     #[arg(long)]
     push: bool,
 
-    /// For the registry that is pushed to; without `--push` for that of the builder image.
     #[command(flatten)]
     creds: creds::Flags,
 

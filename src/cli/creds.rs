@@ -15,10 +15,12 @@ use crate::registry::{Credential, Secret, Settings};
 
 /// Flags of every command that names an image in a registry.
 #[derive(Args, Clone, Debug, Default)]
+#[group(id = "credentials")]
 pub(super) struct Flags {
     /// Log in to the registry as USER for this command alone
     ///
-    /// Without a password it is read from stdin. One on the command line can be seen by everybody on this machine.
+    /// The registry is the one that is pushed to or pulled from; of a build without a push, the builder image's. Without
+    /// a password it is read from stdin. One on the command line can be seen by everybody on this machine.
     #[arg(long, value_name = "USER[:PASSWORD]")]
     creds: Option<Typed>,
 }

@@ -137,7 +137,7 @@ fn registry_named(text: Option<&str>) -> Result<(String, String), Diagnostic> {
         "write it as in image names, without `https://`: `registry.example.com`, `localhost:5000`";
     let Some((host, path)) = text.split_once('/').filter(|_| !text.contains("://")) else {
         let host = registry_host(text).map_err(|error| {
-            let text = format!("`{text}` is not the name of a registry: {}", error.reason);
+            let text = format!("`{}` is not a registry: {}", error.text, error.reason);
             Diagnostic::new(Code::Usage, text).hint(hint)
         })?;
         return Ok((host.clone(), host));
@@ -148,7 +148,7 @@ fn registry_named(text: Option<&str>) -> Result<(String, String), Diagnostic> {
     });
     let host = registry_host(host).ok().filter(|_| is_path);
     let Some(host) = host else {
-        let text = format!("`{text}` is not the name of a registry, nor of a part of one");
+        let text = "that is not the name of a registry, nor of a part of one";
         return Err(Diagnostic::new(Code::Usage, text).hint(hint));
     };
     Ok((format!("{host}/{path}"), host))

@@ -181,3 +181,13 @@ fn find(store: &BlobStore, text: &str) -> Result<Named, Diagnostic> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

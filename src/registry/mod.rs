@@ -14,6 +14,7 @@ mod auth;
 mod auth_file;
 mod body;
 pub mod challenge;
+mod connection;
 mod credentials;
 mod download;
 mod error;

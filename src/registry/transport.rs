@@ -8,18 +8,17 @@
 //!   └ what may go better next time is tried again, up to four times
 //! ```
 
-use std::io;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
-use rustls::AlertDescription;
 
 use super::RegistryClient;
 use super::auth::Authorization;
+use super::body;
+use super::connection::{is_tls_complaint, shown_host, with_scheme};
 use super::error::{Answer, Error, Obstacle, redacted, shown};
 use super::hosts::Preference;
-use super::{body, challenge};
 use crate::event::{Direction, Observer, Transfer};
 use crate::http::{self, Purpose, Tls};
 use crate::image::Descriptor;
@@ -168,31 +167,6 @@ impl Session<'_> {
         Err(self.classify(answer))
     }
 
-    /// True when a host that may be spoken to in either way has no TLS.
-    fn may_go_plain(&self, request: &Request<'_>, error: &Error) -> bool {
-        let is_own = self
-            .url("")
-            .is_ok_and(|own| is_same_origin(&own, &request.url));
-        self.preference == Preference::TlsThenPlain
-            && request.url.scheme() == "https"
-            && is_own
-            && matches!(
-                error,
-                Error::Connect {
-                    obstacle: Obstacle::PlainHttp | Obstacle::Network,
-                    ..
-                }
-            )
-    }
-
-    /// True when the token was understood, is of somebody who is known, and does not allow what was asked: another
-    /// password would change nothing.
-    fn lacks_rights(&self, response: &Response) -> bool {
-        response.status() == StatusCode::UNAUTHORIZED
-            && self.credentials_origin().is_some()
-            && challenge::wants_more(&challenge::of_headers(response.headers()))
-    }
-
     /// True when a plain-HTTP request met a TLS server. A HEAD answer cannot say so: then a GET is made to find out.
     async fn wants_tls(&self, request: &Request<'_>, answer: &Answer) -> bool {
         if request.url.scheme() != "http" || answer.status != 400 || request.method != Method::HEAD
@@ -337,40 +311,6 @@ impl Session<'_> {
         sent.map_err(|error| self.failed(&request.method, url, error))
     }
 
-    /// The TLS settings for a URL: another host than the registry sees neither its client certificate nor its
-    /// exemptions.
-    fn tls_for(&self, url: &Url) -> Result<Tls, Error> {
-        let own = self.url("")?;
-        let address = |url: &Url| (url.host_str().map(str::to_owned), url.port());
-        if url.scheme() != "https" || address(url) == address(&own) {
-            return Ok(self.tls.clone());
-        }
-        Ok(self
-            .client
-            .hosts
-            .tls_elsewhere(&shown_host(url), &self.tls)?)
-    }
-
-    fn failed(&self, method: &Method, url: &Url, error: reqwest::Error) -> Error {
-        let has_certificates = self
-            .tls_for(url)
-            .is_ok_and(|tls| self.client.http.has_certificates_for(&tls));
-        let obstacle = obstacle(&error, has_certificates);
-        // With TLS 1.3 a server says so after the client thinks that all is well.
-        if !error.is_connect() && obstacle != Obstacle::ClientCertificate {
-            return broken(method, url, error);
-        }
-        Error::Connect {
-            host: shown_host(url),
-            obstacle,
-            cause: if error.is_timeout() {
-                "it takes too long".to_owned()
-            } else {
-                shown(&http::cause(error))
-            },
-        }
-    }
-
     /// The error that an unsuccessful answer means.
     pub(super) fn classify(&self, answer: Answer) -> Error {
         let subject = self.subject.clone();
@@ -426,15 +366,6 @@ impl Answer {
     }
 }
 
-/// Go's server and nginx answer so to plain HTTP on a TLS port.
-fn is_tls_complaint(request: &Request<'_>, answer: &Answer) -> bool {
-    let body = answer.body.to_ascii_lowercase();
-    request.url.scheme() == "http"
-        && answer.status == 400
-        && (body.contains("http request to an https server")
-            || body.contains("plain http request was sent to https"))
-}
-
 /// A header's value, when it is text.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
@@ -473,23 +404,7 @@ pub(super) fn redirect_target(
     Ok(next)
 }
 
-/// Host and port of a URL, as messages and directories of certificates name them.
-fn shown_host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
-fn with_scheme<'a>(request: &Request<'a>, scheme: &str) -> Request<'a> {
-    let mut again = request.clone();
-    // Between `http` and `https` every URL may change.
-    let _ = again.url.set_scheme(scheme);
-    again
-}
-
-fn is_same_origin(one: &Url, other: &Url) -> bool {
+pub(super) fn is_same_origin(one: &Url, other: &Url) -> bool {
     one.origin() == other.origin()
 }
 
@@ -505,36 +420,4 @@ pub(super) fn broken(method: &Method, url: &Url, error: reqwest::Error) -> Error
         url: redacted(url),
         cause,
     }
-}
-
-fn obstacle(error: &reqwest::Error, has_certificates: bool) -> Obstacle {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = source {
-        match current.downcast_ref() {
-            Some(rustls::Error::InvalidMessage(_)) => return Obstacle::PlainHttp,
-            Some(rustls::Error::AlertReceived(alert)) => {
-                return match alert {
-                    AlertDescription::CertificateRequired
-                    | AlertDescription::BadCertificate
-                    | AlertDescription::UnknownCA => Obstacle::ClientCertificate,
-                    _ => Obstacle::Other,
-                };
-            }
-            Some(rustls::Error::InvalidCertificate(_)) if has_certificates => {
-                return Obstacle::Certificate;
-            }
-            Some(rustls::Error::InvalidCertificate(_)) => return Obstacle::NoAuthorities,
-            Some(_) => return Obstacle::Other,
-            None => {}
-        }
-        // An I/O error does not give what it wraps as its source.
-        let wrapped = current
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        source = match wrapped {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
-    }
-    Obstacle::Network
 }

@@ -4,6 +4,8 @@
 //! * `archives` – layouts and archives, ours read by others and theirs by us.
 //! * `assembled` – layers of assemble that stay the same, zstd, bytecode that stays valid; the latter on the real recipe.
 //! * `registry` – push and pull against Debian's docker-registry.
+//! * `login` – `login`, `logout`, `--creds`, and every place that credentials are found in; token servers.
+//! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
@@ -35,7 +37,9 @@ mod doctor;
 mod errors;
 mod escape;
 mod flask;
+mod login;
 mod matrix;
+mod mirrors;
 mod push;
 mod pypi;
 mod registry;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{AskedFor, Error, Mirror, Rule, checked_location, checked_prefix, malformed};
+use super::names::{checked_location, checked_prefix};
+use super::{AskedFor, Error, Mirror, Rule, malformed};
 
 /// The file; other tables are other people's business.
 #[derive(Deserialize)]

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{AskedFor, Error, Mirror, Rule, checked_location, checked_prefix, malformed};
+use super::names::{checked_location, checked_prefix};
+use super::{AskedFor, Error, Mirror, Rule, malformed};
 
 #[derive(Deserialize)]
 struct Document {

@@ -5,6 +5,7 @@ pub mod registry;
 pub mod runner;
 pub mod skip;
 pub mod tiny;
+pub mod token;
 
 use std::fs;
 use std::io::Read;
