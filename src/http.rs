@@ -8,6 +8,7 @@ pub mod netrc;
 mod tls;
 mod verifier;
 
+use tls::Presenter;
 pub use tls::{Identity, Purpose, Tls};
 
 use std::collections::BTreeMap;
@@ -93,7 +94,8 @@ pub struct Http {
     upload_client: OnceLock<reqwest::Client>,
     unverified_client: OnceLock<reqwest::Client>,
     /// Of hosts with TLS settings of their own.
-    special_clients: Mutex<BTreeMap<(Tls, Purpose), reqwest::Client>>,
+    special_clients: Mutex<BTreeMap<(Tls, Purpose), (reqwest::Client, Arc<Presenter>)>>,
+    presenter: Arc<Presenter>,
     certificates: Vec<u8>,
     tls: ClientConfig,
     verifier: Arc<Verifier>,
@@ -121,6 +123,8 @@ impl Http {
             .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier))
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let presenter = Arc::new(Presenter::default());
+        tls.client_auth_cert_resolver = Arc::<Presenter>::clone(&presenter);
         let proxies = proxies(&settings.proxies)?;
         let client = builder(&tls, &proxies).read_timeout(IDLE_TIMEOUT).build();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -133,6 +137,7 @@ impl Http {
             upload_client: OnceLock::new(),
             unverified_client: OnceLock::new(),
             special_clients: Mutex::default(),
+            presenter,
             certificates: settings.certificates.clone(),
             tls,
             verifier,

@@ -51,6 +51,11 @@ pub fn registry_host(text: &str) -> Result<String, ParseError> {
     if let Some((scheme, _)) = text.split_once("://") {
         return Err(refuse(format!("leave out `{scheme}://`")));
     }
+    if text.contains('@') {
+        return Err(refuse(
+            "a registry's name has no user and password in it".to_owned(),
+        ));
+    }
     if text.contains('/') || !is_host_like(text) {
         return Err(refuse(
             "it is not the name of a registry: expected `HOST[:PORT]`".to_owned(),
@@ -373,5 +378,4 @@ fn check_tag(tag: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-#[path = "reference_tests.rs"]
 mod tests;

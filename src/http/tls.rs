@@ -1,12 +1,15 @@
 //! TLS settings of single hosts: further authorities, certificates of our own, no verification.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use rustls::ClientConfig;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, SignatureScheme};
 
 use super::verifier::Verifier;
 use super::{Error, Http, IDLE_TIMEOUT, builder};
@@ -69,17 +72,33 @@ impl Http {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
         };
-        if let Some(client) = lock().get(&key) {
+        if let Some((client, _)) = lock().get(&key) {
             return Ok(client.clone());
         }
-        let config = self.config_for(tls)?;
+        let (config, presenter) = self.config_for(tls)?;
         let client = builder(&config, &self.proxies);
         let client = match purpose {
             Purpose::Usual => client.read_timeout(IDLE_TIMEOUT),
             Purpose::Upload => client,
         };
         let client = client.build().map_err(start)?;
-        Ok(lock().entry(key).or_insert(client).clone())
+        let mut clients = lock();
+        let (client, _) = clients.entry(key).or_insert((client, presenter));
+        Ok(client.clone())
+    }
+
+    /// True when a server that was reached with these settings wanted to see a certificate of ours. With TLS 1.3 and
+    /// HTTP/2 nothing else tells that a connection ended because it saw none, or one that it does not know.
+    pub fn was_asked_who_we_are(&self, tls: &Tls) -> bool {
+        if *tls == Tls::default() {
+            return self.presenter.was_asked();
+        }
+        let clients = self
+            .special_clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut presenters = clients.iter().filter(|((settings, _), _)| settings == tls);
+        presenters.any(|(_, (_, presenter))| presenter.was_asked())
     }
 
     /// False when no certificate authority is trusted with these settings: every HTTPS request will fail.
@@ -87,38 +106,58 @@ impl Http {
         tls.is_unverified || !tls.authorities.is_empty() || self.has_certificates()
     }
 
-    fn config_for(&self, tls: &Tls) -> Result<ClientConfig, Error> {
+    fn config_for(&self, tls: &Tls) -> Result<(ClientConfig, Arc<Presenter>), Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let identity = tls.identity.as_ref();
+        let certified = identity.map(|identity| certified(&provider, identity));
+        let presenter = Arc::new(Presenter {
+            certified: certified.transpose()?.map(Arc::new),
+            was_asked: AtomicBool::new(false),
+        });
         let verifier = if tls.is_unverified {
-            Verifier::credulous(Arc::clone(&provider))
+            Verifier::credulous(provider)
         } else {
             let bundle = [&self.certificates[..], b"\n", &tls.authorities].concat();
-            Verifier::of(bundle, Arc::clone(&provider))
+            Verifier::of(bundle, provider)
         };
-        let identity = tls.identity.as_ref();
-        let mut config = match identity {
-            Some(identity) => with_identity(provider, verifier, identity)?,
-            None => {
-                let mut config = self.tls.clone();
-                config
-                    .dangerous()
-                    .set_certificate_verifier(Arc::new(verifier));
-                config
-            }
-        };
-        config.alpn_protocols.clone_from(&self.tls.alpn_protocols);
-        Ok(config)
+        let mut config = self.tls.clone();
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::new(verifier));
+        config.client_auth_cert_resolver = Arc::<Presenter>::clone(&presenter);
+        Ok((config, presenter))
     }
 }
 
-fn with_identity(
-    provider: Arc<CryptoProvider>,
-    verifier: Verifier,
-    identity: &Identity,
-) -> Result<ClientConfig, Error> {
+/// Shows servers who we are, if anybody, and remembers that one asked.
+#[derive(Debug, Default)]
+pub(super) struct Presenter {
+    certified: Option<Arc<CertifiedKey>>,
+    was_asked: AtomicBool,
+}
+
+impl Presenter {
+    fn was_asked(&self) -> bool {
+        self.was_asked.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for Presenter {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        self.certified.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.certified.is_some()
+    }
+}
+
+fn certified(provider: &CryptoProvider, identity: &Identity) -> Result<CertifiedKey, Error> {
     let refuse = |reason: String| Error::Identity { reason };
-    let chain: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&identity.certificates)
-        .collect::<Result<_, _>>()
+    let chain = CertificateDer::pem_slice_iter(&identity.certificates)
+        .map(|certificate| certificate.map(CertificateDer::into_owned))
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|_| refuse("its certificate is not PEM".to_owned()))?;
     if chain.is_empty() {
         return Err(refuse("there is no certificate in it".to_owned()));
@@ -127,14 +166,7 @@ fn with_identity(
     let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|_| {
         refuse("its key is not an unencrypted private key in the form of PEM".to_owned())
     })?;
-    let chain = chain.into_iter().map(CertificateDer::into_owned).collect();
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refuse(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| refuse(error.to_string()))
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| refuse(error.to_string()))
 }
 
 #[cfg(test)]

@@ -52,11 +52,16 @@ impl Session<'_> {
     }
 
     pub(super) fn failed(&self, method: &Method, url: &Url, error: reqwest::Error) -> Error {
-        let has_certificates = self
-            .tls_for(url)
-            .is_ok_and(|tls| self.client.http.has_certificates_for(&tls));
-        let obstacle = obstacle(&error, has_certificates);
-        // With TLS 1.3 a server says so after the client thinks that all is well.
+        let http = &self.client.http;
+        let tls = self.tls_for(url).unwrap_or_default();
+        let mut obstacle = obstacle(&error, http.has_certificates_for(&tls));
+        // With TLS 1.3 a server that does not know us ends the connection when we think that all is well.
+        let is_unknown = url.scheme() == "https"
+            && !self.client.has_answered(url)
+            && http.was_asked_who_we_are(&tls);
+        if !error.is_connect() && is_unknown {
+            obstacle = Obstacle::ClientCertificate;
+        }
         if !error.is_connect() && obstacle != Obstacle::ClientCertificate {
             return broken(method, url, error);
         }

@@ -96,6 +96,8 @@ pub struct RegistryClient {
     schemes: Mutex<BTreeMap<String, &'static str>>,
     /// Mirrors that could not be reached.
     given_up: Mutex<BTreeSet<String>>,
+    /// Hosts that have answered anything over TLS.
+    answered: Mutex<BTreeSet<String>>,
 }
 
 /// What somebody wants to do with a repository. Tokens are bought for it, so who asks for both at first needs one only.
@@ -124,6 +126,7 @@ impl RegistryClient {
             auth: auth::Cache::default(),
             schemes: Mutex::default(),
             given_up: Mutex::default(),
+            answered: Mutex::default(),
         }
     }
 

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
 
+use reqwest::Url;
+
+use super::connection::shown_host;
 use super::error::Obstacle;
 use super::hosts::{Place, Preference, Refusal};
 use super::transport::Session;
@@ -145,6 +148,17 @@ impl RegistryClient {
         if session.is_mirror {
             locked(&self.given_up).insert(session.host.clone());
         }
+    }
+
+    pub(super) fn remember_answer(&self, url: &Url) {
+        if url.scheme() == "https" {
+            locked(&self.answered).insert(shown_host(url));
+        }
+    }
+
+    /// True when a host has ever answered over TLS: then it knows us well enough.
+    pub(super) fn has_answered(&self, url: &Url) -> bool {
+        locked(&self.answered).contains(&shown_host(url))
     }
 
     /// Why a mirror is not asked again.

@@ -241,6 +241,7 @@ impl Session<'_> {
             let response = self
                 .send(request, &url, authorization.filter(|_| is_trusted))
                 .await?;
+            self.client.remember_answer(&url);
             let is_reading = matches!(request.method, Method::GET | Method::HEAD);
             let is_redirect = match response.status().as_u16() {
                 307 | 308 => true,

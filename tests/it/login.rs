@@ -241,7 +241,7 @@ fn a_token_registry_is_pushed_to_and_pulled_from_with_a_password() {
         }
         assert_eq!(other.run(&["pull", &name]).ok().digest(&name), digest);
         assert_eq!(skopeo_reads(&file, &name), digest);
-        let stranger = other.run(&["push", &name]);
+        let stranger = other.run(&["push", &name, &format!("{name}-again")]);
         assert_eq!(stranger.code, Some(31), "{}", stranger.stderr);
         assert!(
             stranger.stderr.contains("overcoat login"),

@@ -167,7 +167,7 @@ fn serve(
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace();
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let (mut length, mut authorization) = (0, String::new());
+    let (mut length, mut authorization, mut is_chunked) = (0, String::new(), false);
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -177,11 +177,22 @@ fn serve(
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap_or(0),
             "authorization" => authorization = value.to_owned(),
+            "transfer-encoding" => is_chunked = true,
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
+    // skopeo sends forms so.
+    while is_chunked {
+        let mut size = String::new();
+        reader.read_line(&mut size)?;
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        let mut piece = vec![0; size + 2];
+        reader.read_exact(&mut piece)?;
+        body.extend_from_slice(&piece[..size]);
+        is_chunked = size > 0;
+    }
     let body = String::from_utf8_lossy(&body).into_owned();
     let earlier = {
         let mut log = log.lock().unwrap();
