@@ -127,7 +127,16 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
 /// # Errors
 /// [`Error`] when the directory does not exist or cannot be written.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let directory = write_beside(path, bytes, |file| file.sync_all())?;
+    let directory = write_beside(path, bytes, 0o644, |file| file.sync_all())?;
+    sync_directory(directory)
+}
+
+/// As [`write_atomic`], for secrets: nobody but the owner may ever read it.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let directory = write_beside(path, bytes, 0o600, |file| file.sync_all())?;
     sync_directory(directory)
 }
 
@@ -137,13 +146,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// # Errors
 /// As [`write_atomic`].
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    write_beside(path, bytes, |_| Ok(())).map(drop)
+    write_beside(path, bytes, 0o644, |_| Ok(())).map(drop)
 }
 
 /// Writes a temporary neighbour and renames it once `settle` is content with it; the directory of both.
 fn write_beside<'p>(
     path: &'p Path,
     bytes: &[u8],
+    mode: u32,
     settle: impl FnOnce(&File) -> io::Result<()>,
 ) -> Result<&'p Path, Error> {
     let directory = path
@@ -152,7 +162,7 @@ fn write_beside<'p>(
     let directory = directory.unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-")
-        .permissions(fs::Permissions::from_mode(0o644))
+        .permissions(fs::Permissions::from_mode(mode))
         .tempfile_in(directory)
         .context("write to", directory)?;
     file.write_all(bytes).context("write", path)?;

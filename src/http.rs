@@ -4,10 +4,16 @@
 //! looked up, so a machine without any still reaches plain-HTTP registries, and the reason for a failing HTTPS
 //! request can be told.
 
+pub mod netrc;
+mod tls;
 mod verifier;
 
+use tls::Presenter;
+pub use tls::{Identity, Purpose, Tls};
+
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -62,6 +68,12 @@ pub enum Error {
         /// The environment variable's usual name.
         variable: &'static str,
     },
+    /// A certificate or a key of our own that cannot be used.
+    #[error("the client certificate cannot be used: {reason}")]
+    Identity {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The TLS library or the runtime refused to start.
     #[error("cannot start the HTTP client: {reason}")]
     Start {
@@ -81,6 +93,10 @@ pub struct Http {
     client: reqwest::Client,
     upload_client: OnceLock<reqwest::Client>,
     unverified_client: OnceLock<reqwest::Client>,
+    /// Of hosts with TLS settings of their own.
+    special_clients: Mutex<BTreeMap<(Tls, Purpose), (reqwest::Client, Arc<Presenter>)>>,
+    presenter: Arc<Presenter>,
+    certificates: Vec<u8>,
     tls: ClientConfig,
     verifier: Arc<Verifier>,
     proxies: Vec<reqwest::Proxy>,
@@ -107,6 +123,8 @@ impl Http {
             .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier))
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let presenter = Arc::new(Presenter::default());
+        tls.client_auth_cert_resolver = Arc::<Presenter>::clone(&presenter);
         let proxies = proxies(&settings.proxies)?;
         let client = builder(&tls, &proxies).read_timeout(IDLE_TIMEOUT).build();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -118,6 +136,9 @@ impl Http {
             client: client.map_err(|error| start(&error))?,
             upload_client: OnceLock::new(),
             unverified_client: OnceLock::new(),
+            special_clients: Mutex::default(),
+            presenter,
+            certificates: settings.certificates.clone(),
             tls,
             verifier,
             proxies,

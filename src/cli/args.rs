@@ -20,6 +20,10 @@ pub struct Shared {
     #[arg(long, value_name = "HOST", global = true)]
     pub insecure_registry: Vec<String>,
 
+    /// Settings of registries: mirrors, certificates, plain HTTP [default: overcoat.toml beside the application]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub registry_config: Option<PathBuf>,
+
     /// How to show progress, on stderr
     #[arg(
         long,
@@ -37,6 +41,10 @@ pub struct Shared {
     /// How `build --check` builds for the second time: `ISOLATION:ROOTFS:NAME`
     #[arg(long, hide = true, global = true)]
     pub check_with: Option<String>,
+
+    /// Where the password of `--creds` is for this command when it started itself again
+    #[arg(long, hide = true, global = true)]
+    pub creds_file: Option<PathBuf>,
 
     /// Say more
     #[arg(short, long, global = true)]

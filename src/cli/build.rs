@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::load;
 use super::step_args::StepArgs;
-use super::{env, observer, open_store, print};
+use super::{creds, env, observer, open_store, print};
 use crate::build::{self, BuildRequest, Cache, Decided, ImageSource, Push, Tag, Tools};
 use crate::event::Observer;
 use crate::image::{Platform, media_type};
@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// Push every name to its registry
     #[arg(long)]
     push: bool,
+
+    #[command(flatten)]
+    creds: creds::Flags,
 
     /// Also write the image to `archive:FILE`, which every container engine loads, to `oci:DIR`, `oci-archive:FILE` or
     /// `docker-archive:FILE`, each with `:NAME` for another name; may be repeated
@@ -184,7 +187,7 @@ impl From<Compression> for media_type::Compression {
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let mut request = request(args)?;
     if args.plan {
-        return plan(shared, &request, &args.platforms);
+        return plan(args, shared, &request, &args.platforms);
     }
     if let Some(text) = &shared.check_with {
         let again = Again::parse(text)
@@ -245,12 +248,20 @@ fn build(
     shared: &Shared,
 ) -> Result<u8, Diagnostic> {
     let store = open_store(shared)?;
-    let mut tools = Tools::new(&store, env::host(shared)?);
+    let mut host = env::host_for(shared, &args.source)?;
+    let may_go_inside = confine::may_go_inside(flags, shared);
+    let handed = args.creds.apply(
+        &mut host.registries,
+        registries(request),
+        shared,
+        may_go_inside,
+    )?;
+    let mut tools = Tools::new(&store, host);
     let observer = observer(shared, args.quiet)?;
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.
     let muted = Muted(observer.as_ref());
-    let watcher: &dyn Observer = match confine::may_go_inside(flags, shared) {
+    let watcher: &dyn Observer = match may_go_inside {
         true => &muted,
         false => observer.as_ref(),
     };
@@ -310,7 +321,7 @@ fn build(
             }
             Way::Inside(namespace, decided) => {
                 let program = tools.program.clone();
-                return confine::go_inside(&program, &namespace, &decided);
+                return confine::go_inside(&program, &namespace, &decided, handed.as_ref());
             }
         }
     }
@@ -377,8 +388,26 @@ fn can_execute(request: &BuildRequest) -> Result<(), Diagnostic> {
     .hint("`overcoat build --plan --platform P` says what, and why `direct` cannot do it"))
 }
 
+/// Whose registries `--creds` is for.
+fn registries(request: &BuildRequest) -> Vec<&str> {
+    match (request.push, &request.builder) {
+        (Push::Yes, _) => request
+            .tags
+            .iter()
+            .map(|tag| tag.reference.host())
+            .collect(),
+        (Push::No, ImageSource::Reference(reference)) => vec![reference.host()],
+        (Push::No, _) => Vec::new(),
+    }
+}
+
 /// Prints what would be done. Not even an empty store is made.
-fn plan(shared: &Shared, request: &BuildRequest, platforms: &[Platform]) -> Result<u8, Diagnostic> {
+fn plan(
+    args: &Args,
+    shared: &Shared,
+    request: &BuildRequest,
+    platforms: &[Platform],
+) -> Result<u8, Diagnostic> {
     let scratch = tempfile::tempdir().map_err(|error| {
         crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
     })?;
@@ -388,7 +417,10 @@ fn plan(shared: &Shared, request: &BuildRequest, platforms: &[Platform]) -> Resu
         true => Some(BlobStore::open(&root)?),
         false => None,
     };
-    let tools = Tools::new(existing.as_ref().unwrap_or(&scratch), env::host(shared)?);
+    let mut host = env::host_for(shared, &args.source)?;
+    args.creds
+        .apply(&mut host.registries, registries(request), shared, false)?;
+    let tools = Tools::new(existing.as_ref().unwrap_or(&scratch), host);
     let observer = observer(shared, true)?;
     for request in requests(request, platforms) {
         let plan = build::plan(&request, &tools, &scratch, observer.as_ref())?;

@@ -7,7 +7,7 @@ use super::args::Shared;
 use super::build::DEFAULT_BUILDER;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{env, inspect, observer, open_store, print};
+use super::{creds, env, inspect, observer, open_store, print};
 use crate::build::{self, Bytes, ImageSource, PlanError, Tag, Tools};
 use crate::builder_image::{BuilderImage, Script, recipe};
 use crate::event::stage;
@@ -46,6 +46,9 @@ struct BuildArgs {
     /// Push it
     #[arg(long, requires = "tag")]
     push: bool,
+
+    #[command(flatten)]
+    creds: creds::Flags,
 
     /// The platform to build for, `OS/ARCHITECTURE` [default: this machine's]
     #[arg(long, value_name = "P")]
@@ -89,7 +92,11 @@ fn make(args: &BuildArgs, shared: &Shared) -> Result<(), Diagnostic> {
         .transpose()?;
     let recipe = recipe::find(args.recipe.strip_prefix("builder:").unwrap_or(&args.recipe))?;
     let store = open_store(shared)?;
-    let tools = Tools::new(&store, env::host(shared)?);
+    let mut host = env::host(shared)?;
+    let registries = tag.iter().map(|tag| tag.reference.host());
+    args.creds
+        .apply(&mut host.registries, registries, shared, false)?;
+    let tools = Tools::new(&store, host);
     let observer = observer(shared, false)?;
     let supplies = recipe::Supplies {
         store: &store,

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::args::Shared;
+use super::creds::Handed;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{isolation, run};
@@ -144,7 +145,8 @@ pub(super) fn decide(
     Ok(Way::Inside(namespace, written(confinement)))
 }
 
-/// Starts this command again in `namespace`, where it knows what was decided; its exit status.
+/// Starts this command again in `namespace`, where it knows what was decided, and finds the password that was read
+/// here; its exit status.
 ///
 /// # Errors
 /// When the namespace cannot be made after all.
@@ -152,8 +154,12 @@ pub(super) fn go_inside(
     program: &Path,
     namespace: &UserNamespace,
     decided: &str,
+    creds: Option<&Handed>,
 ) -> Result<u8, Diagnostic> {
     let mut arguments = vec![OsString::from("--entered"), OsString::from(decided)];
+    if let Some(handed) = creds {
+        arguments.extend([OsString::from("--creds-file"), handed.path().into()]);
+    }
     arguments.extend(std::env::args_os().skip(1));
     run::again_inside(program, namespace, &arguments)
 }

@@ -324,9 +324,11 @@ impl From<image::Error> for Diagnostic {
 impl From<registry::Error> for Diagnostic {
     fn from(error: registry::Error) -> Self {
         use registry::Error;
-        let code = match error {
+        if let Error::Store(error) = error {
+            return error.into();
+        }
+        let code = match error.at_the_registry() {
             Error::Interrupted => return interrupted(),
-            Error::Store(error) => return error.into(),
             Error::Digest { .. } | Error::Size { .. } => Code::DigestMismatch,
             Error::Document { .. } | Error::Schema1 { .. } => Code::DamagedImage,
             Error::NotFound { .. } => Code::NoSuchImage,

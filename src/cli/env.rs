@@ -1,6 +1,8 @@
 //! Everything that is read from the environment of this machine: variables, files in well-known places, the clock.
 //! Nothing below the command line reads any of it.
 
+pub(super) mod registries;
+
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,7 +15,6 @@ use crate::debian::mirror::Mirrors;
 use crate::http::{Proxies, Settings};
 use crate::output::load::Places;
 use crate::python::index::Credentials;
-use crate::registry;
 
 /// The variable that names the store; `--store` has it as its default.
 pub const STORE: &str = "OVERCOAT_STORE";
@@ -102,6 +103,14 @@ pub fn search_path() -> String {
 /// # Errors
 /// When this program cannot be found, which the sandbox re-executes.
 pub fn host(shared: &Shared) -> Result<Host, Diagnostic> {
+    host_for(shared, Path::new(""))
+}
+
+/// As [`host`], for work on the application in `project`, which may have an `overcoat.toml`.
+///
+/// # Errors
+/// As [`host`].
+pub fn host_for(shared: &Shared, project: &Path) -> Result<Host, Diagnostic> {
     let certificates = certificates();
     let proxies = Proxies {
         http: either_case("HTTP_PROXY").or_else(|| either_case("ALL_PROXY")),
@@ -122,11 +131,7 @@ pub fn host(shared: &Shared) -> Result<Host, Diagnostic> {
             certificates: certificates.clone(),
             proxies,
         },
-        registries: registry::Settings {
-            insecure_hosts: shared.insecure_registry.clone(),
-            auth_files: auth_files(),
-            ..registry::Settings::default()
-        },
+        registries: registries::settings(shared, project),
         mirrors: mirrors(),
         program,
         loan: Loan {
@@ -159,13 +164,15 @@ fn certificates() -> Vec<u8> {
         .unwrap_or_default()
 }
 
+/// Where `.netrc` is, if it is anywhere.
+fn netrc() -> Option<PathBuf> {
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".netrc"));
+    variable("NETRC").map(PathBuf::from).or_else(home)
+}
+
 /// How this person authenticates at package indexes: `.netrc`, and the `keyring` program if there is one.
 fn python_credentials() -> Credentials {
-    let home = variable("HOME").map(PathBuf::from);
-    let netrc = variable("NETRC")
-        .map(PathBuf::from)
-        .or_else(|| Some(home?.join(".netrc")));
-    let text = netrc.and_then(|path| crate::fs::read_limited(&path, 1 << 20).ok());
+    let text = netrc().and_then(|path| crate::fs::read_limited(&path, 1 << 20).ok());
     let search = search_path();
     let programs = search
         .split(':')
@@ -273,23 +280,6 @@ fn pip_settings(text: &str) -> Vec<(String, String)> {
         .into_iter()
         .map(|(name, value)| (name, value.trim().to_owned()))
         .collect()
-}
-
-/// Where credentials for registries are kept, the first that has some wins.
-fn auth_files() -> Vec<PathBuf> {
-    let in_directory =
-        |name: &str, rest: &str| variable(name).map(|directory| Path::new(&directory).join(rest));
-    [
-        variable("REGISTRY_AUTH_FILE").map(PathBuf::from),
-        in_directory("XDG_RUNTIME_DIR", "containers/auth.json"),
-        in_directory("XDG_CONFIG_HOME", "containers/auth.json"),
-        in_directory("HOME", ".config/containers/auth.json"),
-        in_directory("DOCKER_CONFIG", "config.json"),
-        in_directory("HOME", ".docker/config.json"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 /// Where container engines may be.

@@ -30,7 +30,7 @@ pub enum Code {
     UnsuitableBuilder = 22,
     /// A recipe's packages cannot be had or are not authentic.
     Recipe = 23,
-    /// A registry or the network failed.
+    /// A registry or the network failed, or the settings of a registry cannot be used or forbid it.
     Registry = 30,
     /// A registry wants other credentials.
     Unauthorised = 31,

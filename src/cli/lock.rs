@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         max_layers: build::DEFAULT_MAX_LAYERS,
     };
     let store = open_store(shared)?;
-    let tools = Tools::new(&store, env::host(shared)?);
+    let tools = Tools::new(&store, env::host_for(shared, &args.source)?);
     let observer = observer(shared, args.quiet)?;
     let lock = build::lock(&request, &tools, observer.as_ref())?;
     let output = args.output.clone();

@@ -6,6 +6,7 @@ mod builder;
 mod check;
 mod completion;
 mod confine;
+mod creds;
 pub mod diagnostic;
 mod doctor;
 pub mod env;
@@ -16,10 +17,12 @@ mod inspect;
 pub mod isolation;
 mod load;
 mod lock;
+mod login;
 mod pull;
 mod push;
 mod rm;
 mod run;
+mod secret;
 mod signals;
 mod step_args;
 
@@ -71,6 +74,8 @@ enum Command {
     Run(run::Args),
     Pull(pull::Args),
     Push(push::Args),
+    Login(login::Args),
+    Logout(login::OutArgs),
     Images(images::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
@@ -113,6 +118,8 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Run(args) => run::run(&args, &shared),
         Command::Pull(args) => pull::run(&args, &shared).map(done),
         Command::Push(args) => push::run(&args, &shared).map(done),
+        Command::Login(args) => login::run(&args, &shared).map(done),
+        Command::Logout(args) => login::out(&args).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),
@@ -174,4 +181,14 @@ fn find(store: &BlobStore, text: &str) -> Result<Named, Diagnostic> {
             false => diagnostic.hint(format!("it has {}", names.join(", "))),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

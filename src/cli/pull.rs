@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
-use super::{env, load, observer, open_store, print};
+use super::{creds, env, load, observer, open_store, print};
 use crate::build::{self, Tools};
 use crate::image::Platform;
 use crate::reference::Reference;
@@ -21,6 +21,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     load: load::Flags,
+
+    #[command(flatten)]
+    creds: creds::Flags,
 }
 
 /// Runs the command.
@@ -28,7 +31,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let reference: Reference = args.reference.parse()?;
     let engines = args.load.find()?;
     let store = open_store(shared)?;
-    let tools = Tools::new(&store, env::host(shared)?);
+    let mut host = env::host(shared)?;
+    args.creds
+        .apply(&mut host.registries, [reference.host()], shared, false)?;
+    let tools = Tools::new(&store, host);
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let observer = observer(shared, false)?;
     let image = build::pull(&reference, &platform, &tools, observer.as_ref())?;

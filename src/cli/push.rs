@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
-use super::{env, find, load, observer, open_store, print};
+use super::{creds, env, find, load, observer, open_store, print};
 use crate::build::{Tag, Tools};
 use crate::event::stage;
 use crate::image::Content;
@@ -31,6 +31,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     load: load::Flags,
+
+    #[command(flatten)]
+    creds: creds::Flags,
 }
 
 /// Runs the command.
@@ -41,7 +44,11 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let stored = store.stored(&find(&store, &args.image)?.manifest)?;
     let content = stored.content();
     let bases = bases(&content);
-    let tools = Tools::new(&store, env::host(shared)?);
+    let mut host = env::host(shared)?;
+    let registry = target.reference.host();
+    args.creds
+        .apply(&mut host.registries, [registry], shared, false)?;
+    let tools = Tools::new(&store, host);
     let observer = observer(shared, false)?;
     let registry = tools.registry().map_err(crate::build::Error::from)?;
     let pushing = stage(observer.as_ref(), "push", target.reference.to_string());

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         Way::Inside(namespace, decided) => {
             interruption.close();
             drop((forward, store));
-            return confine::go_inside(program, &namespace, &decided);
+            return confine::go_inside(program, &namespace, &decided, None);
         }
     };
     if confinement.rootfs == RootfsKind::Host {

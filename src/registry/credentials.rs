@@ -1,7 +1,8 @@
-//! Who we are to a registry: credentials from files that `docker login` and `podman login` write.
+//! Who we are to a registry: what the person has just said, then files that `overcoat login`, `docker login` and
+//! `podman login` write, then what a CI puts into the environment, then `.netrc`.
 //!
-//! Two formats that are almost one: Docker's `config.json` and containers' `auth.json`. The most specific key wins:
-//! for `quay.io/org/team/app` that is `quay.io/org/team/app`, then `quay.io/org/team`, `quay.io/org`, `quay.io`.
+//! The files have two formats that are almost one: Docker's `config.json` and containers' `auth.json`. The most specific
+//! key wins: for `quay.io/org/team/app` that is `quay.io/org/team/app`, then `quay.io/org/team`, `quay.io/org`, `quay.io`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,12 +14,13 @@ use serde_json::{Map, Value, json};
 use super::Error;
 use super::error::shown;
 use crate::fs;
+use crate::http::netrc;
 use crate::reference::DEFAULT_REGISTRY;
 
 /// No list of credentials is larger.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 4 << 20;
 /// The key and the name towards helpers under which `docker login` keeps Docker Hub's credentials.
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(super) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,6 +68,17 @@ pub(super) struct Found {
     pub(super) origin: String,
 }
 
+/// A credential for one host that is in nobody's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FromEnvironment {
+    /// The host as references name it.
+    pub host: String,
+    /// The credential.
+    pub credential: Credential,
+    /// Where it was found, for messages: the variables' names.
+    pub origin: String,
+}
+
 /// Where credentials are looked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
@@ -73,6 +86,10 @@ pub(super) struct Sources {
     pub(super) explicit: BTreeMap<String, Credential>,
     /// Files of either format; the first with an entry wins, absent ones are fine.
     pub(super) files: Vec<PathBuf>,
+    /// What a CI has put into the environment.
+    pub(super) environment: Vec<FromEnvironment>,
+    /// A `.netrc`, which may be absent.
+    pub(super) netrc: Option<PathBuf>,
 }
 
 impl Sources {
@@ -89,11 +106,49 @@ impl Sources {
                 return Ok(Some(Found { credential, origin }));
             }
         }
-        Ok(None)
+        if let Some(found) = self.environment.iter().find(|found| found.host == host) {
+            let (credential, origin) = (found.credential.clone(), found.origin.clone());
+            return Ok(Some(Found { credential, origin }));
+        }
+        match &self.netrc {
+            Some(path) => in_netrc(path, host),
+            None => Ok(None),
+        }
     }
 }
 
-fn read(path: &Path) -> Result<Option<Value>, Error> {
+/// The entry of a `.netrc` for `host`, with its port or without. `default` would send a password to whoever asks.
+fn in_netrc(path: &Path, host: &str) -> Result<Option<Found>, Error> {
+    let bytes = match fs::read_limited(path, MAX_FILE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_absent() => return Ok(None),
+        Err(error) => {
+            return Err(Error::Credentials {
+                path: path.to_owned(),
+                reason: fs::reason(&error.source),
+            });
+        }
+    };
+    let machines = netrc::machines(&String::from_utf8_lossy(&bytes));
+    let bare = match host.rsplit_once(':') {
+        Some((bare, port)) if port.bytes().all(|b| b.is_ascii_digit()) => bare,
+        _ => host,
+    };
+    let named = |name: &str| {
+        let is = |machine: &&netrc::Machine| machine.host.as_deref() == Some(name);
+        machines.iter().find(is)
+    };
+    let machine = named(host).or_else(|| named(bare));
+    Ok(machine.map(|machine| Found {
+        credential: Credential::Password {
+            username: machine.login.clone(),
+            password: Secret::new(machine.password.clone()),
+        },
+        origin: format!("`{}`", path.display()),
+    }))
+}
+
+pub(super) fn read(path: &Path) -> Result<Option<Value>, Error> {
     let refuse = |reason: String| Error::Credentials {
         path: path.to_owned(),
         reason,
@@ -145,7 +200,7 @@ fn find_in(
     }
 }
 
-fn helper_key(host: &str) -> &str {
+pub(super) fn helper_key(host: &str) -> &str {
     if host == DEFAULT_REGISTRY {
         DOCKER_HUB_KEY
     } else {
@@ -178,7 +233,7 @@ fn entry<'a>(file: &'a Value, section: &str, wanted: &str) -> Option<(&'a str, &
     found.map(|(key, value)| (key.as_str(), value))
 }
 
-fn plain(key: &str) -> &str {
+pub(super) fn plain(key: &str) -> &str {
     let key = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"))
@@ -276,128 +331,5 @@ fn credential(path: &Path, document: &Value, key: &str) -> Result<Option<Credent
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn find(document: Value, host: &str, repository: &str) -> Result<Option<Found>, Error> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("config.json");
-        std::fs::write(&path, document.to_string()).unwrap();
-        let absent = directory.path().join("absent.json");
-        let files = vec![absent, path];
-        Sources {
-            files,
-            ..Sources::default()
-        }
-        .find(host, repository)
-    }
-
-    fn user(found: Result<Option<Found>, Error>) -> Option<String> {
-        match found.unwrap()?.credential {
-            Credential::Password { username, .. } => Some(username),
-            Credential::IdentityToken(token) => Some(format!("token {}", token.expose())),
-        }
-    }
-
-    fn login(name: &str) -> Value {
-        json!({ "username": name, "password": "p" })
-    }
-
-    #[test]
-    fn the_most_specific_entry_wins() {
-        let document = json!({ "auths": {
-            "quay.io": login("host"), "quay.io/org": login("org"), "quay.io/org/app": login("app"),
-            "http://old.example/v1/": login("old"),
-        }});
-        let table = [
-            ("quay.io", "org/app", Some("app")),
-            ("quay.io", "org/other", Some("org")),
-            ("quay.io", "organisation", Some("host")),
-            ("old.example", "x", Some("old")),
-            ("quay.io:443", "org/app", None),
-            ("evil-quay.io", "org/app", None),
-        ];
-        for (host, repository, expected) in table {
-            let found = user(find(document.clone(), host, repository));
-            assert_eq!(found.as_deref(), expected, "{host}/{repository}");
-        }
-    }
-
-    #[test]
-    fn docker_hub_is_found_under_each_of_its_names() {
-        for key in [
-            "docker.io",
-            "index.docker.io",
-            "https://index.docker.io/v1/",
-            "docker.io/library",
-        ] {
-            let document = json!({ "auths": { key: login("hub") } });
-            assert_eq!(
-                user(find(document, "docker.io", "library/python")).as_deref(),
-                Some("hub"),
-                "{key}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_kind_of_entry_is_read() {
-        let table = [
-            (json!({ "auth": "dTpwOnE=" }), Some("u")),
-            (
-                json!({ "auth": "dTpwOnE=", "identitytoken": "" }),
-                Some("u"),
-            ),
-            (
-                json!({ "auth": "dTpw", "identitytoken": "T" }),
-                Some("token T"),
-            ),
-            (json!({}), None),
-            (json!({ "auth": "" }), None),
-        ];
-        for (entry, expected) in table {
-            let document = json!({ "auths": { "r.example": entry } });
-            assert_eq!(
-                user(find(document, "r.example", "a")).as_deref(),
-                expected,
-                "{entry}"
-            );
-        }
-    }
-
-    #[test]
-    fn unreadable_credentials_are_an_error_that_quotes_nothing() {
-        let damaged = find(
-            json!({ "auths": { "r.example": { "auth": "%%hunter2%%" } } }),
-            "r.example",
-            "a",
-        );
-        let missing = find(
-            json!({ "credsStore": "overcoat-no-such" }),
-            "r.example",
-            "a",
-        );
-        let path = find(
-            json!({ "credHelpers": { "r.example": "../../bin/sh" } }),
-            "r.example",
-            "a",
-        );
-        for (found, part) in [
-            (damaged, "not base64"),
-            (missing, "cannot be run"),
-            (path, "not the name"),
-        ] {
-            let text = found.unwrap_err().to_string();
-            assert!(text.contains(part) && !text.contains("hunter2"), "{text}");
-        }
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let credential = Credential::Password {
-            username: "u".into(),
-            password: Secret::new("hunter2"),
-        };
-        assert!(!format!("{credential:?}").contains("hunter2"));
-    }
-}
+#[path = "credentials_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
+use super::hosts;
 use crate::digest::Digest;
 use crate::event::printable;
 use crate::{http, image, store};
@@ -150,8 +151,27 @@ pub enum Error {
         /// Where else it was looked for, each with the reason why it was not had there.
         origins: Vec<String>,
     },
-    /// Credentials that are there and cannot be read.
-    #[error("cannot read credentials from `{}`: {reason}", path.display())]
+    /// An image that neither the mirrors of its registry nor the registry itself gave.
+    #[error("{source}; its mirrors were asked before: {}", mirrors.join(", "))]
+    Mirrors {
+        /// What the registry itself said.
+        source: Box<Error>,
+        /// The mirrors, each with its reason.
+        mirrors: Vec<String>,
+    },
+    /// The settings for registries.
+    #[error(transparent)]
+    Settings(#[from] hosts::Error),
+    /// A registry that the settings forbid.
+    #[error("`{subject}` is on a registry that `{}` blocks", path.display())]
+    Blocked {
+        /// The reference.
+        subject: String,
+        /// The file that says so.
+        path: PathBuf,
+    },
+    /// Credentials that are there and cannot be read or kept.
+    #[error("cannot use the credentials in `{}`: {reason}", path.display())]
     Credentials {
         /// The file.
         path: PathBuf,
@@ -175,6 +195,8 @@ pub enum Obstacle {
     PlainHttp,
     /// The server's certificate is not trusted.
     Certificate,
+    /// The server wants a certificate of ours, or another than it was shown.
+    ClientCertificate,
     /// No certificate is trusted, for there are no authorities on this machine.
     NoAuthorities,
     /// Something else: another TLS failure, a host name that fits no URL.
@@ -217,20 +239,25 @@ impl Error {
                     "if `{host}` really speaks plain HTTP, pass `--insecure-registry {host}`"
                 )],
                 Obstacle::Certificate => hint(
-                    "add the registry's certificate authority to the host's, or point `SSL_CERT_FILE` at a bundle that has it",
+                    "add the registry's certificate authority to the host's, or name it for this registry: `ca = \"FILE\"` below `[registry.\"HOST\"]` in `overcoat.toml`, or `/etc/containers/certs.d/HOST/ca.crt`",
                 ),
+                Obstacle::ClientCertificate => vec![format!(
+                    "`{host}` wants a client certificate that it knows: `cert` and `key` below `[registry.\"{host}\"]` in `overcoat.toml`, or `/etc/containers/certs.d/{host}/client.cert` and `client.key`"
+                )],
                 Obstacle::NoAuthorities => hint(
                     "this machine has no CA certificates: install the package `ca-certificates` or set `SSL_CERT_FILE`",
                 ),
                 Obstacle::Other => Vec::new(),
             },
             Self::Unauthorised { host, credentials: None, .. } => vec![
-                format!("log in with `podman login {host}` or `docker login {host}`, or point `REGISTRY_AUTH_FILE` at your credentials"),
+                format!("log in with `overcoat login {host}`, `podman login {host}` or `docker login {host}`, or pass `--creds USER`"),
                 "check the repository's name: many registries answer so for one that does not exist".to_owned(),
             ],
             Self::Unauthorised { host, .. } => vec![format!(
-                "log in again with `podman login {host}` or `docker login {host}`; the password or token may have expired"
+                "log in again with `overcoat login {host}`; the password or token may have expired"
             )],
+            Self::Mirrors { source, .. } => source.hints(),
+            Self::Blocked { .. } => hint("name an image on another registry, or have the entry changed"),
             Self::Denied { .. } => hint(
                 "ask for access to the repository, or log in as somebody who has it",
             ),
@@ -260,7 +287,15 @@ impl Error {
 
     /// True when what was asked for is not in the registry.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
+        matches!(self.at_the_registry(), Self::NotFound { .. })
+    }
+
+    /// What the registry itself said, when its mirrors had their say before.
+    pub fn at_the_registry(&self) -> &Self {
+        match self {
+            Self::Mirrors { source, .. } => source.at_the_registry(),
+            error => error,
+        }
     }
 
     /// True when a manifest was refused because something that it names is not there.

@@ -11,24 +11,32 @@
 //! OCI distribution-spec 1.1.
 
 mod auth;
+mod auth_file;
 mod body;
+pub mod challenge;
+mod connection;
 mod credentials;
 mod download;
 mod error;
+pub mod hosts;
+mod login;
 mod ping;
 mod pull;
 mod push;
 mod retry;
+mod sessions;
+mod token;
 mod transport;
 mod upload;
 
-pub use credentials::{Credential, Secret};
+pub use auth_file::{Erased, Kept, erase, keep};
+pub use credentials::{Credential, FromEnvironment, Secret};
 pub use error::{Answer, Error, Obstacle};
+pub use login::Checked;
 pub use pull::{Fetched, Layers};
 pub use push::{Previous, PushReport, PushRequest};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,13 +45,11 @@ use std::time::Duration;
 use crate::event::{Event, Observer};
 use crate::http::Http;
 use crate::image::{Content, Descriptor, Image, Platform};
-use crate::reference::{DEFAULT_REGISTRY, Reference};
+use crate::reference::Reference;
 use crate::store::BlobStore;
 
 /// How many blobs move at once; registries begin to refuse at more.
 const PARALLEL: usize = 4;
-/// Docker Hub's API does not live at the host that its references name.
-const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// What a client is told by its caller; nothing is looked up.
 #[derive(Clone, Debug)]
@@ -51,10 +57,15 @@ pub struct Settings {
     /// Files with credentials, in the format of Docker's `config.json` or containers' `auth.json`; the first that has
     /// an entry for a repository wins, absent files are passed over.
     pub auth_files: Vec<PathBuf>,
-    /// Credentials for hosts, as references name them (`docker.io`, `localhost:5000`); they come before the files'.
+    /// Credentials for hosts, as references name them (`docker.io`, `localhost:5000`), that the person has just given;
+    /// they come before the files'.
     pub credentials: BTreeMap<String, Credential>,
-    /// Hosts, as references name them, that are spoken to over plain HTTP. Loopback hosts always are.
-    pub insecure_hosts: Vec<String>,
+    /// Credentials that the environment holds, such as a CI's; they come after the files'.
+    pub environment: Vec<FromEnvironment>,
+    /// A `.netrc`, asked last; its `default` is not used. May be absent.
+    pub netrc: Option<PathBuf>,
+    /// Where settings for single hosts are: mirrors, certificates, plain HTTP.
+    pub hosts: hosts::Sources,
     /// How long to wait before a request is made again; three times as long before each further attempt.
     pub first_retry_delay: Duration,
 }
@@ -64,7 +75,9 @@ impl Default for Settings {
         Self {
             auth_files: Vec::new(),
             credentials: BTreeMap::new(),
-            insecure_hosts: Vec::new(),
+            environment: Vec::new(),
+            netrc: None,
+            hosts: hosts::Sources::default(),
             first_retry_delay: Duration::from_millis(300),
         }
     }
@@ -76,10 +89,15 @@ impl Default for Settings {
 pub struct RegistryClient {
     http: Arc<Http>,
     sources: credentials::Sources,
-    insecure_hosts: Vec<String>,
+    hosts: hosts::Hosts,
     first_retry_delay: Duration,
     auth: auth::Cache,
-    tls_hosts: Mutex<BTreeSet<String>>,
+    /// How hosts turned out to speak, where that is not what was tried first.
+    schemes: Mutex<BTreeMap<String, &'static str>>,
+    /// Mirrors that could not be reached.
+    given_up: Mutex<BTreeSet<String>>,
+    /// Hosts that have answered anything over TLS.
+    answered: Mutex<BTreeSet<String>>,
 }
 
 /// What somebody wants to do with a repository. Tokens are bought for it, so who asks for both at first needs one only.
@@ -97,14 +115,18 @@ impl RegistryClient {
         let sources = credentials::Sources {
             explicit: settings.credentials,
             files: settings.auth_files,
+            environment: settings.environment,
+            netrc: settings.netrc,
         };
         Self {
             http,
             sources,
-            insecure_hosts: settings.insecure_hosts,
+            hosts: hosts::Hosts::new(settings.hosts),
             first_retry_delay: settings.first_retry_delay,
             auth: auth::Cache::default(),
-            tls_hosts: Mutex::default(),
+            schemes: Mutex::default(),
+            given_up: Mutex::default(),
+            answered: Mutex::default(),
         }
     }
 
@@ -122,9 +144,10 @@ impl RegistryClient {
         reference: &Reference,
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
-        let session = self.session(reference, Access::Pull, observer);
-        self.http
-            .run(observer, pull::resolve(&session, reference))?
+        let (found, _) = self.reading(reference, observer, |session| {
+            self.http.run(observer, pull::resolve(session, reference))?
+        })?;
+        Ok(found)
     }
 
     /// Fetches an image into `store`: its two documents always, its layers as `layers` says, except those the store
@@ -146,15 +169,17 @@ impl RegistryClient {
         layers: Layers,
         observer: &dyn Observer,
     ) -> Result<Image, Error> {
-        let session = self.session(reference, Access::Pull, observer);
-        let pull::Documents { image, index } = self.http.run(
-            observer,
-            pull::documents(&session, reference, platform, store),
-        )??;
+        let (documents, sessions) = self.reading(reference, observer, |session| {
+            self.http.run(
+                observer,
+                pull::documents(session, reference, platform, store),
+            )?
+        })?;
+        let pull::Documents { image, index } = documents;
         if layers == Layers::All {
             let needed = image.manifest.parsed.layers.iter().collect();
-            let subject = session.subject.clone();
-            download::layers(&[session], needed, &subject, store, observer)?;
+            let subject = reference.to_string();
+            download::layers(&sessions, needed, &subject, store, observer)?;
         }
         if let Some(index) = index {
             store.put(&index.descriptor, &index.bytes)?;
@@ -176,10 +201,7 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<(), Error> {
         let content = content.into();
-        let sessions: Vec<_> = origins
-            .iter()
-            .map(|origin| self.session(origin, Access::Pull, observer))
-            .collect();
+        let sessions = self.sessions_of(origins.iter(), observer)?;
         let subject = content.descriptor().digest.to_string();
         download::layers(&sessions, content.layers(), &subject, store, observer)
     }
@@ -199,8 +221,21 @@ impl RegistryClient {
         access: Access,
         observer: &dyn Observer,
     ) -> Result<Option<Fetched>, Error> {
-        let session = self.session(reference, access, observer);
-        self.http.run(observer, pull::find(&session, reference))?
+        let ask = |session: &transport::Session<'_>| {
+            let name = reference.manifest_reference();
+            let fetched = pull::manifest(session, &name, reference.digest());
+            self.http.run(observer, fetched)?
+        };
+        let fetched = match access {
+            Access::Pull => self.reading(reference, observer, ask).map(|(it, _)| it),
+            // What a mirror has is not what will be replaced.
+            Access::PullAndPush => ask(&self.session(reference, access, observer)?),
+        };
+        match fetched {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Fetches a small blob of `reference`'s repository whole: an image's configuration.
@@ -216,9 +251,10 @@ impl RegistryClient {
         blob: &Descriptor,
         observer: &dyn Observer,
     ) -> Result<Vec<u8>, Error> {
-        let session = self.session(reference, Access::Pull, observer);
-        self.http
-            .run(observer, pull::blob(&session, blob, "blob"))?
+        let (bytes, _) = self.reading(reference, observer, |session| {
+            self.http.run(observer, pull::blob(session, blob, "blob"))?
+        })?;
+        Ok(bytes)
     }
 
     /// Writes an image, or an index with its images, to a reference, and sends no byte that is there already: blobs that
@@ -241,9 +277,9 @@ impl RegistryClient {
         request: &PushRequest<'_>,
         observer: &dyn Observer,
     ) -> Result<PushReport, Error> {
-        let session = self.session(request.reference, Access::PullAndPush, observer);
+        let session = self.session(request.reference, Access::PullAndPush, observer)?;
         // A session of its own: a token server that refuses the other repository must not stop the push.
-        let mut mounting = self.session(request.reference, Access::PullAndPush, observer);
+        let mut mounting = self.session(request.reference, Access::PullAndPush, observer)?;
         let sources = upload::mount_sources(request.reference, request.mount_from);
         let scope = |name: &String| format!("repository:{name}:pull");
         mounting.scopes.extend(sources.iter().map(scope));
@@ -252,7 +288,7 @@ impl RegistryClient {
             // What is not in the destination cannot be fetched from there.
             origin.host() != host || origin.repository() != repository
         });
-        let origins = origins.map(|origin| self.session(origin, Access::Pull, observer));
+        let origins = self.sessions_of(origins, observer)?;
         push::push(
             request,
             &session,
@@ -260,72 +296,10 @@ impl RegistryClient {
                 store: request.store,
                 mounting: &mounting,
                 sources,
-                origins: origins.collect(),
+                origins,
             },
         )
     }
-
-    fn session<'a>(
-        &'a self,
-        reference: &Reference,
-        access: Access,
-        observer: &'a dyn Observer,
-    ) -> transport::Session<'a> {
-        let actions = match access {
-            Access::Pull => "pull",
-            Access::PullAndPush => "pull,push",
-        };
-        transport::Session {
-            client: self,
-            observer,
-            host: reference.host().to_owned(),
-            repository: reference.repository().to_owned(),
-            scopes: vec![format!("repository:{}:{actions}", reference.repository())],
-            subject: reference.to_string(),
-        }
-    }
-
-    /// The scheme and the host to speak to for a host as references name it.
-    fn endpoint<'a>(&self, host: &'a str) -> (&'static str, &'a str) {
-        let has_tls = self
-            .tls_hosts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(host);
-        let is_plain = is_loopback(host) || self.insecure_hosts.iter().any(|listed| listed == host);
-        let scheme = if is_plain && !has_tls {
-            "http"
-        } else {
-            "https"
-        };
-        (
-            scheme,
-            if host == DEFAULT_REGISTRY {
-                DOCKER_HUB_API
-            } else {
-                host
-            },
-        )
-    }
-
-    fn remember_tls(&self, host: &str) {
-        self.tls_hosts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(host.to_owned());
-    }
-}
-
-/// True for hosts that never leave this machine.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name == "localhost"
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Does `work` on each item, several at once, and gives the results in order. The first failure ends the others.
@@ -397,7 +371,11 @@ impl Observer for Linked<'_> {
 }
 
 #[cfg(test)]
+mod auth_tests;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod mirror_tests;
 #[cfg(test)]
 mod push_tests;
 #[cfg(test)]

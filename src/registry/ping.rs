@@ -2,6 +2,7 @@
 
 use reqwest::{Method, Url};
 
+use super::sessions::refused;
 use super::transport::{Request, Session};
 use super::{Error, RegistryClient};
 use crate::event::Observer;
@@ -17,18 +18,28 @@ impl RegistryClient {
     /// # Spec
     /// OCI distribution-spec, *Determining Support*.
     pub fn ping(&self, host: &str, observer: &dyn Observer) -> Result<(), Error> {
-        let session = Session {
-            client: self,
-            observer,
-            host: host.to_owned(),
-            repository: String::new(),
-            scopes: Vec::new(),
-            subject: host.to_owned(),
-        };
-        let mut url: Url = session.url("")?;
+        let session = self.session_with_host(host, observer)?;
+        self.http.run(observer, session.ping())?
+    }
+
+    /// A session for no repository.
+    pub(super) fn session_with_host<'a>(
+        &'a self,
+        host: &str,
+        observer: &'a dyn Observer,
+    ) -> Result<Session<'a>, Error> {
+        let place = self.hosts.for_writing(host, "");
+        let place = place.map_err(|refusal| refused(refusal, host))?;
+        Ok(self.session_at(place, Vec::new(), host.to_owned(), observer))
+    }
+}
+
+impl Session<'_> {
+    /// `GET /v2/`.
+    pub(super) async fn ping(&self) -> Result<(), Error> {
+        let mut url: Url = self.url("")?;
         url.set_path("/v2/");
-        let request = Request::new(Method::GET, url);
-        self.http.run(observer, session.exchange(&request))??;
+        self.exchange(&Request::new(Method::GET, url)).await?;
         Ok(())
     }
 }

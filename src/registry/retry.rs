@@ -45,7 +45,10 @@ impl Patience {
     /// Waits as long as is fit after `error`, or gives it back when there is no use in waiting.
     pub(super) async fn wait(&mut self, session: &Session<'_>, error: Error) -> Result<(), Error> {
         self.failures += 1;
-        if self.failures >= MAX_ATTEMPTS || !error.is_transient() {
+        // Who has another place to ask does not wait for one that cannot be reached, or has had enough of us.
+        let is_elsewhere =
+            session.is_mirror && matches!(error, Error::Connect { .. } | Error::RateLimited { .. });
+        if self.failures >= MAX_ATTEMPTS || is_elsewhere || !error.is_transient() {
             return Err(error);
         }
         let backoff = session.client.first_retry_delay * 3_u32.pow(self.failures - 1);

@@ -10,19 +10,19 @@ use crate::image::edit::{Changes, NewLayer, from_scratch};
 use crate::image::media_type;
 
 /// One client, one store, one image with two layers.
-struct Bench {
+pub(super) struct Bench {
     _directory: tempfile::TempDir,
-    client: RegistryClient,
-    store: BlobStore,
-    image: Image,
-    layers: Vec<Vec<u8>>,
+    pub(super) client: RegistryClient,
+    pub(super) store: BlobStore,
+    pub(super) image: Image,
+    pub(super) layers: Vec<Vec<u8>>,
 }
 
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     bench_with(Settings::default())
 }
 
-fn bench_with(settings: Settings) -> Bench {
+pub(super) fn bench_with(settings: Settings) -> Bench {
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings {
         first_retry_delay: Duration::from_millis(1),
@@ -51,7 +51,7 @@ fn bench_with(settings: Settings) -> Bench {
 
 impl Bench {
     /// A handler that serves the image well, for tests to change in one place.
-    fn good(&self) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
+    pub(super) fn good(&self) -> impl Fn(&Seen) -> Reply + Send + Sync + use<> {
         let (image, layers) = (self.image.clone(), self.layers.clone());
         move |seen| {
             let documents = [&image.config.bytes].into_iter().chain(&layers);
@@ -73,11 +73,11 @@ impl Bench {
         }
     }
 
-    fn pull(&self, host: &str) -> Result<Image, Error> {
+    pub(super) fn pull(&self, host: &str) -> Result<Image, Error> {
         self.pull_reference(&format!("{host}/app:1"))
     }
 
-    fn pull_reference(&self, reference: &str) -> Result<Image, Error> {
+    pub(super) fn pull_reference(&self, reference: &str) -> Result<Image, Error> {
         let reference = reference.parse().unwrap();
         self.client.pull(
             &reference,
@@ -88,7 +88,7 @@ impl Bench {
         )
     }
 
-    fn push(&self, host: &str, mount_from: &[&str]) -> Result<PushReport, Error> {
+    pub(super) fn push(&self, host: &str, mount_from: &[&str]) -> Result<PushReport, Error> {
         let reference = format!("{host}/app:1").parse().unwrap();
         let mounts: Vec<Reference> = mount_from
             .iter()
@@ -101,17 +101,17 @@ impl Bench {
         self.client.push(&request, &Silent)
     }
 
-    fn keep_layers(&self) {
+    pub(super) fn keep_layers(&self) {
         for (layer, bytes) in self.image.manifest.parsed.layers.iter().zip(&self.layers) {
             self.store.put(layer, bytes).unwrap();
         }
     }
 
-    fn big(&self) -> String {
+    pub(super) fn big(&self) -> String {
         self.image.manifest.parsed.layers[0].digest.to_string()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let is_empty = |name: &str| {
             std_fs::read_dir(self.store.root().join(name))
                 .unwrap()
@@ -312,54 +312,6 @@ fn a_wait_longer_than_anyone_has_patience_for_is_an_error_that_tells_it() {
     assert_eq!(server.seen().len(), 1);
 }
 
-/// A server that wants `authorization` for everything.
-fn guarded(
-    good: impl Fn(&Seen) -> Reply + Send + Sync,
-    seen: &Seen,
-    wanted: &str,
-    challenge: &str,
-) -> Reply {
-    match seen.header("authorization") == Some(wanted) {
-        true => good(seen),
-        false => Reply::new(401).header("www-authenticate", challenge),
-    }
-}
-
-fn with_login(host: &str, password: &str) -> Settings {
-    let credential = Credential::Password {
-        username: "u".to_owned(),
-        password: Secret::new(password),
-    };
-    Settings {
-        credentials: [(host.to_owned(), credential)].into(),
-        ..Settings::default()
-    }
-}
-
-#[test]
-fn credentials_stay_with_their_host() {
-    let bench = bench();
-    let good = bench.good();
-    let other = Hostile::start(good);
-    let (good, target) = (bench.good(), other.host());
-    let server = Hostile::start(move |seen| {
-        let redirecting = |seen: &Seen| match seen.is("GET", "/blobs/") {
-            true => Reply::new(307).header("location", format!("http://{target}{}", seen.target)),
-            false => good(seen),
-        };
-        guarded(redirecting, seen, "Basic dTpw", "Basic realm=x")
-    });
-    let bench = bench_with(with_login(&server.host(), "p"));
-    bench.pull(&server.host()).unwrap();
-    assert_eq!(other.count("GET", "/blobs/"), 3);
-    assert!(
-        other
-            .seen()
-            .iter()
-            .all(|seen| seen.header("authorization").is_none())
-    );
-}
-
 #[test]
 fn redirects_end() {
     let bench = bench();
@@ -370,127 +322,6 @@ fn redirects_end() {
         Err(Error::Redirect { .. })
     ));
     assert_eq!(server.seen().len(), 6);
-}
-
-#[test]
-fn a_refused_password_is_an_error_and_is_not_followed_by_an_anonymous_request() {
-    let server =
-        Hostile::start(|seen| guarded(|_| Reply::new(200), seen, "Basic xx", "Basic realm=x"));
-    let bench = bench_with(with_login(&server.host(), "hunter2"));
-    let error = bench.pull(&server.host()).unwrap_err();
-    assert!(
-        matches!(&error, Error::Unauthorised { credentials: Some(origin), .. } if origin == "the command line")
-    );
-    assert!(!format!("{error} {error:?}").contains("hunter2"));
-    let sent: Vec<_> = server
-        .seen()
-        .iter()
-        .map(|seen| seen.header("authorization").is_some())
-        .collect();
-    assert_eq!(sent, [false, true]);
-
-    let anonymous = self::bench();
-    let error = anonymous.pull(&server.host()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Unauthorised {
-                credentials: None,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    assert!(error.hints()[0].contains("login"), "{:?}", error.hints());
-}
-
-#[test]
-fn tokens_are_bought_once_and_again_when_they_are_too_old() {
-    let good = bench().good();
-    let bought = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&bought);
-    let server = Hostile::start(move |seen| {
-        if seen.target.starts_with("/token") {
-            assert_eq!(seen.header("authorization"), Some("Basic dTpw"));
-            let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
-            return Reply::new(200).body(format!(r#"{{"token":"t{number}","expires_in":1}}"#));
-        }
-        // The first token is good for the manifest only.
-        let wanted = if seen.target.contains("/manifests/") {
-            "Bearer t1"
-        } else {
-            "Bearer t2"
-        };
-        guarded(
-            &good,
-            seen,
-            wanted,
-            r#"bearer Realm="/token",service="s",scope="repository:app:pull""#,
-        )
-    });
-    let bench = bench_with(with_login(&server.host(), "p"));
-    bench.pull(&server.host()).unwrap();
-    assert_eq!(bought.load(Ordering::SeqCst), 2);
-    let target = server
-        .seen()
-        .into_iter()
-        .find(|seen| seen.target.starts_with("/token"))
-        .unwrap()
-        .target;
-    assert_eq!(target, "/token?service=s&scope=repository%3Aapp%3Apull");
-}
-
-#[test]
-fn a_login_that_the_token_server_refuses_is_an_error() {
-    let server = Hostile::start(|seen| match seen.target.starts_with("/token") {
-        true => Reply::new(401).body(r#"{"details":"incorrect username or password"}"#),
-        false => guarded(|_| Reply::new(200), seen, "x", r#"Bearer realm="/token""#),
-    });
-    let bench = bench_with(with_login(&server.host(), "p"));
-    let error = bench.pull(&server.host()).unwrap_err();
-    assert!(
-        error.to_string().contains("incorrect username or password"),
-        "{error}"
-    );
-    assert!(matches!(
-        error,
-        Error::Unauthorised {
-            credentials: Some(_),
-            ..
-        }
-    ));
-    assert_eq!(server.seen().len(), 2);
-}
-
-#[test]
-fn an_identity_token_is_sent_in_a_form_and_never_shown() {
-    let good = bench().good();
-    let server = Hostile::start(move |seen| match seen.target.starts_with("/token") {
-        true => {
-            let form = String::from_utf8_lossy(&seen.body).into_owned();
-            let is_right = seen.method == "POST"
-                && form.contains("grant_type=refresh_token")
-                && form.contains("refresh_token=s%2Fecret")
-                && form.contains("scope=repository%3Aapp%3Apull");
-            if is_right {
-                Reply::new(200).body(r#"{"access_token":"t"}"#)
-            } else {
-                Reply::new(400).body(form)
-            }
-        }
-        false => guarded(
-            &good,
-            seen,
-            "Bearer t",
-            r#"Bearer realm="/token",service=s"#,
-        ),
-    });
-    let credential = Credential::IdentityToken(Secret::new("s/ecret"));
-    let bench = bench_with(Settings {
-        credentials: [(server.host(), credential)].into(),
-        ..Settings::default()
-    });
-    bench.pull(&server.host()).unwrap();
 }
 
 #[test]
@@ -601,7 +432,7 @@ fn resolving_asks_for_the_body_only_when_the_head_does_not_tell() {
 }
 
 /// A registry that has nothing and takes everything; mounts are answered 202.
-fn taking(seen: &Seen) -> Reply {
+pub(super) fn taking(seen: &Seen) -> Reply {
     match seen.method.as_str() {
         "HEAD" | "GET" => Reply::new(404),
         "POST" => Reply::new(202).header(
@@ -815,7 +646,7 @@ fn plain_http_where_tls_is_expected_is_recognised() {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let bench = bench();
-    bench.client.remember_tls(&host);
+    bench.client.remember_scheme(&host, "https");
     let error = bench.pull(&host).unwrap_err();
     assert!(
         matches!(
@@ -829,31 +660,4 @@ fn plain_http_where_tls_is_expected_is_recognised() {
     );
     assert!(error.hints()[0].contains("--insecure-registry"));
     thread.join().unwrap();
-}
-
-#[test]
-fn loopback_and_listed_hosts_are_spoken_to_plainly_and_docker_hub_at_its_api_host() {
-    let insecure_hosts = vec!["registry.lan:5000".to_owned()];
-    let client = bench_with(Settings {
-        insecure_hosts,
-        ..Settings::default()
-    })
-    .client;
-    let table = [
-        ("docker.io", ("https", "registry-1.docker.io")),
-        ("localhost", ("http", "localhost")),
-        ("localhost:5000", ("http", "localhost:5000")),
-        ("127.8.0.1:1", ("http", "127.8.0.1:1")),
-        ("[::1]:5000", ("http", "[::1]:5000")),
-        ("localhost.example", ("https", "localhost.example")),
-        ("127.0.0.1.example", ("https", "127.0.0.1.example")),
-        ("10.0.0.1", ("https", "10.0.0.1")),
-        ("registry.lan:5000", ("http", "registry.lan:5000")),
-        ("registry.lan", ("https", "registry.lan")),
-    ];
-    for (host, expected) in table {
-        assert_eq!(client.endpoint(host), expected, "{host}");
-    }
-    client.remember_tls("localhost:5000");
-    assert_eq!(client.endpoint("localhost:5000").0, "https");
 }

@@ -8,7 +8,6 @@
 //!   └ what may go better next time is tried again, up to four times
 //! ```
 
-use std::io;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
@@ -17,9 +16,11 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::RegistryClient;
 use super::auth::Authorization;
 use super::body;
+use super::connection::{is_tls_complaint, shown_host, with_scheme};
 use super::error::{Answer, Error, Obstacle, redacted, shown};
+use super::hosts::Preference;
 use crate::event::{Direction, Observer, Transfer};
-use crate::http;
+use crate::http::{self, Purpose, Tls};
 use crate::image::Descriptor;
 use crate::store::BlobStore;
 
@@ -32,9 +33,14 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 pub(super) struct Session<'a> {
     pub(super) client: &'a RegistryClient,
     pub(super) observer: &'a dyn Observer,
-    /// The host as the reference names it.
+    /// The host as the reference names it, or as the mirror's name does.
     pub(super) host: String,
     pub(super) repository: String,
+    /// How the host is spoken to.
+    pub(super) preference: Preference,
+    pub(super) tls: Tls,
+    /// True when another place can be asked as well: then nobody waits for one that cannot be reached.
+    pub(super) is_mirror: bool,
     /// What tokens are asked for: `repository:NAME:pull,push`.
     pub(super) scopes: Vec<String>,
     /// The reference, for messages.
@@ -108,7 +114,7 @@ impl Request<'_> {
 impl Session<'_> {
     /// The URL of an endpoint: `path` follows `/v2/NAME/`.
     pub(super) fn url(&self, path: &str) -> Result<Url, Error> {
-        let (scheme, host) = self.client.endpoint(&self.host);
+        let (scheme, host) = self.client.endpoint(&self.host, self.preference);
         let text = format!("{scheme}://{host}/v2/{}/{path}", self.repository);
         Url::parse(&text).map_err(|error| Error::Connect {
             host: self.host.clone(),
@@ -119,21 +125,44 @@ impl Session<'_> {
 
     /// Makes a request once and gives a successful answer.
     pub(super) async fn exchange(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let response = self.authorised(request).await?;
+        let error = match self.client.gave_up(self) {
+            None => self.exchange_now(request).await,
+            Some(error) => Err(error),
+        };
+        error.inspect_err(|error| {
+            if matches!(error, Error::Connect { .. }) {
+                self.client.give_up(self);
+            }
+        })
+    }
+
+    async fn exchange_now(&self, request: &Request<'_>) -> Result<Response, Error> {
+        let response = match self.authorised(request).await {
+            Err(error) if self.may_go_plain(request, &error) => {
+                self.client.remember_scheme(&self.host, "http");
+                self.authorised(&with_scheme(request, "http")).await?
+            }
+            response => response?,
+        };
         if response.status().is_success() {
             return Ok(response);
         }
+        let mut lacks_rights = self.lacks_rights(&response);
         let mut answer = Answer::read(&request.method, response).await;
         if self.wants_tls(request, &answer).await {
-            self.client.remember_tls(&self.host);
-            let mut again = request.clone();
-            // `http` to `https` is a change that every URL allows.
-            let _ = again.url.set_scheme("https");
-            let response = self.authorised(&again).await?;
+            self.client.remember_scheme(&self.host, "https");
+            let response = self.authorised(&with_scheme(request, "https")).await?;
             if response.status().is_success() {
                 return Ok(response);
             }
+            lacks_rights = self.lacks_rights(&response);
             answer = Answer::read(&request.method, response).await;
+        }
+        if lacks_rights {
+            return Err(Error::Denied {
+                subject: self.subject.clone(),
+                answer: Box::new(answer),
+            });
         }
         Err(self.classify(answer))
     }
@@ -183,7 +212,7 @@ impl Session<'_> {
 
     /// Makes a request as whoever the registry wants to see.
     async fn authorised(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let authorization = self.authorization();
+        let authorization = self.authorization().await?;
         let response = self
             .follow(request, authorization.as_ref(), &self.url("")?)
             .await?;
@@ -212,6 +241,7 @@ impl Session<'_> {
             let response = self
                 .send(request, &url, authorization.filter(|_| is_trusted))
                 .await?;
+            self.client.remember_answer(&url);
             let is_reading = matches!(request.method, Method::GET | Method::HEAD);
             let is_redirect = match response.status().as_u16() {
                 307 | 308 => true,
@@ -237,14 +267,17 @@ impl Session<'_> {
         url: &Url,
         authorization: Option<&Authorization>,
     ) -> Result<Response, Error> {
-        let http = &self.client.http;
-        let client = match request.body {
-            Body::Blob { .. } => {
-                let client = http.upload_client();
-                client.map_err(|error| self.failed(&request.method, url, error))?
-            }
-            Body::Empty | Body::Bytes(_) => http.client(),
+        let purpose = match request.body {
+            Body::Blob { .. } => Purpose::Upload,
+            Body::Empty | Body::Bytes(_) => Purpose::Usual,
         };
+        let tls = self.tls_for(url)?;
+        let client = self.client.http.client_for(&tls, purpose);
+        let client = client.map_err(|error| Error::Connect {
+            host: shown_host(url),
+            cause: error.to_string(),
+            obstacle: Obstacle::Other,
+        })?;
         let mut builder = client.request(request.method.clone(), url.clone());
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
@@ -277,26 +310,6 @@ impl Session<'_> {
             }
         };
         sent.map_err(|error| self.failed(&request.method, url, error))
-    }
-
-    fn failed(&self, method: &Method, url: &Url, error: reqwest::Error) -> Error {
-        if !error.is_connect() {
-            return broken(method, url, error);
-        }
-        let host = url.host_str().unwrap_or_default();
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        Error::Connect {
-            host: format!("{host}{port}"),
-            obstacle: obstacle(&error, self.client.http.has_certificates()),
-            cause: if error.is_timeout() {
-                "it takes too long".to_owned()
-            } else {
-                shown(&http::cause(error))
-            },
-        }
     }
 
     /// The error that an unsuccessful answer means.
@@ -354,15 +367,6 @@ impl Answer {
     }
 }
 
-/// Go's server and nginx answer so to plain HTTP on a TLS port.
-fn is_tls_complaint(request: &Request<'_>, answer: &Answer) -> bool {
-    let body = answer.body.to_ascii_lowercase();
-    request.url.scheme() == "http"
-        && answer.status == 400
-        && (body.contains("http request to an https server")
-            || body.contains("plain http request was sent to https"))
-}
-
 /// A header's value, when it is text.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
@@ -401,7 +405,7 @@ pub(super) fn redirect_target(
     Ok(next)
 }
 
-fn is_same_origin(one: &Url, other: &Url) -> bool {
+pub(super) fn is_same_origin(one: &Url, other: &Url) -> bool {
     one.origin() == other.origin()
 }
 
@@ -417,28 +421,4 @@ pub(super) fn broken(method: &Method, url: &Url, error: reqwest::Error) -> Error
         url: redacted(url),
         cause,
     }
-}
-
-fn obstacle(error: &reqwest::Error, has_certificates: bool) -> Obstacle {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = source {
-        match current.downcast_ref() {
-            Some(rustls::Error::InvalidMessage(_)) => return Obstacle::PlainHttp,
-            Some(rustls::Error::InvalidCertificate(_)) if has_certificates => {
-                return Obstacle::Certificate;
-            }
-            Some(rustls::Error::InvalidCertificate(_)) => return Obstacle::NoAuthorities,
-            Some(_) => return Obstacle::Other,
-            None => {}
-        }
-        // An I/O error does not give what it wraps as its source.
-        let wrapped = current
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        source = match wrapped {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
-    }
-    Obstacle::Network
 }

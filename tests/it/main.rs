@@ -5,6 +5,8 @@
 //! * `engines` – archives that containerd, Docker and podman load, `--load`, and archives that they write.
 //! * `assembled` – layers of assemble that stay the same, zstd, bytecode that stays valid; the latter on the real recipe.
 //! * `registry` – push and pull against Debian's docker-registry.
+//! * `login` – `login`, `logout`, `--creds`, and every place that credentials are found in; token servers.
+//! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
@@ -40,7 +42,9 @@ mod engines;
 mod errors;
 mod escape;
 mod flask;
+mod login;
 mod matrix;
+mod mirrors;
 mod placed;
 mod popular;
 mod push;

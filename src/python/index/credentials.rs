@@ -13,6 +13,7 @@ use reqwest::Url;
 use super::error::{Error, shown};
 use super::page::percent_decoded;
 use crate::event::Observer;
+use crate::http::netrc::{self, Machine};
 
 /// How long the keyring program may take; it may have to ask the person.
 const KEYRING_SECONDS: u64 = 60;
@@ -69,14 +70,6 @@ struct Known {
     password: Option<String>,
 }
 
-/// A `machine` of a `.netrc`; no host is `default`.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Machine {
-    host: Option<String>,
-    login: String,
-    password: String,
-}
-
 /// All that is known of who we are, looked up by URL.
 pub(super) struct Keys {
     known: Vec<Known>,
@@ -99,7 +92,7 @@ impl Keys {
             machines: credentials
                 .netrc
                 .as_deref()
-                .map(machines)
+                .map(netrc::machines)
                 .unwrap_or_default(),
             keyring: credentials.keyring.clone(),
             asked: Mutex::default(),
@@ -284,79 +277,6 @@ fn printed(mut command: Command, observer: &dyn Observer) -> Result<Option<Strin
         true => Stopped::Interrupted,
         false => Stopped::Failed(format!("it took more than {KEYRING_SECONDS} s")),
     })
-}
-
-/// Reads a `.netrc`. What cannot be understood ends the file, as far as it is of use to us.
-///
-/// # Spec
-/// `ftp(1)`, *THE .netrc FILE*; quoting and comments as Python's `netrc`.
-fn machines(text: &str) -> Vec<Machine> {
-    let mut found: Vec<Machine> = Vec::new();
-    let mut words = Words { rest: text };
-    let mut is_in_machine = false;
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "machine" | "default" => {
-                let host = (word == "machine").then(|| words.next().unwrap_or_default());
-                found.push(Machine {
-                    host,
-                    ..Machine::default()
-                });
-                is_in_machine = true;
-            }
-            "macdef" => words.skip_macro(),
-            "login" | "user" | "password" | "account" if is_in_machine => {
-                let value = words.next().unwrap_or_default();
-                if let Some(machine) = found.last_mut() {
-                    match word.as_str() {
-                        "password" => machine.password = value,
-                        "account" => {}
-                        _ => machine.login = value,
-                    }
-                }
-            }
-            _ => is_in_machine = false,
-        }
-    }
-    found
-}
-
-struct Words<'a> {
-    rest: &'a str,
-}
-
-impl Words<'_> {
-    fn next(&mut self) -> Option<String> {
-        loop {
-            self.rest = self.rest.trim_start();
-            if !self.rest.starts_with('#') {
-                break;
-            }
-            self.rest = self.rest.split_once('\n').map_or("", |(_, after)| after);
-        }
-        let mut word = String::new();
-        let mut letters = self.rest.char_indices();
-        let is_quoted = self.rest.starts_with('"');
-        if is_quoted {
-            letters.next();
-        }
-        let end = loop {
-            match letters.next() {
-                None => break self.rest.len(),
-                Some((end, '"')) if is_quoted => break end + 1,
-                Some((end, letter)) if !is_quoted && letter.is_whitespace() => break end,
-                Some((_, '\\')) => word.extend(letters.next().map(|(_, letter)| letter)),
-                Some((_, letter)) => word.push(letter),
-            }
-        };
-        self.rest = &self.rest[end..];
-        (end > 0).then_some(word)
-    }
-
-    /// A macro goes to the next empty line.
-    fn skip_macro(&mut self) {
-        self.rest = self.rest.split_once("\n\n").map_or("", |(_, after)| after);
-    }
 }
 
 #[cfg(test)]

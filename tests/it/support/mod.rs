@@ -6,6 +6,7 @@ pub mod registry;
 pub mod runner;
 pub mod skip;
 pub mod tiny;
+pub mod token;
 
 use std::fs;
 use std::io::Read;

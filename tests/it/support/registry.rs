@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::token::{ISSUER, SERVICE, TokenServer};
+
 const PROGRAM: &str = "/usr/bin/docker-registry";
 /// How long it may take to start; it takes some 50 ms.
 const START_DEADLINE: Duration = Duration::from_secs(20);
 /// The user that [`Registry::with_login`] accepts.
-const USERNAME: &str = "user";
+pub const USERNAME: &str = "user";
 /// The user's password.
-const PASSWORD: &str = "password";
+pub const PASSWORD: &str = "password";
 /// `user:password`, the password hashed by bcrypt with five rounds:
 /// `perl -e 'print crypt("password", q{$2y$05$abcdefghijklmnopqrstuu})'`.
 const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuWG29KuyeAicPCJODk1zjyGvyQUU2awu\n";
@@ -53,6 +55,27 @@ impl Registry {
         let (certificate, key) = (tls.certificate.display(), tls.key.display());
         let lines = format!("  tls:\n    certificate: {certificate}\n    key: {key}\n");
         Self::launch(&lines, |_| String::new())
+    }
+
+    /// As [`Registry::with_tls`], for clients only that have a certificate of this authority.
+    pub fn with_client_certificates(tls: &Tls<'_>, authority: &Path) -> Self {
+        let (certificate, key) = (tls.certificate.display(), tls.key.display());
+        let authority = authority.display();
+        let lines = format!(
+            "  tls:\n    certificate: {certificate}\n    key: {key}\n    clientcas:\n      - {authority}\n"
+        );
+        Self::launch(&lines, |_| String::new())
+    }
+
+    /// A registry that lets in who has a token of this server, over plain HTTP.
+    pub fn with_tokens(server: &TokenServer) -> Self {
+        Self::launch("", |_| {
+            format!(
+                "auth:\n  token:\n    realm: {}\n    service: {SERVICE}\n    issuer: {ISSUER}\n    rootcertbundle: {}\n",
+                server.realm(),
+                server.certificate().display()
+            )
+        })
     }
 
     fn launch(http: &str, sections: impl FnOnce(&Path) -> String) -> Self {
