@@ -1,6 +1,7 @@
 //! Everything that is read from the environment of this machine: variables, files in well-known places, the clock.
 //! Nothing below the command line reads any of it.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -124,6 +125,13 @@ pub fn host(shared: &Shared) -> Result<Host, Diagnostic> {
         registries: registry::Settings {
             insecure_hosts: shared.insecure_registry.clone(),
             auth_files: auth_files(),
+            limits: registry::Limits {
+                connections: usize::from(shared.registry_connections.max(1)),
+                overall: shared.registry_timeout,
+                ..registry::Limits::default()
+            },
+            // Differs from process to process, which is all that it is for.
+            seed: RandomState::new().build_hasher().finish(),
             ..registry::Settings::default()
         },
         mirrors: mirrors(),

@@ -158,6 +158,14 @@ pub enum Error {
         /// What is wrong, without any of its secrets.
         reason: String,
     },
+    /// The operation took longer than it may altogether.
+    #[error("`{subject}` took longer than {} s", super::limits::seconds(*limit))]
+    TooLong {
+        /// The reference.
+        subject: String,
+        /// The limit, [`Limits::overall`](super::Limits::overall).
+        limit: Duration,
+    },
     /// The store refused.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -248,6 +256,9 @@ impl Error {
             Self::Schema1 { subject } => vec![format!(
                 "convert it once: `skopeo copy --format oci docker://{subject} docker://{subject}`"
             )],
+            Self::TooLong { .. } => hint(
+                "allow more time with `--registry-timeout`; what has arrived is kept",
+            ),
             Self::LayerAbsent { .. } => hint(
                 "`overcoat pull` the base image first, or push to the registry that holds it",
             ),

@@ -15,15 +15,18 @@ mod body;
 mod credentials;
 mod download;
 mod error;
+mod limits;
 mod ping;
 mod pull;
 mod push;
 mod retry;
+mod sending;
 mod transport;
 mod upload;
 
 pub use credentials::{Credential, Secret};
 pub use error::{Answer, Error, Obstacle};
+pub use limits::Limits;
 pub use pull::{Fetched, Layers};
 pub use push::{Previous, PushReport, PushRequest};
 
@@ -40,8 +43,6 @@ use crate::image::{Content, Descriptor, Image, Platform};
 use crate::reference::{DEFAULT_REGISTRY, Reference};
 use crate::store::BlobStore;
 
-/// How many blobs move at once; registries begin to refuse at more.
-const PARALLEL: usize = 4;
 /// Docker Hub's API does not live at the host that its references name.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
@@ -57,6 +58,10 @@ pub struct Settings {
     pub insecure_hosts: Vec<String>,
     /// How long to wait before a request is made again; three times as long before each further attempt.
     pub first_retry_delay: Duration,
+    /// How long registries may take, and how much moves at once.
+    pub limits: Limits,
+    /// Some number that differs from process to process: delays are spread by it.
+    pub seed: u64,
 }
 
 impl Default for Settings {
@@ -66,6 +71,8 @@ impl Default for Settings {
             credentials: BTreeMap::new(),
             insecure_hosts: Vec::new(),
             first_retry_delay: Duration::from_millis(300),
+            limits: Limits::default(),
+            seed: 0,
         }
     }
 }
@@ -78,6 +85,8 @@ pub struct RegistryClient {
     sources: credentials::Sources,
     insecure_hosts: Vec<String>,
     first_retry_delay: Duration,
+    limits: Limits,
+    jitter: retry::Jitter,
     auth: auth::Cache,
     tls_hosts: Mutex<BTreeSet<String>>,
 }
@@ -103,6 +112,8 @@ impl RegistryClient {
             sources,
             insecure_hosts: settings.insecure_hosts,
             first_retry_delay: settings.first_retry_delay,
+            limits: settings.limits,
+            jitter: retry::Jitter::new(settings.seed),
             auth: auth::Cache::default(),
             tls_hosts: Mutex::default(),
         }
@@ -123,8 +134,7 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
         let session = self.session(reference, Access::Pull, observer);
-        self.http
-            .run(observer, pull::resolve(&session, reference))?
+        session.run(observer, pull::resolve(&session, reference))
     }
 
     /// Fetches an image into `store`: its two documents always, its layers as `layers` says, except those the store
@@ -147,12 +157,10 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Image, Error> {
         let session = self.session(reference, Access::Pull, observer);
-        let pull::Documents { image, index } = self.http.run(
-            observer,
-            pull::documents(&session, reference, platform, store),
-        )??;
+        let documents = pull::documents(&session, reference, platform, store);
+        let pull::Documents { image, index } = session.run(observer, documents)?;
         if layers == Layers::All {
-            let needed = image.manifest.parsed.layers.iter().collect();
+            let needed = Content::from(&image).layers();
             let subject = session.subject.clone();
             download::layers(&[session], needed, &subject, store, observer)?;
         }
@@ -200,7 +208,7 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Option<Fetched>, Error> {
         let session = self.session(reference, access, observer);
-        self.http.run(observer, pull::find(&session, reference))?
+        session.run(observer, pull::find(&session, reference))
     }
 
     /// Fetches a small blob of `reference`'s repository whole: an image's configuration.
@@ -217,8 +225,7 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Vec<u8>, Error> {
         let session = self.session(reference, Access::Pull, observer);
-        self.http
-            .run(observer, pull::blob(&session, blob, "blob"))?
+        session.run(observer, pull::blob(&session, blob, "blob"))
     }
 
     /// Writes an image, or an index with its images, to a reference, and sends no byte that is there already: blobs that
@@ -282,6 +289,7 @@ impl RegistryClient {
             repository: reference.repository().to_owned(),
             scopes: vec![format!("repository:{}:{actions}", reference.repository())],
             subject: reference.to_string(),
+            deadline: limits::deadline(&self.limits),
         }
     }
 
@@ -328,9 +336,10 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Does `work` on each item, several at once, and gives the results in order. The first failure ends the others.
+/// Does `work` on each item, with so many threads, and gives the results in order. The first failure ends the others.
 fn in_parallel<T: Sync, R: Send>(
     items: &[T],
+    threads: usize,
     observer: &dyn Observer,
     work: impl Fn(&T, &dyn Observer) -> Result<R, Error> + Sync,
 ) -> Result<Vec<R>, Error> {
@@ -365,7 +374,7 @@ fn in_parallel<T: Sync, R: Send>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..PARALLEL.min(items.len()) {
+        for _ in 1..threads.min(items.len()) {
             scope.spawn(worker);
         }
         worker();
@@ -397,10 +406,22 @@ impl Observer for Linked<'_> {
 }
 
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
+mod document_tests;
+#[cfg(test)]
+mod download_tests;
+#[cfg(test)]
+mod ground;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod push_tests;
 #[cfg(test)]
 mod shelf;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upload_tests;

@@ -24,11 +24,12 @@ impl RegistryClient {
             repository: String::new(),
             scopes: Vec::new(),
             subject: host.to_owned(),
+            deadline: super::limits::deadline(&self.limits),
         };
         let mut url: Url = session.url("")?;
         url.set_path("/v2/");
         let request = Request::new(Method::GET, url);
-        self.http.run(observer, session.exchange(&request))??;
+        session.run(observer, session.exchange(&request))?;
         Ok(())
     }
 }
