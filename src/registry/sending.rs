@@ -377,14 +377,12 @@ impl<'a> Sending<'a> {
     /// it has of it. Best effort, and short.
     pub(super) fn abandon(mut self) {
         if let Some(opened) = self.opened.take() {
-            let deleting = tokio::time::timeout(ABANDON_TIMEOUT, delete(self.session, opened));
-            let deleted = self
-                .session
-                .client
-                .http
-                .run(&Silent, async { deleting.await });
+            let session = self.session;
+            // A timer is made where the runtime is.
+            let deleting =
+                async { tokio::time::timeout(ABANDON_TIMEOUT, delete(session, opened)).await };
             // Nobody is there to be told, and the registry removes old uploads by itself.
-            drop(deleted);
+            let _ = session.client.http.run(&Silent, deleting);
         }
     }
 }

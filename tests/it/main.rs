@@ -45,5 +45,6 @@ mod sources;
 mod steps;
 mod support;
 mod tiny;
+mod transfers;
 mod wheels;
 mod workloads;

@@ -2,6 +2,7 @@
 
 pub mod plain;
 pub mod registry;
+pub mod relay;
 pub mod runner;
 pub mod skip;
 pub mod tiny;
