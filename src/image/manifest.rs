@@ -151,7 +151,8 @@ mod tests {
             Some("linux/amd64/v2"),
             Some("linux/amd64"),
         ];
-        let table: [(&[Option<&str>], &str, Option<usize>); 9] = [
+        type Row<'a> = (&'a [Option<&'a str>], &'a str, Option<usize>);
+        let table: [Row<'_>; 9] = [
             (&arm, "linux/arm", Some(1)),
             (&arm, "linux/arm/v8", Some(1)),
             (&arm, "linux/arm/v6", Some(2)),

@@ -26,6 +26,11 @@ pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.ta
 /// Docker's uncompressed layer.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
+/// True for configurations of images, of either family; others belong to artifacts.
+pub fn is_config(media_type: &str) -> bool {
+    matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
+}
+
 /// Layers that registries do not carry (Windows base images, mostly): a manifest names them, and perhaps where else they
 /// are, but they are neither fetched from a registry nor pushed to one.
 ///
@@ -103,6 +108,8 @@ mod tests {
             assert!(is_foreign(foreign), "{foreign}");
             assert_eq!(layer_compression(foreign), None, "{foreign}");
         }
+        assert!(is_config(OCI_CONFIG) && is_config(DOCKER_CONFIG));
+        assert!(!is_config("application/vnd.oci.empty.v1+json"));
         for own in [OCI_LAYER, OCI_LAYER_ZSTD, DOCKER_LAYER_GZIP, OCI_CONFIG, ""] {
             assert!(!is_foreign(own), "{own}");
         }

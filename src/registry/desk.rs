@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use super::Limits;
+use super::ground::Ground;
 use super::hostile::{Hostile, Reply, Seen};
 use crate::digest::Digest;
 
@@ -129,4 +131,36 @@ impl Desk {
             _ => Reply::new(405),
         }
     }
+}
+
+/// One connection: the layer goes first, the configuration after it.
+pub(super) fn in_chunks(chunk_bytes: u64) -> Limits {
+    Limits {
+        chunk_bytes,
+        connections: 1,
+        ..Limits::default()
+    }
+}
+
+/// The requests about the layer's upload: all that have a body of more than a configuration's size, or none.
+pub(super) fn sent(server: &Hostile) -> Vec<(String, usize)> {
+    let seen = server.seen().into_iter();
+    let about_layer = seen.filter(|seen| seen.target.contains("/blobs/uploads/"));
+    about_layer
+        .map(|seen| (seen.method, seen.body.len()))
+        .filter(|(_, size)| *size == 0 || *size > 10_000)
+        .collect()
+}
+
+pub(super) fn is_large(seen: &Seen) -> bool {
+    let length = seen.header("content-length").map(str::parse::<usize>);
+    matches!(length, Some(Ok(length)) if length > 10_000)
+}
+
+pub(super) fn assert_taken(ground: &Ground, desk: &Desk) {
+    let taken = desk
+        .blob(&ground.blob().digest)
+        .expect("the layer is there");
+    assert!(taken == ground.layer, "the layer's bytes are others");
+    assert_eq!(desk.left_over(), 0);
 }

@@ -8,15 +8,18 @@ use serde_json::{Value, json};
 use super::ground::{Ground, bytes};
 use super::hostile::{Hostile, Reply};
 use super::pull::digest_of;
-use super::{Error, Layers, PushRequest};
+use super::{Access, Error, Layers, PushRequest};
 use crate::digest::{Algorithm, Digest};
 use crate::event::Silent;
-use crate::image::{Content, Image, Platform, media_type};
+use crate::image::{Content, Image, Manifest, Platform, media_type};
 use crate::reference::Reference;
 
 /// A registry that keeps whatever comes under the name it comes by, and knows nothing of images.
 #[derive(Clone, Default)]
-struct Attic(Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>);
+struct Attic(Arc<Mutex<Kept>>);
+
+/// Media type and bytes by name.
+type Kept = BTreeMap<String, (String, Vec<u8>)>;
 
 impl Attic {
     fn put(&self, name: &str, kind: &str, bytes: &[u8]) {
@@ -233,4 +236,31 @@ fn sha512_names_everything_as_well() {
         "{error}"
     );
     assert!(ground.files().is_empty());
+}
+
+#[test]
+fn an_artifact_is_no_image_and_its_manifest_is_had_as_it_is() {
+    let (ground, attic) = (Ground::new(1), Attic::default());
+    let kind = "application/vnd.oci.empty.v1+json";
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "artifactType": "application/x-test",
+        "config": { "mediaType": kind, "digest": Digest::of(b"{}"), "size": 2, "data": "e30=" },
+        "layers": [{ "mediaType": kind, "digest": Digest::of(b"{}"), "size": 2, "data": "e30=" }],
+    });
+    let manifest = manifest.to_string().into_bytes();
+    attic.put("1", media_type::OCI_MANIFEST, &manifest);
+    attic.put(&Digest::of(b"{}").to_string(), "x", b"{}");
+    let server = attic.serve();
+    let name = format!("{}/app:1", server.host());
+    let error = pull(&ground, &name).unwrap_err().to_string();
+    assert!(error.contains("no image but an artifact"), "{error}");
+    assert!(error.contains(kind), "{error}");
+    assert!(ground.files().is_empty());
+    let reference: Reference = name.parse().unwrap();
+    let found = ground.client.manifest(&reference, Access::Pull, &Silent);
+    let found = found.unwrap().unwrap();
+    assert_eq!(found.bytes, manifest);
+    let config = Manifest::parse(&found.bytes).unwrap().config;
+    let config = ground.client.blob(&reference, &config, &Silent).unwrap();
+    assert_eq!(config, b"{}");
 }

@@ -16,6 +16,7 @@ mod credentials;
 mod download;
 mod error;
 mod limits;
+mod opened;
 mod ping;
 mod pull;
 mod push;
@@ -405,6 +406,8 @@ impl Observer for Linked<'_> {
     }
 }
 
+#[cfg(test)]
+mod chunk_tests;
 #[cfg(test)]
 mod desk;
 #[cfg(test)]

@@ -121,7 +121,13 @@ pub(super) async fn documents(
     let config = configuration(session, &parsed.config, store).await?;
     let descriptor = document.descriptor;
     let image = Image::parse(&descriptor.media_type, document.bytes, config);
-    let mut image = image.map_err(unusable)?;
+    let mut image = image.map_err(|error| {
+        let config = shown(&parsed.config.media_type);
+        unusable(match media_type::is_config(&parsed.config.media_type) {
+            true => error,
+            false => image::Error::Artifact { config },
+        })
+    })?;
     // The digest that it was asked for by, whatever its algorithm.
     image.manifest.descriptor = descriptor;
     Ok(Documents {

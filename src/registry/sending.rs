@@ -12,21 +12,20 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::Error;
 use super::error::Answer;
+use super::opened::{Opened, delete, received};
 use super::pull::{content_digest, other_digest};
 use super::retry::Patience;
-use super::transport::{Body, Elsewhere, Request, Session, header, redirect_target};
+use super::transport::{Body, Request, Session};
 use super::upload::exists;
 use crate::event::{Direction, Observer, Silent, Transfer};
 use crate::image::Descriptor;
 use crate::store::BlobStore;
 
-/// The smallest chunk that a registry wants, in bytes.
-const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 /// How often sending the whole may break before chunks are sent.
 const MAX_BREAKS: u32 = 2;
 /// Chunks that are refused as too large are made smaller, down to this.
@@ -39,34 +38,6 @@ const ABANDON_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum From<'a> {
     Memory(&'a [u8]),
     Store(&'a BlobStore),
-}
-
-/// An upload that the registry has opened.
-#[derive(Clone, Debug)]
-pub(super) struct Opened {
-    /// Where it goes on: at the registry, or at another host, which then sees no credentials.
-    url: Url,
-    least_chunk: u64,
-}
-
-impl Opened {
-    /// The upload that a POST has opened.
-    ///
-    /// # Spec
-    /// OCI distribution-spec, *Pushing a blob in chunks*: the location is relative or absolute, and
-    /// `OCI-Chunk-Min-Length` is for everything that follows.
-    pub(super) fn by(request: &Request<'_>, response: &Response) -> Result<Self, Error> {
-        if header(response.headers(), &LOCATION).is_none() {
-            let reason = "it opens an upload and does not say where: there is no `Location`";
-            return Err(request.protocol(reason));
-        }
-        Ok(Self {
-            url: redirect_target(response.url(), response.headers(), Elsewhere::Allowed)?,
-            least_chunk: header(response.headers(), &CHUNK_MIN_LENGTH)
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(0),
-        })
-    }
 }
 
 /// How the bytes go.
@@ -309,7 +280,9 @@ impl<'a> Sending<'a> {
             let reason = format!("it says to have {has} bytes, and {end} were sent");
             return Err(request.protocol(reason));
         }
-        self.go_on_at(&response)?;
+        if let Some(opened) = &mut self.opened {
+            opened.go_on_at(&response)?;
+        }
         self.offset = has;
         if has < end {
             let reason = format!("it took only {has} of {end} bytes");
@@ -352,23 +325,15 @@ impl<'a> Sending<'a> {
         });
         match account {
             Some((response, has)) if has <= self.blob.size => {
-                self.go_on_at(response)?;
+                if let Some(opened) = &mut self.opened {
+                    opened.go_on_at(response)?;
+                }
                 self.offset = has;
             }
             _ => {
                 self.opened = None;
                 delete(self.session, opened).await;
             }
-        }
-        Ok(())
-    }
-
-    /// Each answer may name another location for what follows; without one, the last goes on.
-    fn go_on_at(&mut self, response: &Response) -> Result<(), Error> {
-        if header(response.headers(), &LOCATION).is_some()
-            && let Some(opened) = &mut self.opened
-        {
-            opened.url = redirect_target(response.url(), response.headers(), Elsewhere::Allowed)?;
         }
         Ok(())
     }
@@ -387,31 +352,10 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// Deletes an upload that is not needed. A registry that does not know how removes it in time.
-///
-/// # Spec
-/// OCI distribution-spec 1.1 has no such request any more; docker-registry, Harbor, Quay and others answer 204.
-pub(super) async fn delete(session: &Session<'_>, opened: Opened) {
-    let request = Request::new(Method::DELETE, opened.url);
-    let _ = session.exchange(&request).await;
-}
-
 /// An upload that is not found is one that the registry has forgotten, whatever else it has.
 fn lost(answer: Result<Response, Error>) -> Result<Response, Error> {
     match answer {
         Err(Error::NotFound { answer, .. }) => Err(Error::UploadLost(answer)),
         answer => answer,
-    }
-}
-
-/// How many bytes a `Range: 0-END` says to be there. `0-0` is docker-registry's way to say none, and never means one
-/// byte here: nothing so small is sent in chunks.
-fn received(headers: &HeaderMap) -> Option<u64> {
-    let range = header(headers, &RANGE)?.trim();
-    let range = range.strip_prefix("bytes=").unwrap_or(range);
-    let end: u64 = range.strip_prefix("0-")?.parse().ok()?;
-    match end {
-        0 => Some(0),
-        end => end.checked_add(1),
     }
 }

@@ -7,8 +7,9 @@ use reqwest::{Method, StatusCode};
 
 use super::Error;
 use super::download;
+use super::opened::{self, Opened};
 use super::pull::{content_digest, digest_of, other_digest};
-use super::sending::{self, From, Opened, Sending};
+use super::sending::{From, Sending};
 use super::transport::{Body, Request, Session};
 use crate::digest::Digest;
 use crate::event::Observer;
@@ -141,21 +142,28 @@ async fn find_way(
     if blob.bytes.is_none() {
         for source in &supply.sources {
             match mount(supply.mounting, digest, source).await? {
-                Mount::Done => return Ok(Way::Done(Outcome::Mounted)),
-                Mount::Opened(next) => {
-                    // One upload is enough.
-                    if let Some(unused) = opened.replace(next) {
-                        sending::delete(session, unused).await;
-                    }
+                Mount::Done => {
+                    delete_unused(session, opened).await;
+                    return Ok(Way::Done(Outcome::Mounted));
                 }
+                // One upload is enough.
+                Mount::Opened(next) => delete_unused(session, opened.replace(next)).await,
                 Mount::Refused => {}
             }
         }
     }
     if !is_here && ask != Ask::Never && exists(session, digest).await? {
+        delete_unused(session, opened).await;
         return Ok(Way::Done(Outcome::Skipped));
     }
     Ok(Way::Upload { opened })
+}
+
+/// Deletes an upload that a mount has opened instead of mounting.
+async fn delete_unused(session: &Session<'_>, unused: Option<Opened>) {
+    if let Some(unused) = unused {
+        opened::delete(session, unused).await;
+    }
 }
 
 /// The bytes of a small blob of the store, checked.
