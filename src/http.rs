@@ -88,7 +88,6 @@ pub enum Error {
 pub struct Interrupted;
 
 /// An HTTP client with the threads it needs.
-#[derive(Debug)]
 pub struct Http {
     client: reqwest::Client,
     upload_client: OnceLock<reqwest::Client>,
@@ -101,6 +100,13 @@ pub struct Http {
     verifier: Arc<Verifier>,
     proxies: Vec<reqwest::Proxy>,
     runtime: tokio::runtime::Runtime,
+}
+
+impl std::fmt::Debug for Http {
+    /// What reqwest shows of a proxy has its password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
 }
 
 impl Http {

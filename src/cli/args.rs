@@ -24,6 +24,14 @@ pub struct Shared {
     #[arg(long, value_name = "FILE", global = true)]
     pub registry_config: Option<PathBuf>,
 
+    /// Give up a pull or a push after this time, `90s`, `2h` [default: no limit as long as bytes move]
+    #[arg(long, value_name = "TIME", value_parser = duration, global = true)]
+    pub registry_timeout: Option<Duration>,
+
+    /// How many connections to have to one registry at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), default_value_t = 4, global = true)]
+    pub registry_connections: u8,
+
     /// How to show progress, on stderr
     #[arg(
         long,

@@ -125,12 +125,14 @@ impl<'a> Content<'a> {
             .collect()
     }
 
-    /// Every layer once, the base of the first image first.
+    /// Every layer once, the base of the first image first; without those that are carried by no registry, store or
+    /// archive ([`media_type::is_foreign`]).
     pub fn layers(&self) -> Vec<&'a Descriptor> {
         let mut seen = BTreeSet::new();
         self.images
             .iter()
             .flat_map(|image| &image.manifest.parsed.layers)
+            .filter(|layer| !media_type::is_foreign(&layer.media_type))
             .filter(|layer| seen.insert(&layer.digest))
             .collect()
     }

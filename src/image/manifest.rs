@@ -84,7 +84,7 @@ impl Index {
         })
     }
 
-    /// The entry to use for `wanted`: the first whose platform satisfies it; else, when no entry names a platform
+    /// The entry to use for `wanted`: of those whose platform satisfies it the nearest, of those the first; else, when no entry names a platform
     /// and there is only one, that one.
     ///
     /// # Errors
@@ -95,13 +95,12 @@ impl Index {
             .iter()
             .filter(|entry| media_type::is_manifest(&entry.media_type))
             .collect();
-        let fits = |entry: &&&Descriptor| {
-            entry
-                .platform
-                .as_ref()
-                .is_some_and(|have| have.satisfies(wanted))
-        };
-        if let Some(entry) = images.iter().find(fits) {
+        let distance = |entry: &Descriptor| entry.platform.as_ref()?.distance(wanted);
+        let fitting = images
+            .iter()
+            .filter_map(|entry| Some((distance(entry)?, *entry)));
+        // The first of those that are equally near.
+        if let Some((_, entry)) = fitting.min_by_key(|(distance, _)| *distance) {
             return Ok(entry);
         }
         match images.as_slice() {
@@ -113,6 +112,62 @@ impl Index {
                     .filter_map(|entry| entry.platform.clone())
                     .collect(),
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    fn index(platforms: &[Option<&str>]) -> Index {
+        let entries = platforms.iter().enumerate().map(|(position, platform)| {
+            let mut entry = Descriptor::new(
+                media_type::OCI_MANIFEST,
+                Digest::of(position.to_string().as_bytes()),
+                1,
+            );
+            entry.platform = platform.map(|platform| platform.parse().unwrap());
+            entry.to_value()
+        });
+        let entries: Vec<_> = entries.collect();
+        let text = json!({ "schemaVersion": 2, "manifests": entries }).to_string();
+        Index::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_variant_that_runs_is_chosen_and_the_first_of_equals() {
+        let arm = [
+            Some("linux/arm/v5"),
+            Some("linux/arm/v7"),
+            Some("linux/arm/v6"),
+        ];
+        let amd = [
+            Some("linux/amd64/v3"),
+            Some("linux/amd64"),
+            Some("linux/amd64/v2"),
+            Some("linux/amd64"),
+        ];
+        type Row<'a> = (&'a [Option<&'a str>], &'a str, Option<usize>);
+        let table: [Row<'_>; 9] = [
+            (&arm, "linux/arm", Some(1)),
+            (&arm, "linux/arm/v8", Some(1)),
+            (&arm, "linux/arm/v6", Some(2)),
+            (&arm, "linux/arm64", None),
+            (&amd, "linux/amd64", Some(1)),
+            (&amd, "linux/amd64/v2", Some(2)),
+            (&amd, "linux/amd64/v4", Some(0)),
+            (&[None], "linux/amd64", Some(0)),
+            (&[None, None], "linux/amd64", None),
+        ];
+        for (platforms, wanted, expected) in table {
+            let index = index(platforms);
+            let chosen = index.choose(&wanted.parse().unwrap()).ok();
+            let expected = expected.map(|position| &index.manifests[position]);
+            assert_eq!(chosen, expected, "{wanted} of {platforms:?}");
         }
     }
 }

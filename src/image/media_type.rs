@@ -26,6 +26,23 @@ pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.ta
 /// Docker's uncompressed layer.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
+/// True for configurations of images, of either family; others belong to artifacts.
+pub fn is_config(media_type: &str) -> bool {
+    matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
+}
+
+/// Layers that registries do not carry (Windows base images, mostly): a manifest names them, and perhaps where else they
+/// are, but they are neither fetched from a registry nor pushed to one.
+///
+/// # Spec
+/// OCI image-spec `layer.md`, *Non-Distributable Layers* (deprecated in 1.1, and still found); Docker's `foreign` layers.
+pub fn is_foreign(media_type: &str) -> bool {
+    let oci = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    let docker = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+    let rest = |family| media_type.strip_prefix(family);
+    matches!(rest(oci), Some("" | "+gzip" | "+zstd")) || matches!(rest(docker), Some("" | ".gzip"))
+}
+
 /// How a layer's tar is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -72,5 +89,29 @@ pub fn oci_layer(media_type: &str) -> &str {
         DOCKER_LAYER => OCI_LAYER,
         DOCKER_LAYER_GZIP => OCI_LAYER_GZIP,
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_that_registries_do_not_carry_are_known_by_their_media_type() {
+        for foreign in [
+            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+            "application/vnd.docker.image.rootfs.foreign.diff.tar",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+        ] {
+            assert!(is_foreign(foreign), "{foreign}");
+            assert_eq!(layer_compression(foreign), None, "{foreign}");
+        }
+        assert!(is_config(OCI_CONFIG) && is_config(DOCKER_CONFIG));
+        assert!(!is_config("application/vnd.oci.empty.v1+json"));
+        for own in [OCI_LAYER, OCI_LAYER_ZSTD, DOCKER_LAYER_GZIP, OCI_CONFIG, ""] {
+            assert!(!is_foreign(own), "{own}");
+        }
     }
 }

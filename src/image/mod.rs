@@ -55,6 +55,12 @@ pub enum Error {
         /// What was given.
         media_type: String,
     },
+    /// A manifest of something else than an image: a chart, a signature, a bill of materials.
+    #[error("it is no image but an artifact: its configuration is `{config}`")]
+    Artifact {
+        /// The configuration's media type.
+        config: String,
+    },
     /// An index and the images that are to belong to it do not agree.
     #[error(
         "the index lists {listed} images, and they are not the {given} that were given, in this order"

@@ -45,18 +45,49 @@ impl Platform {
         }
     }
 
-    /// True when an image for `self` may be used where `wanted` is asked for. Not equality: a requirement without
-    /// a variant accepts any, and `arm64` means `arm64/v8`.
+    /// True when an image for `self` may be used where `wanted` is asked for. Not equality: processors run what was
+    /// made for older ones, so `arm/v7` may be had where `arm/v8` is wanted, and `amd64` where `amd64/v2` is; never
+    /// the other way round. Without a variant, `arm` means `v7`, `arm64` `v8` and `amd64` `v1`.
     pub fn satisfies(&self, wanted: &Self) -> bool {
-        let variant = |platform: &Self| {
-            let implied = (platform.architecture == "arm64").then(|| "v8".to_owned());
-            platform.variant.clone().or(implied)
+        self.distance(wanted).is_some()
+    }
+
+    /// How far an image for `self` is from the best one for `wanted`; `None` when it may not be used. Of several, the
+    /// nearest is taken.
+    ///
+    /// # Spec
+    /// OCI image-spec `image-index.md`, *Platform Variants*; what may stand for what is containerd's
+    /// `platforms.Only`, without its step from `arm64` to 32 bits.
+    pub(super) fn distance(&self, wanted: &Self) -> Option<u32> {
+        if self.os != wanted.os || self.architecture != wanted.architecture {
+            return None;
+        }
+        let (have, want) = (self.variant.as_deref(), wanted.variant.as_deref());
+        if have == want {
+            return Some(0);
+        }
+        match (self.level(), wanted.level()) {
+            (Some(have), Some(want)) => want.checked_sub(have),
+            // Variants that nobody can compare, of which one is not given.
+            _ if have.is_none() || want.is_none() => Some(1),
+            _ => None,
+        }
+    }
+
+    /// What a variant amounts to, in tenths, where later ones include earlier ones.
+    fn level(&self) -> Option<u32> {
+        let implied = match self.architecture.as_str() {
+            "arm" => "v7",
+            "arm64" => "v8",
+            "amd64" => "v1",
+            _ => return None,
         };
-        let variants_agree = match (variant(self), variant(wanted)) {
-            (Some(have), Some(want)) => have == want,
-            _ => true,
-        };
-        self.os == wanted.os && self.architecture == wanted.architecture && variants_agree
+        let variant = self.variant.as_deref().unwrap_or(implied);
+        // Some images say `7` or `8`.
+        let number = variant.strip_prefix('v').unwrap_or(variant);
+        let (major, minor) = number.split_once('.').unwrap_or((number, "0"));
+        let digit = |text: &str| text.parse::<u32>().ok().filter(|number| *number < 10);
+        Some(digit(major)? * 10 + digit(minor)?)
     }
 }
 
@@ -76,7 +107,9 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let parts: Vec<&str> = text.split('/').collect();
         let word = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            // `arm64/v8.2` has a dot.
+            let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+            part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.bytes().all(is_word)
         };
         match parts.as_slice() {
             [os, architecture, variant @ ..]
@@ -101,10 +134,18 @@ mod tests {
 
     #[test]
     fn platforms_print_as_they_parse_and_nothing_else_parses() {
-        for text in ["linux/amd64", "linux/arm/v7"] {
+        for text in ["linux/amd64", "linux/arm/v7", "linux/arm64/v8.2"] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
         }
-        for text in ["", "amd64", "linux/", "linux/arm/v7/x", "a b/c"] {
+        for text in [
+            "",
+            "amd64",
+            "linux/",
+            "linux/arm/v7/x",
+            "a b/c",
+            "linux/..",
+            "./amd64",
+        ] {
             assert!(text.parse::<Platform>().is_err(), "{text:?}");
         }
     }
@@ -114,10 +155,23 @@ mod tests {
         let platform = |text: &str| text.parse::<Platform>().unwrap();
         let table = [
             ("linux/amd64", "linux/amd64", true),
+            ("linux/amd64/v1", "linux/amd64", true),
+            ("linux/amd64", "linux/amd64/v3", true),
+            ("linux/amd64/v2", "linux/amd64/v3", true),
+            ("linux/amd64/v2", "linux/amd64", false),
             ("linux/arm64", "linux/arm64/v8", true),
             ("linux/arm64/v8", "linux/arm64", true),
-            ("linux/arm/v6", "linux/arm/v7", false),
+            ("linux/arm64/8", "linux/arm64", true),
+            ("linux/arm64/v8.2", "linux/arm64", false),
+            ("linux/arm64/v8.2", "linux/arm64/v9", true),
+            ("linux/arm/v6", "linux/arm/v7", true),
+            ("linux/arm/v7", "linux/arm/v6", false),
             ("linux/arm/v7", "linux/arm", true),
+            ("linux/arm/v8", "linux/arm", false),
+            ("linux/arm", "linux/arm/v8", true),
+            ("linux/arm/v7", "linux/arm64", false),
+            ("linux/ppc64le/power9", "linux/ppc64le", true),
+            ("linux/ppc64le/power9", "linux/ppc64le/power8", false),
             ("linux/amd64", "linux/arm64", false),
             ("windows/amd64", "linux/amd64", false),
         ];

@@ -19,6 +19,7 @@ use std::path::Path;
 
 use rustix::fs::{self as rfs, Mode, OFlags};
 
+use super::bomb::{Bomb, Expansion, Packed, Unpacked};
 use super::entry::EntryPath;
 use super::owners::OwnerList;
 use super::read_ahead::read_ahead;
@@ -59,7 +60,8 @@ pub struct Report {
 /// an error the directory holds a part; the caller removes it.
 ///
 /// # Errors
-/// [`Error::Hostile`] for entries that point nowhere or outside, [`Error::DiffId`] when the tar is another one than
+/// [`Error::Hostile`] for entries that point nowhere or outside and for decompression bombs (more than 4 GiB, and more
+/// than 200 times what the layer has), [`Error::DiffId`] when the tar is another one than
 /// promised, [`Error::Io`] with the entry's path for the rest, [`Error::Interrupted`].
 pub fn apply(
     compressed: impl io::BufRead + Send,
@@ -69,13 +71,36 @@ pub fn apply(
     ownership: Ownership,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
+    let target = Target {
+        directory,
+        ownership,
+        expansion: Expansion::default(),
+    };
+    apply_to(&target, compressed, compression, expected, observer)
+}
+
+/// Where a layer goes, and how large it may be.
+struct Target<'a> {
+    directory: &'a Path,
+    ownership: Ownership,
+    expansion: Expansion,
+}
+
+fn apply_to(
+    target: &Target<'_>,
+    compressed: impl io::BufRead + Send,
+    compression: Compression,
+    expected: &DiffId,
+    observer: &dyn Observer,
+) -> Result<Report, Error> {
+    let (compressed, packed) = Packed::new(compressed);
     let open = || decompress(compressed, compression);
-    read_ahead(open, |tar| {
+    let applied = read_ahead(open, |tar| {
         let mut tar = Teeing {
-            inner: tar,
+            inner: Unpacked::new(tar, packed, target.expansion),
             digester: Digester::new(expected.0.algorithm()),
         };
-        let report = unpack(&mut tar, directory, ownership, observer)?;
+        let report = unpack(&mut tar, target.directory, target.ownership, observer)?;
         // What follows the end-of-archive mark is part of the bytes that the digests name.
         io::copy(&mut tar, &mut io::sink()).map_err(|source| Error::Io {
             action: "read",
@@ -90,6 +115,13 @@ pub fn apply(
             });
         }
         Ok(report)
+    });
+    applied.map_err(|error| match &error {
+        Error::Io { source, .. } => match Bomb::behind(source) {
+            Some(bomb) => Error::Hostile(bomb.to_string()),
+            None => error,
+        },
+        _ => error,
     })
 }
 

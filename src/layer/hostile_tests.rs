@@ -368,3 +368,43 @@ fn child_unpacks_three_hundred_thousand_members() {
     // The directories' attributes alone would be 50 MiB.
     assert!(watched.peak > 0 && grown < 40 << 10, "{grown} KiB");
 }
+
+/// gzip makes a thousand zeros one byte, zstd many more.
+#[test]
+fn layers_that_unpack_to_far_more_than_they_have_are_bombs() {
+    let tar = Tar::default()
+        .file("zeros", &"\0".repeat(3_000_000))
+        .bytes();
+    let gzip = {
+        let mut writer = crate::layer::compress::GzipWriter::new(Vec::new(), 1);
+        std::io::Write::write_all(&mut writer, &tar).unwrap();
+        writer.finish().unwrap()
+    };
+    let zstd = zstd::encode_all(&tar[..], 3).unwrap();
+    let diff_id = DiffId(crate::digest::Digest::of(&tar));
+    let packed = [
+        (&gzip, Compression::Gzip),
+        (&zstd, Compression::Zstd),
+        (&tar, Compression::None),
+    ];
+    let expansions = [(1_000_000, 20), (1_000_000, 1_000_000), (4_000_000, 1)];
+    for (bytes, compression) in packed {
+        for (free_bytes, ratio) in expansions {
+            let directory = tempfile::tempdir().unwrap();
+            let target = Target {
+                directory: directory.path(),
+                ownership: Ownership::Recorded,
+                expansion: Expansion { free_bytes, ratio },
+            };
+            let applied = apply_to(&target, &bytes[..], compression, &diff_id, &Silent);
+            match compression == Compression::None || ratio != 20 {
+                true => assert_eq!(applied.unwrap().entries, 1),
+                false => {
+                    let error = applied.unwrap_err();
+                    assert!(matches!(error, Error::Hostile(_)), "{error}");
+                    assert!(error.to_string().contains("decompression bomb"), "{error}");
+                }
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@
 //! disk cannot. This module does not know where layers come from or go.
 
 mod apply;
+mod bomb;
 pub mod change;
 mod codec;
 pub mod compress;

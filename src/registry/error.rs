@@ -14,6 +14,8 @@ use crate::{http, image, store};
 
 /// How much of an answer's body is shown when it is not the specification's JSON.
 const SHOWN_BODY_CHARACTERS: usize = 200;
+/// How much of a URL is shown. The longest honest ones, with a repository of 255 characters and a SHA-512, are shorter.
+const SHOWN_URL_CHARACTERS: usize = 600;
 /// Query parameters whose values say something to people and nothing to thieves; all others are hidden.
 const SHOWN_PARAMETERS: [&str; 5] = ["digest", "from", "mount", "scope", "service"];
 
@@ -178,6 +180,14 @@ pub enum Error {
         /// What is wrong, without any of its secrets.
         reason: String,
     },
+    /// The operation took longer than it may altogether.
+    #[error("`{subject}` took longer than {} s", super::limits::seconds(*limit))]
+    TooLong {
+        /// The reference.
+        subject: String,
+        /// The limit, [`Limits::overall`](super::Limits::overall).
+        limit: Duration,
+    },
     /// The store refused.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -275,6 +285,9 @@ impl Error {
             Self::Schema1 { subject } => vec![format!(
                 "convert it once: `skopeo copy --format oci docker://{subject} docker://{subject}`"
             )],
+            Self::TooLong { .. } => hint(
+                "allow more time with `--registry-timeout`; what has arrived is kept",
+            ),
             Self::LayerAbsent { .. } => hint(
                 "`overcoat pull` the base image first, or push to the registry that holds it",
             ),
@@ -457,6 +470,11 @@ pub(super) fn redacted(url: &Url) -> String {
         let is_shown = SHOWN_PARAMETERS.contains(&key.as_ref());
         let value = if is_shown { value.as_ref() } else { "HIDDEN" };
         text.push_str(&format!("{key}={value}"));
+    }
+    // A server chooses the addresses of tokens and redirects, and how long they are.
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_URL_CHARACTERS) {
+        text.truncate(end);
+        text.push('…');
     }
     printable(&text)
 }

@@ -34,7 +34,7 @@ impl RegistryClient {
             origin: "this login".to_owned(),
         };
         self.auth.log_in(host, found);
-        self.http.run(observer, session.ping())??;
+        session.run(observer, session.ping())?;
         if !session.is_known() {
             return Ok(Checked::NotAsked);
         }

@@ -19,11 +19,14 @@ mod credentials;
 mod download;
 mod error;
 pub mod hosts;
+mod limits;
 mod login;
+mod opened;
 mod ping;
 mod pull;
 mod push;
 mod retry;
+mod sending;
 mod sessions;
 mod token;
 mod transport;
@@ -32,6 +35,7 @@ mod upload;
 pub use auth_file::{Erased, Kept, erase, keep};
 pub use credentials::{Credential, FromEnvironment, Secret};
 pub use error::{Answer, Error, Obstacle};
+pub use limits::Limits;
 pub use login::Checked;
 pub use pull::{Fetched, Layers};
 pub use push::{Previous, PushReport, PushRequest};
@@ -47,9 +51,6 @@ use crate::http::Http;
 use crate::image::{Content, Descriptor, Image, Platform};
 use crate::reference::Reference;
 use crate::store::BlobStore;
-
-/// How many blobs move at once; registries begin to refuse at more.
-const PARALLEL: usize = 4;
 
 /// What a client is told by its caller; nothing is looked up.
 #[derive(Clone, Debug)]
@@ -68,6 +69,10 @@ pub struct Settings {
     pub hosts: hosts::Sources,
     /// How long to wait before a request is made again; three times as long before each further attempt.
     pub first_retry_delay: Duration,
+    /// How long registries may take, and how much moves at once.
+    pub limits: Limits,
+    /// Some number that differs from process to process: delays are spread by it.
+    pub seed: u64,
 }
 
 impl Default for Settings {
@@ -79,6 +84,8 @@ impl Default for Settings {
             netrc: None,
             hosts: hosts::Sources::default(),
             first_retry_delay: Duration::from_millis(300),
+            limits: Limits::default(),
+            seed: 0,
         }
     }
 }
@@ -91,6 +98,8 @@ pub struct RegistryClient {
     sources: credentials::Sources,
     hosts: hosts::Hosts,
     first_retry_delay: Duration,
+    limits: Limits,
+    jitter: retry::Jitter,
     auth: auth::Cache,
     /// How hosts turned out to speak, where that is not what was tried first.
     schemes: Mutex<BTreeMap<String, &'static str>>,
@@ -123,6 +132,8 @@ impl RegistryClient {
             sources,
             hosts: hosts::Hosts::new(settings.hosts),
             first_retry_delay: settings.first_retry_delay,
+            limits: settings.limits,
+            jitter: retry::Jitter::new(settings.seed),
             auth: auth::Cache::default(),
             schemes: Mutex::default(),
             given_up: Mutex::default(),
@@ -145,7 +156,7 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
         let (found, _) = self.reading(reference, observer, |session| {
-            self.http.run(observer, pull::resolve(session, reference))?
+            session.run(observer, pull::resolve(session, reference))
         })?;
         Ok(found)
     }
@@ -170,14 +181,12 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Image, Error> {
         let (documents, sessions) = self.reading(reference, observer, |session| {
-            self.http.run(
-                observer,
-                pull::documents(session, reference, platform, store),
-            )?
+            let documents = pull::documents(session, reference, platform, store);
+            session.run(observer, documents)
         })?;
         let pull::Documents { image, index } = documents;
         if layers == Layers::All {
-            let needed = image.manifest.parsed.layers.iter().collect();
+            let needed = Content::from(&image).layers();
             let subject = reference.to_string();
             download::layers(&sessions, needed, &subject, store, observer)?;
         }
@@ -224,7 +233,7 @@ impl RegistryClient {
         let ask = |session: &transport::Session<'_>| {
             let name = reference.manifest_reference();
             let fetched = pull::manifest(session, &name, reference.digest());
-            self.http.run(observer, fetched)?
+            session.run(observer, fetched)
         };
         let fetched = match access {
             Access::Pull => self.reading(reference, observer, ask).map(|(it, _)| it),
@@ -252,7 +261,7 @@ impl RegistryClient {
         observer: &dyn Observer,
     ) -> Result<Vec<u8>, Error> {
         let (bytes, _) = self.reading(reference, observer, |session| {
-            self.http.run(observer, pull::blob(session, blob, "blob"))?
+            session.run(observer, pull::blob(session, blob, "blob"))
         })?;
         Ok(bytes)
     }
@@ -302,9 +311,10 @@ impl RegistryClient {
     }
 }
 
-/// Does `work` on each item, several at once, and gives the results in order. The first failure ends the others.
+/// Does `work` on each item, with so many threads, and gives the results in order. The first failure ends the others.
 fn in_parallel<T: Sync, R: Send>(
     items: &[T],
+    threads: usize,
     observer: &dyn Observer,
     work: impl Fn(&T, &dyn Observer) -> Result<R, Error> + Sync,
 ) -> Result<Vec<R>, Error> {
@@ -339,7 +349,7 @@ fn in_parallel<T: Sync, R: Send>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..PARALLEL.min(items.len()) {
+        for _ in 1..threads.min(items.len()) {
             scope.spawn(worker);
         }
         worker();
@@ -373,7 +383,19 @@ impl Observer for Linked<'_> {
 #[cfg(test)]
 mod auth_tests;
 #[cfg(test)]
+mod chunk_tests;
+#[cfg(test)]
+mod desk;
+#[cfg(test)]
+mod document_tests;
+#[cfg(test)]
+mod download_tests;
+#[cfg(test)]
+mod ground;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod mirror_tests;
 #[cfg(test)]
@@ -382,3 +404,5 @@ mod push_tests;
 mod shelf;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upload_tests;

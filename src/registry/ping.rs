@@ -19,7 +19,7 @@ impl RegistryClient {
     /// OCI distribution-spec, *Determining Support*.
     pub fn ping(&self, host: &str, observer: &dyn Observer) -> Result<(), Error> {
         let session = self.session_with_host(host, observer)?;
-        self.http.run(observer, session.ping())?
+        session.run(observer, session.ping())
     }
 
     /// A session for no repository.

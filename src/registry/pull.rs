@@ -46,13 +46,14 @@ pub(super) async fn resolve(
     reference: &Reference,
 ) -> Result<Descriptor, Error> {
     if let Some(found) = head(session, &reference.manifest_reference()).await? {
-        if let Some(expected) = reference
-            .digest()
-            .filter(|expected| **expected != found.digest)
-        {
-            return Err(other_digest(session, "manifest", expected, found.digest));
+        match reference.digest() {
+            // By another algorithm: only the bytes tell.
+            Some(expected) if expected.algorithm() != found.digest.algorithm() => {}
+            Some(expected) if *expected != found.digest => {
+                return Err(other_digest(session, "manifest", expected, found.digest));
+            }
+            _ => return Ok(found),
         }
-        return Ok(found);
     }
     let document = manifest(session, &reference.manifest_reference(), reference.digest()).await?;
     Ok(document.descriptor)
@@ -118,9 +119,19 @@ pub(super) async fn documents(
     }
     let parsed = Manifest::parse(&document.bytes).map_err(unusable)?;
     let config = configuration(session, &parsed.config, store).await?;
-    let image = Image::parse(&document.descriptor.media_type, document.bytes, config);
+    let descriptor = document.descriptor;
+    let image = Image::parse(&descriptor.media_type, document.bytes, config);
+    let mut image = image.map_err(|error| {
+        let config = shown(&parsed.config.media_type);
+        unusable(match media_type::is_config(&parsed.config.media_type) {
+            true => error,
+            false => image::Error::Artifact { config },
+        })
+    })?;
+    // The digest that it was asked for by, whatever its algorithm.
+    image.manifest.descriptor = descriptor;
     Ok(Documents {
-        image: image.map_err(unusable)?,
+        image,
         index: through,
     })
 }
@@ -183,7 +194,10 @@ pub(super) async fn manifest(
         }
     }
     let media_type = document_media_type(session, &request, content_type(&headers), &bytes)?;
-    let descriptor = Descriptor::of(media_type, &bytes);
+    let mut descriptor = Descriptor::of(media_type, &bytes);
+    if let Some(expected) = expected {
+        descriptor.digest = expected.clone();
+    }
     Ok(Fetched { descriptor, bytes })
 }
 

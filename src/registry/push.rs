@@ -154,7 +154,8 @@ pub(super) fn push(
                 Some(Outcome::Mounted | Outcome::Uploaded) => false,
             })
             .collect();
-        let outcomes = in_parallel(&open, session.observer, |blob, observer| {
+        let threads = session.client.limits.connections;
+        let outcomes = in_parallel(&open, threads, session.observer, |blob, observer| {
             bring(session, blob, supply, ask, observer)
         })?;
         done.extend(
@@ -218,8 +219,7 @@ fn previous(session: &Session<'_>, reference: &Reference) -> Result<Option<Fetch
         Some(_) => &reference.without_digest(),
         None => reference,
     };
-    let http = &session.client.http;
-    match http.run(session.observer, find(session, wanted))? {
+    match session.run(session.observer, find(session, wanted)) {
         Ok(found) => Ok(found),
         Err(
             Error::Schema1 { .. }
@@ -265,12 +265,14 @@ fn known_from(
         }
     }
     let chosen: Vec<&Descriptor> = chosen.into_values().collect();
-    let fetched = in_parallel(&chosen, session.observer, |entry, observer| {
+    let threads = session.client.limits.connections;
+    let fetched = in_parallel(&chosen, threads, session.observer, |entry, observer| {
         let name = entry.digest.to_string();
-        let http = &session.client.http;
-        let fetched = http.run(observer, manifest(session, &name, Some(&entry.digest)))?;
-        // It only saves requests; what is missing in it is asked for.
-        Ok(fetched.ok())
+        match session.run(observer, manifest(session, &name, Some(&entry.digest))) {
+            Err(error @ (Error::Interrupted | Error::TooLong { .. })) => Err(error),
+            // It only saves requests; what is missing in it is asked for.
+            fetched => Ok(fetched.ok()),
+        }
     })?;
     for manifest in fetched.iter().flatten() {
         known.add(manifest);
@@ -304,19 +306,17 @@ fn put_manifests(
     content: &Content<'_>,
     known: Option<&Known>,
 ) -> Result<(), Error> {
-    let http = &session.client.http;
     let put = |name: &str, document: &Descriptor, bytes: &[u8], observer: &dyn Observer| {
-        http.run(
-            observer,
-            put_manifest(session, name, &document.media_type, bytes),
-        )?
+        let putting = put_manifest(session, name, &document.media_type, bytes);
+        session.run(observer, putting)
     };
     if content.is_index() {
         let is_there =
             |image: &&Image| known.is_some_and(|known| known.manifests.contains(image.digest()));
         let images = content.images().iter().copied();
         let missing: Vec<&Image> = images.filter(|image| !is_there(image)).collect();
-        in_parallel(&missing, session.observer, |image, observer| {
+        let threads = session.client.limits.connections;
+        in_parallel(&missing, threads, session.observer, |image, observer| {
             let manifest = &image.manifest;
             put(
                 &image.digest().to_string(),

@@ -9,7 +9,7 @@ use super::connection::shown_host;
 use super::error::Obstacle;
 use super::hosts::{Place, Preference, Refusal};
 use super::transport::Session;
-use super::{Access, Error, RegistryClient};
+use super::{Access, Error, RegistryClient, limits};
 use crate::event::{Event, Observer};
 use crate::reference::{DEFAULT_REGISTRY, Reference};
 
@@ -117,6 +117,7 @@ impl RegistryClient {
             is_mirror: place.is_mirror,
             scopes,
             subject,
+            deadline: limits::deadline(&self.limits),
         }
     }
 

@@ -230,11 +230,7 @@ fn a_cut_layer_starts_again_where_ranges_are_ignored_or_refused_or_wrong() {
                     _ => good(seen),
                 },
             );
-        let pulled = bench.pull(&server.host());
-        match kind {
-            2 => assert!(matches!(pulled, Err(Error::Protocol { .. })), "{pulled:?}"),
-            _ => drop(pulled.unwrap()),
-        }
+        bench.pull(&server.host()).unwrap();
     }
 }
 

@@ -105,7 +105,7 @@ impl Session<'_> {
             if response.status().is_success() {
                 return self.read(response, MAX_TOKEN_BYTES, "token").await;
             }
-            let answer = Answer::read(&request.method, response).await;
+            let answer = Answer::read(&request.method, response, self.client.limits).await;
             Err(self.token_refused(answer, offer.form.is_some()))
         })
         .await

@@ -8,9 +8,9 @@
 //!   └ what may go better next time is tried again, up to four times
 //! ```
 
-use std::time::Duration;
-
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::RegistryClient;
@@ -19,7 +19,9 @@ use super::body;
 use super::connection::{is_tls_complaint, shown_host, with_scheme};
 use super::error::{Answer, Error, Obstacle, redacted, shown};
 use super::hosts::Preference;
-use crate::event::{Direction, Observer, Transfer};
+use super::limits::{Limits, Pace, stalled};
+use super::retry::retry_after;
+use crate::event::{Observer, Transfer};
 use crate::http::{self, Purpose, Tls};
 use crate::image::Descriptor;
 use crate::store::BlobStore;
@@ -45,6 +47,8 @@ pub(super) struct Session<'a> {
     pub(super) scopes: Vec<String>,
     /// The reference, for messages.
     pub(super) subject: String,
+    /// When the operation must be over.
+    pub(super) deadline: Option<tokio::time::Instant>,
 }
 
 /// A request that can be made again.
@@ -62,11 +66,14 @@ pub(super) struct Request<'a> {
 pub(super) enum Body<'a> {
     Empty,
     Bytes(&'a [u8]),
-    /// A blob, read from the store and checked on the way.
+    /// A blob or a part of it, read from the store; its end is sent only when the whole was found right.
     Blob {
         store: &'a BlobStore,
         blob: &'a Descriptor,
-        observer: &'a dyn Observer,
+        /// From which byte to which.
+        start: u64,
+        end: u64,
+        transfer: &'a Transfer<'a>,
     },
 }
 
@@ -148,7 +155,8 @@ impl Session<'_> {
             return Ok(response);
         }
         let mut lacks_rights = self.lacks_rights(&response);
-        let mut answer = Answer::read(&request.method, response).await;
+        let limits = self.client.limits;
+        let mut answer = Answer::read(&request.method, response, limits).await;
         if self.wants_tls(request, &answer).await {
             self.client.remember_scheme(&self.host, "https");
             let response = self.authorised(&with_scheme(request, "https")).await?;
@@ -156,7 +164,7 @@ impl Session<'_> {
                 return Ok(response);
             }
             lacks_rights = self.lacks_rights(&response);
-            answer = Answer::read(&request.method, response).await;
+            answer = Answer::read(&request.method, response, limits).await;
         }
         if lacks_rights {
             return Err(Error::Denied {
@@ -178,7 +186,10 @@ impl Session<'_> {
         };
         let probe = Request::new(Method::GET, url);
         match self.send(&probe, &probe.url, None).await {
-            Ok(response) => is_tls_complaint(&probe, &Answer::read(&probe.method, response).await),
+            Ok(response) => {
+                let answer = Answer::read(&probe.method, response, self.client.limits).await;
+                is_tls_complaint(&probe, &answer)
+            }
             Err(_) => false,
         }
     }
@@ -190,21 +201,21 @@ impl Session<'_> {
         limit: u64,
         noun: &str,
     ) -> Result<Vec<u8>, Error> {
-        let url = response.url().clone();
+        let too_large = |found| Error::Size {
+            noun: noun.to_owned(),
+            subject: self.subject.clone(),
+            expected: limit,
+            found,
+        };
+        if let Some(announced) = response.content_length().filter(|found| *found > limit) {
+            return Err(too_large(announced));
+        }
         let mut bytes = Vec::new();
-        while let Some(piece) = response
-            .chunk()
-            .await
-            .map_err(|error| broken(&Method::GET, &url, error))?
-        {
+        let mut pace = Pace::new(self.client.limits);
+        while let Some(piece) = pace.chunk(&Method::GET, &mut response).await? {
             bytes.extend_from_slice(&piece);
             if bytes.len() as u64 > limit {
-                return Err(Error::Size {
-                    noun: noun.to_owned(),
-                    subject: self.subject.clone(),
-                    expected: limit,
-                    found: bytes.len() as u64,
-                });
+                return Err(too_large(bytes.len() as u64));
             }
         }
         Ok(bytes)
@@ -267,12 +278,9 @@ impl Session<'_> {
         url: &Url,
         authorization: Option<&Authorization>,
     ) -> Result<Response, Error> {
-        let purpose = match request.body {
-            Body::Blob { .. } => Purpose::Upload,
-            Body::Empty | Body::Bytes(_) => Purpose::Usual,
-        };
+        // The limits of time are ours, and one client for everything means few connections.
         let tls = self.tls_for(url)?;
-        let client = self.client.http.client_for(&tls, purpose);
+        let client = self.client.http.client_for(&tls, Purpose::Upload);
         let client = client.map_err(|error| Error::Connect {
             host: shown_host(url),
             cause: error.to_string(),
@@ -289,27 +297,30 @@ impl Session<'_> {
             Some(Authorization::Bearer(token)) => builder.bearer_auth(token.expose()),
             None => builder,
         };
-        let sent = match request.body {
-            Body::Empty if matches!(request.method, Method::GET | Method::HEAD) => {
-                builder.send().await
-            }
-            Body::Empty => builder.header(CONTENT_LENGTH, 0).send().await,
-            Body::Bytes(bytes) => builder.body(bytes.to_vec()).send().await,
+        builder = match request.body {
+            Body::Empty if matches!(request.method, Method::GET | Method::HEAD) => builder,
+            Body::Empty => builder.header(CONTENT_LENGTH, 0),
+            Body::Bytes(bytes) => builder.body(bytes.to_vec()),
             Body::Blob {
                 store,
                 blob,
-                observer,
+                start,
+                end,
+                transfer,
             } => {
-                let transfer = Transfer::start(
-                    observer,
-                    Direction::Upload,
-                    blob.digest.short(),
-                    Some(blob.size),
-                );
-                body::send(builder, url, store, blob, &transfer).await?
+                let part = body::Part {
+                    store,
+                    blob,
+                    range: start..end,
+                };
+                let limits = &self.client.limits;
+                let sent = body::send(builder, request, part, transfer, limits).await?;
+                return sent.map_err(|error| self.failed(&request.method, url, error));
             }
         };
-        sent.map_err(|error| self.failed(&request.method, url, error))
+        let sent = tokio::time::timeout(self.client.limits.idle, builder.send()).await;
+        sent.map_err(|_| stalled(&request.method, url, "no answer came for too long"))?
+            .map_err(|error| self.failed(&request.method, url, error))
     }
 
     /// The error that an unsuccessful answer means.
@@ -344,26 +355,21 @@ impl Session<'_> {
 
 impl Answer {
     /// Reads what an unsuccessful response says.
-    pub(super) async fn read(method: &Method, mut response: Response) -> Self {
+    pub(super) async fn read(method: &Method, mut response: Response, limits: Limits) -> Self {
         let mut body = Vec::new();
+        let mut pace = Pace::new(limits);
         while body.len() < MAX_ERROR_BYTES {
-            match response.chunk().await {
+            match pace.chunk(method, &mut response).await {
                 Ok(Some(piece)) => body.extend_from_slice(&piece),
                 // The status says enough when the explanation is cut.
                 Ok(None) | Err(_) => break,
             }
         }
         body.truncate(MAX_ERROR_BYTES);
-        let seconds =
-            header(response.headers(), &RETRY_AFTER).and_then(|value| value.trim().parse().ok());
-        let retry_after = seconds.map(Duration::from_secs);
-        Self::new(
-            method,
-            response.url(),
-            response.status().as_u16(),
-            retry_after,
-            &body,
-        )
+        let wait = header(response.headers(), &RETRY_AFTER);
+        let wait = wait.and_then(|wait| retry_after(wait, header(response.headers(), &DATE)));
+        let status = response.status().as_u16();
+        Self::new(method, response.url(), status, wait, &body)
     }
 }
 

@@ -3,12 +3,14 @@
 use std::io::Read;
 
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, StatusCode};
 
 use super::Error;
 use super::download;
+use super::opened::{self, Opened};
 use super::pull::{content_digest, digest_of, other_digest};
-use super::transport::{Body, Elsewhere, Request, Session, redirect_target};
+use super::sending::{From, Sending};
+use super::transport::{Body, Request, Session};
 use crate::digest::Digest;
 use crate::event::Observer;
 use crate::image::Descriptor;
@@ -77,9 +79,8 @@ pub(super) fn bring(
     ask: Ask,
     observer: &dyn Observer,
 ) -> Result<Outcome, Error> {
-    let http = &session.client.http;
     let is_here = || blob.bytes.is_some() || supply.store.has(blob.descriptor);
-    let way = http.run(observer, find_way(session, blob, supply, ask, is_here()))??;
+    let way = session.run(observer, find_way(session, blob, supply, ask, is_here()))?;
     let opened = match way {
         Way::Done(outcome) => return Ok(outcome),
         Way::Upload { opened } => opened,
@@ -88,22 +89,25 @@ pub(super) fn bring(
         let (layer, subject) = (blob.descriptor, &session.subject);
         download::fetch_from_any(&supply.origins, layer, subject, supply.store, observer)?;
     }
-    let digest = &blob.descriptor.digest;
     let from_memory;
-    let body = match blob.bytes {
-        Some(bytes) => Body::Bytes(bytes),
+    let bytes = match blob.bytes {
+        Some(bytes) => Some(bytes),
         None if blob.descriptor.size <= SMALL_BYTES => {
             from_memory = small(supply.store, blob.descriptor)?;
-            Body::Bytes(&from_memory)
+            Some(from_memory.as_slice())
         }
-        None => Body::Blob {
-            store: supply.store,
-            blob: blob.descriptor,
-            observer,
-        },
+        None => None,
     };
-    http.run(observer, upload(session, digest, body, opened))??;
-    Ok(Outcome::Uploaded)
+    let from = match bytes {
+        Some(bytes) => From::Memory(bytes),
+        None => From::Store(supply.store),
+    };
+    let mut sending = Sending::new(session, blob.descriptor, from, opened);
+    let sent = session.run(observer, sending.send(observer));
+    if sent.is_err() {
+        sending.abandon();
+    }
+    sent.map(|()| Outcome::Uploaded)
 }
 
 /// How a blob gets to where it should be.
@@ -111,7 +115,7 @@ enum Way {
     Done(Outcome),
     /// Into an upload that the registry has opened already, or into a new one.
     Upload {
-        opened: Option<Url>,
+        opened: Option<Opened>,
     },
 }
 
@@ -138,16 +142,28 @@ async fn find_way(
     if blob.bytes.is_none() {
         for source in &supply.sources {
             match mount(supply.mounting, digest, source).await? {
-                Mount::Done => return Ok(Way::Done(Outcome::Mounted)),
-                Mount::Opened(url) => opened = Some(url),
+                Mount::Done => {
+                    delete_unused(session, opened).await;
+                    return Ok(Way::Done(Outcome::Mounted));
+                }
+                // One upload is enough.
+                Mount::Opened(next) => delete_unused(session, opened.replace(next)).await,
                 Mount::Refused => {}
             }
         }
     }
     if !is_here && ask != Ask::Never && exists(session, digest).await? {
+        delete_unused(session, opened).await;
         return Ok(Way::Done(Outcome::Skipped));
     }
     Ok(Way::Upload { opened })
+}
+
+/// Deletes an upload that a mount has opened instead of mounting.
+async fn delete_unused(session: &Session<'_>, unused: Option<Opened>) {
+    if let Some(unused) = unused {
+        opened::delete(session, unused).await;
+    }
 }
 
 /// The bytes of a small blob of the store, checked.
@@ -160,7 +176,7 @@ fn small(store: &BlobStore, blob: &Descriptor) -> Result<Vec<u8>, Error> {
 
 /// # Spec
 /// OCI distribution-spec, *Checking if content exists in the registry*.
-async fn exists(session: &Session<'_>, digest: &Digest) -> Result<bool, Error> {
+pub(super) async fn exists(session: &Session<'_>, digest: &Digest) -> Result<bool, Error> {
     let request = Request::new(Method::HEAD, session.url(&format!("blobs/{digest}"))?);
     match session
         .retry(async || session.exchange(&request).await)
@@ -176,7 +192,7 @@ async fn exists(session: &Session<'_>, digest: &Digest) -> Result<bool, Error> {
 enum Mount {
     Done,
     /// It opened an upload instead, at this URL.
-    Opened(Url),
+    Opened(Opened),
     Refused,
 }
 
@@ -194,7 +210,7 @@ async fn mount(session: &Session<'_>, digest: &Digest, source: &str) -> Result<M
         .await
     {
         Ok(response) if response.status() == StatusCode::CREATED => Ok(Mount::Done),
-        Ok(response) => Ok(Mount::Opened(upload_location(&response)?)),
+        Ok(response) => Ok(Mount::Opened(Opened::by(&request, &response)?)),
         // Mounting saves time, nothing else: without it the blob is uploaded.
         Err(
             Error::Answer(_)
@@ -204,66 +220,6 @@ async fn mount(session: &Session<'_>, digest: &Digest, source: &str) -> Result<M
         ) => Ok(Mount::Refused),
         Err(error) => Err(error),
     }
-}
-
-/// Where an opened upload goes on; relative to the request, or absolute and perhaps at another host, which then sees
-/// no credentials.
-fn upload_location(response: &Response) -> Result<Url, Error> {
-    redirect_target(response.url(), response.headers(), Elsewhere::Allowed)
-}
-
-/// Uploads a blob in one piece; an upload that broke off is begun anew. `opened` is an upload to use first.
-///
-/// The specification's other way, one POST with the body, saves nothing: docker-registry (2.8 was tried) answers it by
-/// an open upload, so that the body would travel twice.
-///
-/// # Spec
-/// OCI distribution-spec, *POST then PUT*.
-async fn upload(
-    session: &Session<'_>,
-    digest: &Digest,
-    body: Body<'_>,
-    mut opened: Option<Url>,
-) -> Result<(), Error> {
-    session
-        .retry(async || {
-            let mut url = match opened.take() {
-                Some(url) => url,
-                None => open_upload(session).await?,
-            };
-            // The location's query is the registry's; ours is added to it.
-            url.query_pairs_mut()
-                .append_pair("digest", &digest.to_string());
-            let mut request = Request::new(Method::PUT, url);
-            request
-                .headers
-                .push((CONTENT_TYPE, "application/octet-stream".to_owned()));
-            request.body = body;
-            let response = match session.exchange(&request).await {
-                Err(Error::NotFound { answer, .. }) => return Err(Error::UploadLost(answer)),
-                result => result?,
-            };
-            if response.status() != StatusCode::CREATED {
-                let reason = format!(
-                    "the upload was answered {} and not 201",
-                    response.status().as_u16()
-                );
-                return Err(request.protocol(reason));
-            }
-            match content_digest(response.headers()) {
-                Some(found) if found.algorithm() == digest.algorithm() && found != *digest => {
-                    Err(other_digest(session, "uploaded blob", digest, found))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await
-}
-
-async fn open_upload(session: &Session<'_>) -> Result<Url, Error> {
-    let request = Request::new(Method::POST, session.url("blobs/uploads/")?);
-    let response = session.exchange(&request).await?;
-    upload_location(&response)
 }
 
 /// Puts a manifest or an index under `name`, a tag or its digest.

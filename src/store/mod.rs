@@ -247,7 +247,10 @@ impl BlobStore {
         let bytes = self.read_document(manifest)?;
         let config = image::Manifest::parse(&bytes).map_err(document)?.config;
         let config = self.read_document(&config)?;
-        Image::parse(&manifest.media_type, bytes, config).map_err(document)
+        let mut image = Image::parse(&manifest.media_type, bytes, config).map_err(document)?;
+        // The name under which the bytes are, whatever its algorithm.
+        image.manifest.descriptor.digest = manifest.digest.clone();
+        Ok(image)
     }
 
     /// Begins a new blob.

@@ -266,7 +266,10 @@ impl Work<'_> {
             source: Box::new(source),
         };
         let compression = media_type::layer_compression(&blob.media_type).ok_or_else(|| {
-            let text = format!("its media type `{}` is not a layer's", blob.media_type);
+            let text = match media_type::is_foreign(&blob.media_type) {
+                true => format!("no registry carries it (`{}`)", blob.media_type),
+                false => format!("its media type `{}` is not a layer's", blob.media_type),
+            };
             unpack(layer::Error::Hostile(text))
         })?;
         let directory = self.scratch.join(diff_id.0.hex());

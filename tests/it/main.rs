@@ -57,5 +57,6 @@ mod sources;
 mod steps;
 mod support;
 mod tiny;
+mod transfers;
 mod wheels;
 mod workloads;

@@ -1,11 +1,12 @@
 //! What this machine knows of registries: where credentials and settings are kept.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use super::variable;
 use crate::cli::args::Shared;
 use crate::registry::hosts::Sources;
-use crate::registry::{Credential, FromEnvironment, Secret, Settings};
+use crate::registry::{Credential, FromEnvironment, Limits, Secret, Settings};
 
 /// overcoat's own settings, beside the application.
 const PROJECT_FILE: &str = "overcoat.toml";
@@ -23,6 +24,13 @@ pub(in crate::cli) fn settings(shared: &Shared, project: &Path) -> Settings {
             certs_d: certs_d(),
             plain_http: shared.insecure_registry.clone(),
         },
+        limits: Limits {
+            connections: usize::from(shared.registry_connections.max(1)),
+            overall: shared.registry_timeout,
+            ..Limits::default()
+        },
+        // Differs from process to process, which is all that it is for.
+        seed: RandomState::new().build_hasher().finish(),
         ..Settings::default()
     }
 }

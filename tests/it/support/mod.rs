@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod plain;
 pub mod registry;
+pub mod relay;
 pub mod runner;
 pub mod skip;
 pub mod tiny;

@@ -158,6 +158,12 @@ impl Registry {
         log.lines().filter_map(request).collect()
     }
 
+    /// True when a request came by this version of HTTP: `HTTP/2.0`.
+    pub fn spoke(&self, version: &str) -> bool {
+        let log = fs::read_to_string(self.directory.path().join("stdout")).unwrap();
+        log.contains(&format!(" {version}\""))
+    }
+
     /// Where the registry keeps a blob.
     pub fn blob(&self, digest: &str) -> PathBuf {
         let hex = digest.trim_start_matches("sha256:");
