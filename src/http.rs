@@ -8,8 +8,8 @@ pub mod netrc;
 mod tls;
 mod verifier;
 
-use tls::Presenter;
 pub use tls::{Identity, Purpose, Tls};
+use tls::{Presenter, SpecialClient};
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -93,7 +93,7 @@ pub struct Http {
     upload_client: OnceLock<reqwest::Client>,
     unverified_client: OnceLock<reqwest::Client>,
     /// Of hosts with TLS settings of their own.
-    special_clients: Mutex<BTreeMap<(Tls, Purpose), (reqwest::Client, Arc<Presenter>)>>,
+    special_clients: Mutex<BTreeMap<(Tls, Purpose), SpecialClient>>,
     presenter: Arc<Presenter>,
     certificates: Vec<u8>,
     tls: ClientConfig,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::Args;
@@ -83,11 +83,11 @@ impl Flags {
         registries.sort_unstable();
         registries.dedup();
         let [registry] = registries[..] else {
-            let text = format!(
-                "`--creds` is for one registry, and this command names {}: {}",
-                registries.len(),
-                registries.join(", ")
-            );
+            let named = match registries.len() {
+                0 => "none".to_owned(),
+                count => format!("{count}: {}", registries.join(", ")),
+            };
+            let text = format!("`--creds` is for one registry, and this command names {named}");
             let hint = "log in to each with `overcoat login HOST`";
             return Err(Diagnostic::new(Code::Usage, text).hint(hint));
         };
@@ -125,7 +125,7 @@ fn hand_down(password: &str) -> Result<Handed, Diagnostic> {
     Ok(Handed(file))
 }
 
-fn handed_down(path: &PathBuf) -> Result<String, Diagnostic> {
+fn handed_down(path: &Path) -> Result<String, Diagnostic> {
     let bytes = crate::fs::read_limited(path, 64 << 10)?;
     String::from_utf8(bytes).map_err(|_| Diagnostic::new(Code::Internal, "a password was damaged"))
 }

@@ -153,23 +153,24 @@ mod tests {
 
     #[test]
     fn a_typed_line_can_be_corrected_ended_and_given_up() {
-        let table: [(&[u8], Result<&[u8], Ended>); 9] = [
-            (b"abc\n", Ok(b"abc")),
-            (b"abc\rrest", Ok(b"abc")),
-            (b"abx\x7fc\n", Ok(b"abc")),
-            ("aé\x08b\n".as_bytes(), Ok(b"ab")),
-            (b"\x7f\x7fa\n", Ok(b"a")),
-            (b"wrong\x15right\n", Ok(b"right")),
-            (b"half\x04", Ok(b"half")),
-            (b"secret\x03", Err(Ended::Interrupted)),
-            (b"\x04", Err(Ended::EndOfInput)),
+        let table = [
+            ("abc\n", Ok("abc")),
+            ("abc\rrest", Ok("abc")),
+            ("abx\x7fc\n", Ok("abc")),
+            ("aé\x08b\n", Ok("ab")),
+            ("\x7f\x7fa\n", Ok("a")),
+            ("wrong\x15right\n", Ok("right")),
+            ("half\x04", Ok("half")),
+            ("secret\x03", Err(Ended::Interrupted)),
+            ("\x04", Err(Ended::EndOfInput)),
         ];
-        for (bytes, expected) in table {
-            let found = typed(bytes.iter().map(|byte| Ok(*byte))).unwrap();
+        for (text, expected) in table {
+            let (bytes, expected) = (text.bytes().map(Ok), expected.map(str::as_bytes));
+            let found = typed(bytes).unwrap();
             assert_eq!(
                 found.as_deref().map_err(|ended| *ended),
                 expected,
-                "{bytes:?}"
+                "{text:?}"
             );
         }
         assert_eq!(typed(std::iter::empty()).unwrap(), Err(Ended::EndOfInput));

@@ -129,6 +129,9 @@ impl Http {
     }
 }
 
+/// A client, and who it shows to servers.
+pub(super) type SpecialClient = (reqwest::Client, Arc<Presenter>);
+
 /// Shows servers who we are, if anybody, and remembers that one asked.
 #[derive(Debug, Default)]
 pub(super) struct Presenter {
