@@ -259,6 +259,6 @@ fn there_are_never_more_connections_than_were_allowed() {
             .fetch_layers(&image, &[origin], &ground.store, &Silent);
         fetched.unwrap();
         assert_eq!(server.seen().len(), 12);
-        assert_eq!(most.load(Ordering::SeqCst), connections);
+        assert!(most.load(Ordering::SeqCst) <= connections);
     }
 }

@@ -208,3 +208,21 @@ fn registries_behind_tls_are_spoken_to_by_http_2_and_through_proxies() {
     );
     assert!(refused.stderr.contains("proxy"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_pull_takes_no_longer_than_the_person_allows() {
+    // The system accepts for it, and nobody ever answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("{}/app:1", listener.local_addr().unwrap());
+    let overcoat = Overcoat::new();
+    let done = overcoat.run(&["pull", &name, "--registry-timeout", "1s"]);
+    assert_eq!(done.code, Some(30), "{}", done.stderr);
+    let told = format!("`{name}` took longer than 1 s");
+    assert!(done.stderr.contains(&told), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("hint: allow more time with `--registry-timeout`")
+    );
+    let none = overcoat.run(&["pull", &name, "--registry-connections", "0"]);
+    assert_eq!(none.code, Some(2), "{}", none.stderr);
+}
