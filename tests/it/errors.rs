@@ -259,7 +259,7 @@ fn a_tag_that_is_not_a_reference() {
         |tag: &str| overcoat.run(&["build", &source, "-t", tag, "--build-image", &scene.builder]);
     let cases = [
         (
-            "UPPER/app",
+            "quay.io/UPPER/app",
             "repository names are lower case; write `upper/app`",
         ),
         ("app:1.0.0+build", "`1.0.0+build` is not a tag"),
