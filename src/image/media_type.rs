@@ -26,6 +26,17 @@ pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.ta
 /// Docker's uncompressed layer.
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
+/// True for a layer that registries do not hold: whoever needs it fetches it from the addresses in its descriptor.
+///
+/// # Spec
+/// OCI image-spec `layer.md`, *Non-Distributable Layers*; Docker's schema 2, *foreign layers*.
+pub fn is_elsewhere(blob: &super::Descriptor) -> bool {
+    let media_type = &blob.media_type;
+    !blob.urls.is_empty()
+        && (media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
+            || media_type.starts_with("application/vnd.docker.image.rootfs.foreign."))
+}
+
 /// How a layer's tar is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {

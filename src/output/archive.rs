@@ -38,17 +38,7 @@ pub fn read_oci(
         path: file.display().to_string(),
         reason: reason.to_owned(),
     };
-    let mut index = None;
-    members(file, OCI, observer, |path, content| {
-        if path == b"index.json" {
-            index = Some(small(file, content)?);
-        } else if let Some(digest) = blob_name(path) {
-            store_member(file, &digest, content, store)?;
-        }
-        Ok(())
-    })?;
-    let index = index.ok_or_else(|| format("it has no `index.json`"))?;
-    let index = Index::parse(&index).map_err(|error| format(&error.to_string()))?;
+    let index = unpack_oci(file, store, observer)?;
     let present = |blob: &Descriptor| match store.has(blob) {
         true => Ok(()),
         false => Err(format(&format!(
@@ -64,6 +54,29 @@ pub fn read_oci(
         store,
         &present,
     )
+}
+
+/// Reads every blob of an `oci-archive` into the store; its index.
+///
+/// # Errors
+/// [`Error::Format`] for other files; [`Error::Store`] for bytes that are not what their name says.
+pub fn unpack_oci(file: &Path, store: &BlobStore, observer: &dyn Observer) -> Result<Index, Error> {
+    let format = |reason: &str| Error::Format {
+        format: OCI,
+        path: file.display().to_string(),
+        reason: reason.to_owned(),
+    };
+    let mut index = None;
+    members(file, OCI, observer, |path, content| {
+        if path == b"index.json" {
+            index = Some(small(file, content)?);
+        } else if let Some(digest) = blob_name(path) {
+            store_member(file, &digest, content, store)?;
+        }
+        Ok(())
+    })?;
+    let index = index.ok_or_else(|| format("it has no `index.json`"))?;
+    Index::parse(&index).map_err(|error| format(&error.to_string()))
 }
 
 fn blob_name(path: &[u8]) -> Option<Digest> {
@@ -306,6 +319,40 @@ pub fn write_oci(
         )?;
     }
     archive.finish()
+}
+
+/// Writes an `oci-archive` of documents and blobs as they are: `entries` become the index, and `open` gives a reader for
+/// a blob, one after the other. The file appears whole or not at all.
+///
+/// # Errors
+/// What `open` says, and as [`write_oci`].
+pub fn write_graph<E: From<Error>>(
+    file: &Path,
+    entries: &[Descriptor],
+    documents: &[(&Descriptor, &[u8])],
+    blobs: &[&Descriptor],
+    observer: &dyn Observer,
+    mut open: impl FnMut(&Descriptor) -> Result<Box<dyn Read>, E>,
+) -> Result<(), E> {
+    let entries: Vec<Value> = entries.iter().map(Descriptor::to_value).collect();
+    let index =
+        json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries });
+    let mut archive = Archive::create(file)?;
+    archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    archive.file("index.json", index.to_string().as_bytes())?;
+    let mut written = std::collections::BTreeSet::new();
+    for (descriptor, bytes) in documents {
+        if written.insert(&descriptor.digest) {
+            archive.file(&blob_member(descriptor), bytes)?;
+        }
+    }
+    for blob in blobs {
+        if written.insert(&blob.digest) {
+            let mut reader = open(blob)?;
+            archive.stream(&blob_member(blob), blob.size, &mut reader, observer)?;
+        }
+    }
+    Ok(archive.finish()?)
 }
 
 fn blob_member(blob: &Descriptor) -> String {

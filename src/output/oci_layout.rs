@@ -120,7 +120,11 @@ pub(super) fn import(
     Ok(image)
 }
 
-fn choose(
+/// The entry of a layout's index that `name` means. Without a name, it must have only one, or one for the platform.
+///
+/// # Errors
+/// [`Error::NoSuchImage`] with what there is.
+pub fn choose(
     shown: &str,
     index: &Index,
     name: Option<&str>,

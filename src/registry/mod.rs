@@ -12,17 +12,24 @@
 
 mod auth;
 mod body;
+mod copy;
 mod credentials;
+mod delete;
 mod download;
 mod error;
+mod pages;
 mod ping;
 mod pull;
 mod push;
+mod referrers;
 mod retry;
+mod tags;
 mod transport;
 mod upload;
 
+pub use copy::{SendReport, SendRequest};
 pub use credentials::{Credential, Secret};
+pub use delete::Deleted;
 pub use error::{Answer, Error, Obstacle};
 pub use pull::{Fetched, Layers};
 pub use push::{Previous, PushReport, PushRequest};
@@ -397,7 +404,11 @@ impl Observer for Linked<'_> {
 }
 
 #[cfg(test)]
+mod copy_tests;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod lists_tests;
 #[cfg(test)]
 mod push_tests;
 #[cfg(test)]
