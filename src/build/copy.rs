@@ -256,11 +256,12 @@ pub fn copy(
         }
     };
     if let (Some(index), Platforms::One(platform)) = (&graph.chosen_from, platforms) {
-        observer.observe(Event::Note {
+        observer.observe(Event::Warning {
             text: format!(
                 "`{}` stands for several platforms ({}): only `{platform}` is copied",
                 request.source, index.digest
             ),
+            hint: Some("`--all-platforms` copies the index with all its images".to_owned()),
         });
     }
     let copying = Copying {
@@ -542,12 +543,13 @@ impl Copying<'_> {
         let image = store.image(&root.descriptor)?;
         let destination = Destination::DockerArchive(file.to_owned());
         destination.write(&image, &[name], store, self.observer)?;
-        self.observer.observe(Event::Note {
+        self.observer.observe(Event::Warning {
             text: format!(
-                "an archive of Docker's has no manifest and plain layers: `{}` is not in it, and what is \
-                 loaded from it has another digest",
+                "an archive of Docker's has no manifest and plain layers: what is loaded from it has another digest \
+                 than `{}`",
                 root.descriptor.digest
             ),
+            hint: None,
         });
         Ok(SendReport {
             uploaded_blobs: count,

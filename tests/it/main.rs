@@ -5,6 +5,7 @@
 //! * `assembled` – layers of assemble that stay the same, zstd, bytecode that stays valid; the latter on the real recipe.
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
+//! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
@@ -33,6 +34,7 @@ mod archives;
 mod assembled;
 mod cache;
 mod check;
+mod copy;
 mod direct;
 mod doctor;
 mod errors;
