@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use super::*;
 
 /// Documents in memory.
@@ -184,7 +186,7 @@ fn a_list_of_referrers_keeps_what_it_has_and_gets_nothing_twice() {
     let updated = Referrer::add_to(Some(existing.as_bytes()), &both).unwrap();
     let updated = updated.unwrap();
     let list = Referrer::list(&updated).unwrap();
-    assert_eq!(list, [first, second]);
+    assert_eq!(list, both[..2]);
     let value: Value = serde_json::from_slice(&updated).unwrap();
     assert_eq!(
         (&value["x-kept"], &value["manifests"][0]["x-kept"]),
@@ -192,6 +194,9 @@ fn a_list_of_referrers_keeps_what_it_has_and_gets_nothing_twice() {
     );
     assert_eq!(Referrer::add_to(Some(&updated), &both).unwrap(), None);
     assert!(Referrer::add_to(Some(b"{}"), &both).is_err());
+    let shorter = Referrer::remove_from(&updated, &both[0].descriptor.digest).unwrap();
+    assert_eq!(Referrer::list(&shorter).unwrap(), both[1..2]);
+    assert!(String::from_utf8(shorter).unwrap().contains("x-kept"));
 }
 
 #[test]
@@ -206,4 +211,13 @@ fn the_tag_of_a_subject_is_the_specifications() {
         referrers_tag(&sha512),
         format!("sha512-{}", "ab".repeat(32))
     );
+    for (name, expected) in [
+        (referrers_tag(&sha512), true),
+        (referrers_tag(&sha256), true),
+        (format!("{}.sig", referrers_tag(&sha256)), false),
+        ("sha256-abc".to_owned(), false),
+        ("1.0-alpine".to_owned(), false),
+    ] {
+        assert_eq!(is_referrers_tag(&name), expected, "{name}");
+    }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::Error;
 use crate::event::Observer;
+use crate::image::graph::is_referrers_tag;
 use crate::image::{Content, Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Platform, media_type};
 use crate::store::BlobStore;
 
@@ -137,10 +138,15 @@ pub fn choose(
             .iter()
             .find(|entry| named(entry).as_deref() == Some(name)),
         None => {
+            // A list of referrers has a name that nobody gave it, and is never what is meant.
+            let is_list =
+                |entry: &Descriptor| named(entry).is_some_and(|name| is_referrers_tag(&name));
+            let entries: Vec<&Descriptor> =
+                entries.iter().filter(|entry| !is_list(entry)).collect();
             let mut digests: Vec<_> = entries.iter().map(|entry| &entry.digest).collect();
             digests.dedup();
             match digests.len() {
-                1 => entries.first(),
+                1 => entries.first().copied(),
                 _ if entries.iter().all(|entry| named(entry).is_none()) => {
                     index.choose(platform).ok()
                 }

@@ -3,10 +3,12 @@
 use reqwest::Method;
 
 use super::pull;
+use super::referrers;
 use super::transport::{Request, Session};
 use super::{Access, Error, RegistryClient};
 use crate::digest::Digest;
 use crate::event::Observer;
+use crate::image::graph::Links;
 use crate::reference::Reference;
 
 /// Of how many tags it is asked whether they mean the same image, one request each.
@@ -69,7 +71,8 @@ impl RegistryClient {
     }
 
     /// Removes a manifest or an index by its digest, with every tag that stands for it. Blobs stay until the registry
-    /// collects its garbage.
+    /// collects its garbage. A referrer is also taken out of the list of its subject where the registry has no API for
+    /// that.
     ///
     /// # Errors
     /// [`Error::NoDeletion`] from a registry that does not allow it; otherwise as [`Self::resolve`].
@@ -87,7 +90,24 @@ impl RegistryClient {
             "repository:{}:pull,delete",
             repository.repository()
         )];
-        self.http.run(observer, remove(&session, digest))?
+        let http = &self.http;
+        let name = digest.to_string();
+        let subject = match http.run(observer, pull::manifest(&session, &name, Some(digest)))? {
+            Ok(found) => Links::parse(&found.descriptor.media_type, &found.bytes)
+                .ok()
+                .and_then(|links| links.subject),
+            // What nobody can read may be deleted nevertheless.
+            Err(_) => None,
+        };
+        http.run(observer, remove(&session, digest))??;
+        let Some(subject) = subject else {
+            return Ok(());
+        };
+        let session = self.session(repository, Access::PullAndPush, observer);
+        http.run(
+            observer,
+            referrers::forget(&session, &subject.digest, digest),
+        )?
     }
 }
 

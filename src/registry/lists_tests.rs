@@ -41,7 +41,7 @@ fn parameter(seen: &Seen, name: &str) -> Option<String> {
 }
 
 #[test]
-fn tags_are_followed_from_page_to_page_in_the_registrys_order() {
+fn tags_are_followed_from_page_to_page_and_sorted() {
     let server = Hostile::start(|seen| match parameter(seen, "last").as_deref() {
         None => {
             list(&["b", "a"]).header("link", r#"</v2/team/app/tags/list?last=a&n=2>; rel="next""#)
@@ -49,9 +49,9 @@ fn tags_are_followed_from_page_to_page_in_the_registrys_order() {
         Some("a") => list(&["c", "a"]).header("link", "<list?last=c>; rel=next"),
         Some(_) => list(&["v1.0_x"]),
     });
-    assert_eq!(tags(&server, None).unwrap(), ["b", "a", "c", "v1.0_x"]);
+    assert_eq!(tags(&server, None).unwrap(), ["a", "b", "c", "v1.0_x"]);
     assert_eq!(server.count("GET", "/v2/team/app/tags/list"), 3);
-    assert_eq!(tags(&server, Some(1)).unwrap(), ["b"]);
+    assert_eq!(tags(&server, Some(1)).unwrap(), ["a"]);
     assert_eq!(server.count("GET", "/v2/team/app/tags/list?n=1"), 2);
 }
 

@@ -203,6 +203,28 @@ async fn note(session: &Session<'_>, subject: &Digest, entry: Referrer) -> Resul
     })
 }
 
+/// Takes a manifest that was deleted out of the list under its subject's tag, where there is such a list.
+///
+/// # Spec
+/// OCI distribution-spec, *Deleting Manifests*: what clients should do where the API is missing.
+pub(super) async fn forget(
+    session: &Session<'_>,
+    subject: &Digest,
+    gone: &Digest,
+) -> Result<(), Error> {
+    let Some((document, list)) = by_tag(session, subject).await? else {
+        return Ok(());
+    };
+    if list.iter().all(|entry| entry.descriptor.digest != *gone) {
+        return Ok(());
+    }
+    let shorter = Referrer::remove_from(&document.bytes, gone);
+    let shorter = shorter.map_err(|error| unusable(session, error))?;
+    let media_type = &document.descriptor.media_type;
+    put_document(session, &referrers_tag(subject), media_type, &shorter).await?;
+    Ok(())
+}
+
 fn unusable(session: &Session<'_>, source: image::Error) -> Error {
     Error::Document {
         subject: session.subject.clone(),

@@ -22,8 +22,8 @@ struct Answer {
 }
 
 impl RegistryClient {
-    /// Lists the tags of `repository`, whose own tag and digest do not matter, in the registry's order: at most `limit`
-    /// when one is given.
+    /// Lists the tags of `repository`, whose own tag and digest do not matter, in lexical order (which the specification asks
+    /// registries for, and docker-registry 2.8 does not keep): at most `limit` when one is given.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a repository that is not there, [`Error::Endless`] for a list that repeats itself or has
@@ -46,7 +46,7 @@ impl RegistryClient {
 async fn list(session: &Session<'_>, limit: Option<usize>) -> Result<Vec<String>, Error> {
     let wanted = limit.unwrap_or(usize::MAX);
     let asked = PAGE_TAGS.min(wanted.max(1));
-    let (mut tags, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut tags = BTreeSet::new();
     let mut url = session.url("tags/list")?;
     url.query_pairs_mut().append_pair("n", &asked.to_string());
     let endless = |reason: String| Error::Endless {
@@ -58,11 +58,10 @@ async fn list(session: &Session<'_>, limit: Option<usize>) -> Result<Vec<String>
         let answer = page(session, url, "application/json", "tags").await?;
         let known = tags.len();
         let page = read(session, &answer.bytes)?;
-        let count = page.len();
-        tags.extend(page.into_iter().filter(|tag| seen.insert(tag.clone())));
+        let (count, last) = (page.len(), page.last().cloned().unwrap_or_default());
+        tags.extend(page);
         if tags.len() >= wanted {
-            tags.truncate(wanted);
-            return Ok(tags);
+            return Ok(tags.into_iter().take(wanted).collect());
         }
         if tags.len() > MAX_TAGS {
             return Err(endless(format!("it has more than {MAX_TAGS} entries")));
@@ -76,13 +75,12 @@ async fn list(session: &Session<'_>, limit: Option<usize>) -> Result<Vec<String>
             // A full page without `Link`: some registries know only `last`. Those that know neither repeat themselves.
             None if is_new && count == asked => {
                 let mut next = session.url("tags/list")?;
-                let last = tags.last().map(String::as_str).unwrap_or_default();
                 next.query_pairs_mut()
                     .append_pair("n", &asked.to_string())
-                    .append_pair("last", last);
+                    .append_pair("last", &last);
                 next
             }
-            None => return Ok(tags),
+            None => return Ok(tags.into_iter().collect()),
         };
     }
     Err(endless(format!("it has more than {MAX_PAGES} pages")))
