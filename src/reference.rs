@@ -134,6 +134,15 @@ impl Reference {
         }
     }
 
+    /// What has this tag in the same repository; `tag` is one that [`Reference::tag`] or a registry gave.
+    pub(crate) fn with_tag(&self, tag: &str) -> Self {
+        Self {
+            tag: Some(tag.to_owned()),
+            digest: None,
+            ..self.clone()
+        }
+    }
+
     /// The same reference without its digest; the name under which an image is kept.
     pub fn without_digest(&self) -> Self {
         Self {

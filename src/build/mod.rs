@@ -14,6 +14,7 @@ mod command;
 mod commit;
 pub mod compare;
 mod confinement;
+pub mod copy;
 mod deciding;
 mod dependencies;
 mod direct;

@@ -179,6 +179,27 @@ fn script_hints(tail: &[String]) -> Vec<String> {
     hints
 }
 
+impl From<build::copy::Error> for Diagnostic {
+    fn from(error: build::copy::Error) -> Self {
+        use build::copy::Error;
+        let code = match error {
+            Error::Registry(error) => return error.into(),
+            Error::Store(error) => return error.into(),
+            Error::Output(error) => return error.into(),
+            Error::Image(error) => return error.into(),
+            Error::File(error) => return error.into(),
+            Error::Name(error) => return error.into(),
+            Error::Http(_) => Code::Registry,
+            Error::NotInStore { .. } => Code::NoSuchImage,
+            Error::Nameless { .. } => Code::Output,
+        };
+        Self {
+            hints: error.hints(),
+            ..Self::new(code, &error)
+        }
+    }
+}
+
 impl From<source::Error> for Diagnostic {
     fn from(error: source::Error) -> Self {
         use source::Error;

@@ -8,15 +8,29 @@ use serde_json::{Value, json};
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{find, open_store, print};
-use crate::image::{Image, ImageIndex};
+use super::{find, open_store, print_json, remote};
+use crate::image::{Image, ImageIndex, Platform};
 use crate::store::Stored;
 
-/// Show what an image of the store is made of, as JSON
+/// Show what an image of the store, or of a registry, is made of, as JSON
+///
+/// An image in a registry costs two requests, an index one; no layer is fetched.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     /// An image of the store
     image: String,
+
+    /// Look into the registry that the name names, not into the store
+    #[arg(long)]
+    remote: bool,
+
+    /// With `--remote`: of an index, show the image for `OS/ARCHITECTURE`, not the index
+    #[arg(long, value_name = "P", requires = "remote")]
+    platform: Option<Platform>,
+
+    /// How to print it; there is only one way
+    #[arg(long, value_parser = ["json"], value_name = "HOW", default_value = "json")]
+    format: String,
 
     /// The manifest's bytes, exactly; the index's, where the name stands for several platforms
     #[arg(long)]
@@ -25,28 +39,32 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
+    if args.remote {
+        return remote::inspect(&args.image, args.platform.as_ref(), args.raw, shared);
+    }
     let store = open_store(shared)?;
     let named = find(&store, &args.image)?;
     let stored = store.stored(&named.manifest)?;
     if args.raw {
-        // No line end: the bytes are what the digest names.
-        let mut out = std::io::stdout().lock();
-        return match out
-            .write_all(stored.content().bytes())
-            .and_then(|()| out.flush())
-        {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Diagnostic::new(
-                Code::Output,
-                format!("cannot write to stdout: {error}"),
-            )),
-            _ => Ok(()),
-        };
+        return print_raw(stored.content().bytes());
     }
     let described = match &stored {
         Stored::Image(image) => describe(&named.name, image),
         Stored::Index(index) => describe_index(&named.name, index),
     };
-    print(&serde_json::to_string_pretty(&described).unwrap_or_default())
+    print_json(&described)
+}
+
+/// Prints bytes without a line end: they are what the digest names.
+pub(super) fn print_raw(bytes: &[u8]) -> Result<(), Diagnostic> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Diagnostic::new(
+            Code::Output,
+            format!("cannot write to stdout: {error}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What people look for in an index: that of each of its images.

@@ -6,8 +6,11 @@ mod builder;
 mod check;
 mod completion;
 mod confine;
+mod copy;
 mod creds;
+mod delete;
 pub mod diagnostic;
+mod digest;
 mod doctor;
 pub mod env;
 pub mod exit;
@@ -20,11 +23,14 @@ mod lock;
 mod login;
 mod pull;
 mod push;
+mod referrers;
+mod remote;
 mod rm;
 mod run;
 mod secret;
 mod signals;
 mod step_args;
+mod tags;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -38,7 +44,9 @@ use diagnostic::Diagnostic;
 use exit::Code;
 
 use crate::event::Observer;
+use crate::http::Http;
 use crate::reference::Reference;
+use crate::registry::RegistryClient;
 use crate::store::{BlobStore, Named};
 use crate::ui;
 
@@ -76,6 +84,11 @@ enum Command {
     Push(push::Args),
     Login(login::Args),
     Logout(login::OutArgs),
+    Copy(copy::Args),
+    Tags(tags::Args),
+    Digest(digest::Args),
+    Referrers(referrers::Args),
+    Delete(delete::Args),
     Images(images::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
@@ -120,6 +133,11 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Push(args) => push::run(&args, &shared).map(done),
         Command::Login(args) => login::run(&args, &shared).map(done),
         Command::Logout(args) => login::out(&args).map(done),
+        Command::Copy(args) => copy::run(&args, &shared).map(done),
+        Command::Tags(args) => tags::run(&args, &shared).map(done),
+        Command::Digest(args) => digest::run(&args, &shared).map(done),
+        Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),
@@ -143,6 +161,18 @@ fn print(text: &str) -> Result<(), Diagnostic> {
 
 fn open_store(shared: &Shared) -> Result<BlobStore, Diagnostic> {
     Ok(BlobStore::open(&env::store(shared)?)?)
+}
+
+/// A client for registries, for commands that need no store.
+fn registry_client(shared: &Shared) -> Result<RegistryClient, Diagnostic> {
+    let host = env::host(shared)?;
+    let http = Http::new(&host.network).map_err(crate::build::Error::from)?;
+    Ok(RegistryClient::new(Arc::new(http), host.registries))
+}
+
+/// Prints a result for programs.
+fn print_json(value: &serde_json::Value) -> Result<(), Diagnostic> {
+    print(&serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
 /// The observer that was asked for, stopping at Ctrl-C.

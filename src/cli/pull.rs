@@ -1,11 +1,13 @@
 //! `overcoat pull`.
 
 use clap::Args as ClapArgs;
+use serde_json::json;
 
-use super::args::Shared;
+use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
-use super::{creds, env, load, observer, open_store, print};
+use super::{creds, env, load, observer, open_store, print, print_json};
 use crate::build::{self, Tools};
+use crate::event::stage;
 use crate::image::Platform;
 use crate::reference::Reference;
 
@@ -18,6 +20,14 @@ pub(super) struct Args {
     /// The platform to pull, `OS/ARCHITECTURE` [default: this machine's]
     #[arg(long, value_name = "P")]
     platform: Option<Platform>,
+
+    /// Pull every platform of an index, and the index
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
+
+    /// How to print the result
+    #[arg(long, value_enum, value_name = "HOW", default_value = "table")]
+    format: Format,
 
     #[command(flatten)]
     load: load::Flags,
@@ -35,14 +45,28 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     args.creds
         .apply(&mut host.registries, [reference.host()], shared, false)?;
     let tools = Tools::new(&store, host);
-    let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let observer = observer(shared, false)?;
-    let image = build::pull(&reference, &platform, &tools, observer.as_ref())?;
-    print(&format!(
-        "{}@{}",
-        reference.without_digest(),
-        image.digest()
-    ))?;
-    let name = reference.without_digest().to_string();
+    let (descriptor, platform) = if args.all_platforms {
+        let pulling = stage(observer.as_ref(), "pull", reference.to_string());
+        let report = build::copy::pull_all(&reference, &tools, observer.as_ref())?;
+        pulling.finish(report.descriptor.digest.to_string());
+        (report.descriptor, None)
+    } else {
+        let platform = args.platform.clone().unwrap_or_else(Platform::host);
+        let image = build::pull(&reference, &platform, &tools, observer.as_ref())?;
+        let platform = image.config.parsed.platform().to_string();
+        (image.manifest.descriptor, Some(platform))
+    };
+    let (name, digest) = (reference.without_digest(), &descriptor.digest);
+    match args.format {
+        Format::Table => print(&format!("{name}@{digest}"))?,
+        Format::Json => print_json(&json!({
+            "name": name.to_string(),
+            "digest": digest,
+            "media_type": descriptor.media_type,
+            "platform": platform,
+        }))?,
+    }
+    let name = name.to_string();
     load::load(&engines, &name, &[reference], shared, false)
 }

@@ -1,10 +1,11 @@
 //! `overcoat push`.
 
 use clap::Args as ClapArgs;
+use serde_json::json;
 
-use super::args::Shared;
+use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
-use super::{creds, env, find, load, observer, open_store, print};
+use super::{creds, env, find, load, observer, open_store, print, print_json};
 use crate::build::{Tag, Tools};
 use crate::event::stage;
 use crate::image::Content;
@@ -28,6 +29,10 @@ pub(super) struct Args {
 
     /// Where to push it, `HOST[:PORT]/NAME[:TAG]` [default: the image's own name]
     reference: Option<String>,
+
+    /// How to print the result
+    #[arg(long, value_enum, value_name = "HOW", default_value = "table")]
+    format: Format,
 
     #[command(flatten)]
     load: load::Flags,
@@ -62,7 +67,18 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         "{} blobs sent, {} bytes",
         report.uploaded_blobs, report.bytes
     ));
-    print(&format!("{}@{}", target.typed, report.digest))?;
+    match args.format {
+        Format::Table => print(&format!("{}@{}", target.typed, report.digest))?,
+        Format::Json => print_json(&json!({
+            "reference": target.reference.to_string(),
+            "digest": report.digest,
+            "uploaded_blobs": report.uploaded_blobs,
+            "mounted_blobs": report.mounted,
+            "skipped_blobs": report.skipped,
+            "uploaded_bytes": report.bytes,
+            "already_there": report.already_there,
+        }))?,
+    }
     load::load(&engines, &args.image, &[target.reference], shared, false)
 }
 

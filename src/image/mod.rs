@@ -7,6 +7,7 @@ mod config;
 mod content;
 mod descriptor;
 pub mod edit;
+pub mod graph;
 mod manifest;
 pub mod media_type;
 mod platform;
@@ -76,6 +77,22 @@ pub enum Error {
     SamePlatform {
         /// The platform.
         platform: Platform,
+    },
+    /// A listed document is something else than the list says.
+    #[error("`{digest}` is listed as {listed} but is {found}")]
+    Entry {
+        /// The document.
+        digest: Digest,
+        /// Media type and size in the list.
+        listed: String,
+        /// Media type and size found.
+        found: String,
+    },
+    /// More than is read of one image.
+    #[error("it has {limit}")]
+    Extent {
+        /// What there is too much of.
+        limit: String,
     },
     /// No image for the wanted platform.
     #[error("there is no image for `{wanted}`{}", list(available))]

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::Error;
 use super::names::{CONTAINERD_NAME, Wanted, describe};
 use crate::event::Observer;
+use crate::image::graph::is_referrers_tag;
 use crate::image::{
     Content, Descriptor, Image, Index, MAX_DOCUMENT_BYTES, Manifest, Platform, media_type,
 };
@@ -178,6 +179,20 @@ fn import_image(
     image.manifest.parsed.layers.iter().try_for_each(fetch)
 }
 
+/// The entry of a layout's index that `name` means (`@N`: the one at that place). Without a name it must be the only
+/// image, or the only one for the platform.
+///
+/// # Errors
+/// [`Error::NoSuchImage`] with what there is.
+pub fn entry(
+    shown: &str,
+    index: &Index,
+    name: Option<&str>,
+    platform: &Platform,
+) -> Result<Descriptor, Error> {
+    choose(shown, index, Wanted::parse(name), Some(platform))
+}
+
 /// The entry that is meant. Without a name it must be the only image, or the only one for the platform.
 fn choose(
     shown: &str,
@@ -185,16 +200,25 @@ fn choose(
     wanted: Wanted<'_>,
     platform: Option<&Platform>,
 ) -> Result<Descriptor, Error> {
-    let entries = &index.manifests;
+    // A list of referrers has a name that nobody gave it, and is never what is meant without one.
+    let is_list = |entry: &Descriptor| {
+        let name = entry.annotations.get(REF_NAME);
+        matches!(wanted, Wanted::Only) && name.is_some_and(|name| is_referrers_tag(name))
+    };
+    let entries: Vec<&Descriptor> = index
+        .manifests
+        .iter()
+        .filter(|entry| !is_list(entry))
+        .collect();
     let names = |entry: &Descriptor| -> Vec<String> {
         let annotations = [CONTAINERD_NAME, REF_NAME].map(|key| entry.annotations.get(key));
         let mut names: Vec<String> = annotations.into_iter().flatten().cloned().collect();
         names.dedup();
         names
     };
-    let names: Vec<Vec<String>> = entries.iter().map(names).collect();
+    let names: Vec<Vec<String>> = entries.iter().map(|entry| names(entry)).collect();
     let is_same = |one: usize, other: usize| entries[one].digest == entries[other].digest;
-    let chosen = wanted.choose(&names, is_same).map(|at| &entries[at]);
+    let chosen = wanted.choose(&names, is_same).map(|at| entries[at]);
     let are_platforms = matches!(wanted, Wanted::Only) && names.iter().all(Vec::is_empty);
     let by_platform = || index.choose(platform.filter(|_| are_platforms)?).ok();
     let chosen = chosen.or_else(by_platform).cloned();

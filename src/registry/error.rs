@@ -17,7 +17,16 @@ const SHOWN_BODY_CHARACTERS: usize = 200;
 /// How much of a URL is shown. The longest honest ones, with a repository of 255 characters and a SHA-512, are shorter.
 const SHOWN_URL_CHARACTERS: usize = 600;
 /// Query parameters whose values say something to people and nothing to thieves; all others are hidden.
-const SHOWN_PARAMETERS: [&str; 5] = ["digest", "from", "mount", "scope", "service"];
+const SHOWN_PARAMETERS: [&str; 8] = [
+    "artifactType",
+    "digest",
+    "from",
+    "last",
+    "mount",
+    "n",
+    "scope",
+    "service",
+];
 
 /// Why a registry operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +88,24 @@ pub enum Error {
     /// Any other answer that is not a success.
     #[error("{0}")]
     Answer(Box<Answer>),
+    /// The registry, or its configuration, does not let anybody delete.
+    #[error("`{host}` does not allow images to be deleted: {answer}")]
+    NoDeletion {
+        /// The registry, as the reference names it.
+        host: String,
+        /// What it said.
+        answer: Box<Answer>,
+    },
+    /// A list that goes on for longer than any real one.
+    #[error("the list of {noun} of `{subject}` has no end: {reason}")]
+    Endless {
+        /// `tags`, `referrers`.
+        noun: &'static str,
+        /// The repository or reference.
+        subject: String,
+        /// Why it is not read any further.
+        reason: String,
+    },
     /// The registry forgot an upload before it was complete.
     #[error("the registry lost an upload: {0}")]
     UploadLost(Box<Answer>),
@@ -282,6 +309,9 @@ impl Error {
                 }
                 hints
             }
+            Self::NoDeletion { .. } => hint(
+                "who runs the registry can allow it (docker-registry: `storage.delete.enabled`), or remove the image by the registry's own means",
+            ),
             Self::Schema1 { subject } => vec![format!(
                 "convert it once: `skopeo copy --format oci docker://{subject} docker://{subject}`"
             )],

@@ -2,9 +2,9 @@
 //!
 //! Three places say so, the first that has a setting wins:
 //!
-//! 1. overcoat's own file (`--registry-config FILE`, else `overcoat.toml`): [`overcoat_toml`];
-//! 2. `registries.conf` of podman, skopeo and buildah, with its drop-ins: [`registries_conf`];
-//! 3. directories of certificates, Docker's and podman's `certs.d/HOST`: [`certs_d`], for certificates only.
+//! 1. overcoat's own file (`--registry-config FILE`, else `overcoat.toml`): `hosts::overcoat_toml`;
+//! 2. `registries.conf` of podman, skopeo and buildah, with its drop-ins: `hosts::registries_conf`;
+//! 3. directories of certificates, Docker's and podman's `certs.d/HOST`: `hosts::certs_d`, for certificates only.
 //!
 //! A rule holds for all names below its prefix; of several the longest counts. Reading asks the mirrors first and then
 //! the registry; writing goes to the registry alone, under the name as it stands. Files are read when a registry is

@@ -15,25 +15,32 @@ mod auth_file;
 mod body;
 pub mod challenge;
 mod connection;
+mod copy;
 mod credentials;
+mod delete;
 mod download;
 mod error;
 pub mod hosts;
 mod limits;
 mod login;
 mod opened;
+mod pages;
 mod ping;
 mod pull;
 mod push;
+mod referrers;
 mod retry;
 mod sending;
 mod sessions;
+mod tags;
 mod token;
 mod transport;
 mod upload;
 
 pub use auth_file::{Erased, Kept, erase, keep};
+pub use copy::{SendReport, SendRequest};
 pub use credentials::{Credential, FromEnvironment, Secret};
+pub use delete::Deleted;
 pub use error::{Answer, Error, Obstacle};
 pub use limits::Limits;
 pub use login::Checked;
@@ -385,6 +392,8 @@ mod auth_tests;
 #[cfg(test)]
 mod chunk_tests;
 #[cfg(test)]
+mod copy_tests;
+#[cfg(test)]
 mod desk;
 #[cfg(test)]
 mod document_tests;
@@ -396,6 +405,8 @@ mod ground;
 mod hostile;
 #[cfg(test)]
 mod limit_tests;
+#[cfg(test)]
+mod lists_tests;
 #[cfg(test)]
 mod mirror_tests;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode};
 
 use super::Error;
@@ -232,6 +232,17 @@ pub(super) async fn put_manifest(
     media_type: &str,
     bytes: &[u8],
 ) -> Result<(), Error> {
+    put_document(session, name, media_type, bytes).await?;
+    Ok(())
+}
+
+/// As [`put_manifest`]; the headers of the answer.
+pub(super) async fn put_document(
+    session: &Session<'_>,
+    name: &str,
+    media_type: &str,
+    bytes: &[u8],
+) -> Result<HeaderMap, Error> {
     let mut request = Request::new(Method::PUT, session.url(&format!("manifests/{name}"))?);
     request.headers.push((CONTENT_TYPE, media_type.to_owned()));
     request.body = Body::Bytes(bytes);
@@ -239,12 +250,11 @@ pub(super) async fn put_manifest(
         .retry(async || session.exchange(&request).await)
         .await?;
     // Trust nobody who understood other bytes than we sent.
-    let Some(understood) = content_digest(response.headers()) else {
-        return Ok(());
-    };
-    let sent = digest_of(understood.algorithm(), bytes);
-    if understood != sent {
-        return Err(other_digest(session, "manifest", &sent, understood));
+    if let Some(understood) = content_digest(response.headers()) {
+        let sent = digest_of(understood.algorithm(), bytes);
+        if understood != sent {
+            return Err(other_digest(session, "manifest", &sent, understood));
+        }
     }
-    Ok(())
+    Ok(response.headers().clone())
 }

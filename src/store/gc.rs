@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{BlobStore, Error};
 use crate::digest::{Digest, chain_ids};
 use crate::fs::{self, Context};
-use crate::image::{Descriptor, Index, media_type};
+use crate::image::{Descriptor, Index, Manifest, media_type};
 
 /// Indexes within indexes beyond this are not followed; nobody makes them.
 const MAX_NESTING: usize = 4;
@@ -122,6 +122,18 @@ impl BlobStore {
                 self.mark(child, reached, depth + 1)?;
             }
         } else if media_type::is_manifest(&entry.media_type) {
+            let document = |source| Error::Document {
+                digest: entry.digest.clone(),
+                source,
+            };
+            let manifest = Manifest::parse(&self.read_document(entry)?).map_err(document)?;
+            let is_image = [media_type::OCI_CONFIG, media_type::DOCKER_CONFIG];
+            if !is_image.contains(&manifest.config.media_type.as_str()) {
+                // An artifact: nothing of it is ever unpacked.
+                let blobs = manifest.layers.into_iter().chain([manifest.config]);
+                reached.blobs.extend(blobs.map(|blob| blob.digest));
+                return Ok(());
+            }
             let image = self.image(entry)?;
             reached.blobs.insert(image.config.descriptor.digest.clone());
             let layers = image.manifest.parsed.layers.iter();

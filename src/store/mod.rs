@@ -17,6 +17,7 @@
 mod content;
 mod copy;
 mod gc;
+mod graph;
 mod merged;
 mod names;
 #[cfg(test)]
@@ -29,8 +30,10 @@ mod unpacked;
 
 pub use content::Stored;
 pub use gc::{Alone, Reached, Unreached};
+pub use graph::attached;
 pub use merged::Lease;
 pub use names::Named;
+pub(crate) use names::REF_NAME;
 pub use unpacked::{recorded_owners, unpack_layers};
 
 use std::fs::File;

@@ -143,6 +143,20 @@ impl BlobStore {
         self.enter(name, content.descriptor(), content.platform())
     }
 
+    /// Gives whatever a manifest or an index stands for a name that is used as it stands; `platform` when it is an
+    /// image.
+    ///
+    /// # Errors
+    /// As [`Self::tag`].
+    pub fn tag_document(
+        &self,
+        name: &str,
+        document: &Descriptor,
+        platform: Option<Platform>,
+    ) -> Result<(), Error> {
+        self.enter(name, document, platform)
+    }
+
     fn enter(
         &self,
         name: &str,

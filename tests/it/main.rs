@@ -8,6 +8,7 @@
 //! * `login` – `login`, `logout`, `--creds`, and every place that credentials are found in; token servers.
 //! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
+//! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
@@ -36,6 +37,7 @@ mod archives;
 mod assembled;
 mod cache;
 mod check;
+mod copy;
 mod direct;
 mod doctor;
 mod engines;

@@ -172,7 +172,7 @@ fn what_the_registry_lost_is_repaired_by_a_push() {
 }
 
 /// An index of two images that share the tiny builder's layers, in a store under the name `multi:1`.
-fn index_in(store: &BlobStore) -> ImageIndex {
+pub fn index_in(store: &BlobStore) -> ImageIndex {
     let base = store.image(&store.names().unwrap()[0].manifest).unwrap();
     let layers: Vec<NewLayer> = base
         .layers()

@@ -157,6 +157,11 @@ impl Members {
         EntryPath::parse(name.as_bytes()).is_ok_and(|path| self.members.contains_key(&path))
     }
 
+    /// The names of all members, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.members.keys().map(named)
+    }
+
     /// The error that this is not what it should be.
     pub(super) fn refuse(&self, reason: String) -> Error {
         self.refuse_with(reason, None)

@@ -12,14 +12,14 @@ mod plan;
 mod write;
 
 pub use plan::Plan;
-pub use write::{plan, write};
+pub use write::{plan, write, write_graph};
 
 use std::path::Path;
 
 use super::Error;
 use super::names::Wanted;
 use crate::event::Observer;
-use crate::image::{Image, Platform};
+use crate::image::{Image, Index, Platform};
 use crate::store::{BlobStore, Stored};
 use members::Members;
 
@@ -106,6 +106,18 @@ pub fn read_all(
         }
         _ => oci::read_all(&members, wanted, store, observer),
     }
+}
+
+/// Copies every blob of an OCI archive into the store, whatever it belongs to; the archive's index.
+///
+/// # Errors
+/// As [`read`].
+pub fn unpack_oci(file: &Path, store: &BlobStore, observer: &dyn Observer) -> Result<Index, Error> {
+    oci::unpack(
+        &Members::open(file, Format::Oci, store, observer)?,
+        store,
+        observer,
+    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::super::names::Wanted;
 use super::super::{Error, oci_layout};
 use super::members::Members;
+use crate::digest::Digest;
 use crate::event::Observer;
 use crate::image::{Descriptor, Image, Index, Platform};
 use crate::store::{BlobStore, Stored};
@@ -29,6 +30,26 @@ pub(super) fn read_all(
     let index = index(members)?;
     let fetch = |blob: &Descriptor| fetch(members, blob, store, observer);
     oci_layout::import_all(&members.shown(), &index, wanted, store, &fetch)
+}
+
+/// Copies every blob into the store; the index.
+pub(super) fn unpack(
+    members: &Members,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<Index, Error> {
+    let index = index(members)?;
+    for name in members.names() {
+        let digest = name.strip_prefix("blobs/").and_then(|name| {
+            let digest: Digest = name.replacen('/', ":", 1).parse().ok()?;
+            Some(digest)
+        });
+        let Some(digest) = digest else { continue };
+        let size = members.find(&name)?.size;
+        let blob = Descriptor::new("application/octet-stream", digest, size);
+        fetch(members, &blob, store, observer)?;
+    }
+    Ok(index)
 }
 
 fn index(members: &Members) -> Result<Index, Error> {

@@ -29,6 +29,51 @@ pub fn write(
 ) -> Result<(), Error> {
     let place = file.display().to_string();
     let plan = plan(&place, format, content, names, None, store, observer)?;
+    put_in_place(&plan, file, store, observer)
+}
+
+/// Writes an OCI archive of documents and blobs as they are: `entries` become its index, the blobs come from `store`.
+///
+/// # Errors
+/// As [`Plan::write`].
+pub fn write_graph(
+    file: &Path,
+    entries: &[Descriptor],
+    documents: &[(&Descriptor, &[u8])],
+    blobs: &[&Descriptor],
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let entries: Vec<Value> = entries.iter().map(Descriptor::to_value).collect();
+    let index =
+        json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": entries });
+    let mut plan = Plan::default();
+    plan.document(
+        "oci-layout",
+        br#"{"imageLayoutVersion":"1.0.0"}"#.as_slice(),
+    );
+    plan.document("index.json", index.to_string().into_bytes());
+    let mut written = BTreeSet::new();
+    for (descriptor, bytes) in documents {
+        if written.insert(&descriptor.digest) {
+            plan.document(&blob_member(descriptor), bytes.to_vec());
+        }
+    }
+    for blob in blobs {
+        if written.insert(&blob.digest) {
+            plan.blob(&blob_member(blob), blob);
+        }
+    }
+    put_in_place(&plan, file, store, observer)
+}
+
+/// Writes an archive to a file, which appears whole or not at all.
+fn put_in_place(
+    plan: &Plan<'_>,
+    file: &Path,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
     let directory = file
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())

@@ -78,14 +78,23 @@ impl Registry {
         })
     }
 
+    /// A registry that anybody may read and write, and nobody may delete from.
+    pub fn without_deletion() -> Self {
+        Self::launch_with("", false, |_| String::new())
+    }
+
     fn launch(http: &str, sections: impl FnOnce(&Path) -> String) -> Self {
+        Self::launch_with(http, true, sections)
+    }
+
+    fn launch_with(http: &str, has_deletion: bool, sections: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         let config = directory.path().join("config.yml");
         let text = format!(
             "version: 0.1\n\
              log:\n  level: info\n\
-             storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
+             storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: {has_deletion}\n\
              http:\n  addr: 127.0.0.1:0\n{http}{}",
             data.display(),
             sections(directory.path()),
