@@ -276,7 +276,7 @@ impl Error {
                     "if `{host}` really speaks plain HTTP, pass `--insecure-registry {host}`"
                 )],
                 Obstacle::Certificate => hint(
-                    "add the registry's certificate authority to the host's (or to the bundle that `SSL_CERT_FILE` names), or name it for this registry: `ca = \"FILE\"` below `[registry.\"HOST\"]` in `overcoat.toml`, or `/etc/containers/certs.d/HOST/ca.crt`",
+                    "add the registry's certificate authority to the host's, or to the bundle that `SSL_CERT_FILE` names, or name it for this registry alone: `ca = \"FILE\"` below `[registry.\"HOST\"]` in `overcoat.toml`, or `/etc/containers/certs.d/HOST/ca.crt`",
                 ),
                 Obstacle::ClientCertificate => vec![format!(
                     "`{host}` wants a client certificate that it knows: `cert` and `key` below `[registry.\"{host}\"]` in `overcoat.toml`, or `/etc/containers/certs.d/{host}/client.cert` and `client.key`"
