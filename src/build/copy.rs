@@ -155,23 +155,23 @@ pub fn copy(
         observer,
     };
     let done = match request.target {
-        End::Registry(reference) => copying.into_registry(reference, tools.registry()?)?,
+        End::Registry(reference) => copying.to_registry(reference, tools.registry()?)?,
         End::Store(name) => {
             let name = name.parse::<Reference>()?.without_digest().to_string();
-            copying.into_layout(tools.store, &name, tools)?
+            copying.to_layout(tools.store, &name, tools)?
         }
         End::OciLayout { directory, name } => {
             let name = name.clone().or_else(|| copying.name.clone());
             let name = name.ok_or_else(|| copying.nameless())?;
             let layout = BlobStore::open(directory)?;
-            let done = copying.into_layout(&layout, &name, tools)?;
+            let done = copying.to_layout(&layout, &name, tools)?;
             drop(layout);
             // What a store has beside a layout. Not empty, it is somebody else's.
             let _ = std::fs::remove_dir(directory.join("tmp"));
             done
         }
-        End::OciArchive(file) => copying.into_archive(file, tools)?,
-        End::DockerArchive(file) => copying.into_docker(file, tools)?,
+        End::OciArchive(file) => copying.to_archive(file, tools)?,
+        End::DockerArchive(file) => copying.to_docker(file, tools)?,
     };
     let root = graph.tree.root();
     let is_docker = matches!(request.target, End::DockerArchive(_));

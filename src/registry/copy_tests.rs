@@ -150,11 +150,11 @@ fn the_api_is_used_where_there_is_one_and_the_tag_where_there_is_none() {
         assert_eq!(found, [Referrer::of(&signature).unwrap()]);
         assert_eq!(shelf.manifest("far/app", &tag).is_some(), !has_api);
         // The name comes last.
-        let puts = server
+        let mut puts = server
             .seen()
             .into_iter()
             .filter(|seen| seen.is("PUT", "/manifests/"));
-        let last = puts.last().unwrap();
+        let last = puts.next_back().unwrap();
         assert!(last.target.ends_with("/manifests/1"), "{}", last.target);
         let again = bench.copy(&to).unwrap();
         let nothing = SendReport {

@@ -47,7 +47,7 @@ impl Copying<'_> {
             .collect()
     }
 
-    pub(super) fn into_registry(
+    pub(super) fn to_registry(
         &self,
         reference: &Reference,
         registry: &RegistryClient,
@@ -69,7 +69,7 @@ impl Copying<'_> {
         Ok(registry.send(&request, self.observer)?)
     }
 
-    pub(super) fn into_layout(
+    pub(super) fn to_layout(
         &self,
         layout: &BlobStore,
         name: &str,
@@ -101,7 +101,7 @@ impl Copying<'_> {
         Ok(report)
     }
 
-    pub(super) fn into_archive(&self, file: &Path, tools: &Tools<'_>) -> Result<SendReport, Error> {
+    pub(super) fn to_archive(&self, file: &Path, tools: &Tools<'_>) -> Result<SendReport, Error> {
         let name = self.name.clone().ok_or_else(|| self.nameless())?;
         let root = self.graph.tree.root();
         let entry = |name: String, descriptor: &Descriptor| {
@@ -142,7 +142,7 @@ impl Copying<'_> {
         })
     }
 
-    pub(super) fn into_docker(&self, file: &Path, tools: &Tools<'_>) -> Result<SendReport, Error> {
+    pub(super) fn to_docker(&self, file: &Path, tools: &Tools<'_>) -> Result<SendReport, Error> {
         let root = self.graph.tree.root();
         if !media_type::is_manifest(&root.descriptor.media_type) {
             return Err(output::Error::Platforms {
