@@ -448,7 +448,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ImageSource>().unwrap().to_string(), text);
         }
-        for text in ["", "oci:", "builder:", "UPPER/case"] {
+        for text in ["", "oci:", "builder:", "quay.io/UPPER"] {
             assert!(text.parse::<ImageSource>().is_err(), "{text:?}");
         }
     }

@@ -94,7 +94,7 @@ mod tests {
             "docker://localhost:5000/a:1".parse::<End>().unwrap(),
             End::Registry("localhost:5000/a:1".parse().unwrap())
         );
-        for text in ["", "oci:", "store:", "UPPER/case", "docker://"] {
+        for text in ["", "oci:", "store:", "quay.io/UPPER", "docker://"] {
             assert!(text.parse::<End>().is_err(), "{text:?}");
         }
     }
