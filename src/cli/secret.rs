@@ -75,8 +75,9 @@ fn whole() -> Result<Vec<u8>, Diagnostic> {
 }
 
 fn unseen(prompt: &str) -> Result<Vec<u8>, Diagnostic> {
-    show(prompt);
+    // First: what is typed before is thrown away, and whoever sees the prompt types.
     let quiet = Quiet::begin().map_err(|error| unreadable(&error.into()))?;
+    show(prompt);
     let typed = typed(io::stdin().lock().bytes());
     drop(quiet);
     show("\n");
