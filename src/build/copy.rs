@@ -96,7 +96,7 @@ pub fn copy(
             let graph = opened.graph(&root, platforms, referrers)?;
             (graph, Bytes::Layout(&opened), name_of(&root))
         }
-        End::OciArchive(file) => {
+        End::OciArchive(file) | End::Archive(file) => {
             scratch = BlobStore::open(&workspace.join("source"))?;
             let index = archive::unpack_oci(file, &scratch, observer)?;
             let shown = file.display().to_string();
@@ -171,7 +171,19 @@ pub fn copy(
             done
         }
         End::OciArchive(file) => copying.to_archive(file, tools)?,
-        End::DockerArchive(file) => copying.to_docker(file, tools)?,
+        End::Archive(file) => copying.to_engines(file, Format::Both, tools)?,
+        End::DockerArchive(file) => {
+            let done = copying.to_engines(file, Format::Docker, tools)?;
+            observer.observe(Event::Warning {
+                text: format!(
+                    "an archive of Docker's has no manifest and plain layers: what is loaded from it has another digest \
+                     than `{}`",
+                    graph.tree.root().descriptor.digest
+                ),
+                hint: None,
+            });
+            done
+        }
     };
     let root = graph.tree.root();
     let is_docker = matches!(request.target, End::DockerArchive(_));

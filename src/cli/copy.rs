@@ -18,7 +18,7 @@ use crate::ui::size;
 /// Copy an image between registries, the store, layouts and archives
 ///
 /// SRC and DST are each a registry's `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, `store:NAME`, `oci:DIR[:NAME]`,
-/// `oci-archive:FILE` or `docker-archive:FILE`. A SRC without a host is the store's, if it has it. Nothing is compressed
+/// `archive:FILE`, `oci-archive:FILE` or `docker-archive:FILE`. A SRC without a host is the store's, if it has it. Nothing is compressed
 /// again and documents keep their bytes, so the digest stays the same. Prints `DST@sha256:…`.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {

@@ -304,6 +304,19 @@ fn every_kind_of_image_keeps_its_bytes_from_place_to_place() {
             "{kind}"
         );
         bench.copy(&docker, &format!("{}/far/{kind}:docker", far.host()), &[]);
+        // The archive that everybody reads keeps the digest.
+        let tar = bench.path(&format!("{kind}-both.tar"));
+        let both = format!("archive:{tar}");
+        let back = format!("{}/far/{kind}:back", far.host());
+        for (from, to) in [(&there, &both), (&both, &back)] {
+            let done = bench.copy(from, to, &[]);
+            assert_eq!(done["digest"], digest.as_str(), "{from} to {to}");
+        }
+        assert_eq!(
+            config(&format!("docker-archive:{tar}")),
+            config(&format!("docker://{there}")),
+            "{kind}"
+        );
     }
     let docker = bench.overcoat.run(&[
         "digest",

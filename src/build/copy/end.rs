@@ -21,6 +21,8 @@ pub enum End {
         /// The image's name in it.
         name: Option<String>,
     },
+    /// `archive:FILE`: a tar of an OCI image layout that Docker reads, too.
+    Archive(PathBuf),
     /// `oci-archive:FILE`: a tar of an OCI image layout.
     OciArchive(PathBuf),
     /// `docker-archive:FILE`: what `docker save` writes and `docker load` reads.
@@ -32,7 +34,8 @@ impl FromStr for End {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (kind, rest) = text.split_once(':').unwrap_or(("", text));
-        let is_prefix = ["store", "oci", "oci-archive", "docker-archive"].contains(&kind);
+        let is_prefix =
+            ["store", "oci", "archive", "oci-archive", "docker-archive"].contains(&kind);
         if is_prefix && rest.is_empty() {
             return Err(reference::ParseError {
                 text: text.to_owned(),
@@ -48,6 +51,7 @@ impl FromStr for End {
                     name: name.map(str::to_owned),
                 }
             }
+            "archive" => Self::Archive(rest.into()),
             "oci-archive" => Self::OciArchive(rest.into()),
             "docker-archive" => Self::DockerArchive(rest.into()),
             _ => Self::Registry(text.strip_prefix("docker://").unwrap_or(text).parse()?),
@@ -68,6 +72,7 @@ impl fmt::Display for End {
                 directory,
                 name: Some(name),
             } => write!(f, "oci:{}:{name}", directory.display()),
+            Self::Archive(file) => write!(f, "archive:{}", file.display()),
             Self::OciArchive(file) => write!(f, "oci-archive:{}", file.display()),
             Self::DockerArchive(file) => write!(f, "docker-archive:{}", file.display()),
         }
@@ -85,6 +90,7 @@ mod tests {
             "store:hello",
             "oci:/a/dir",
             "oci:dir:name:tag",
+            "archive:/a.tar",
             "oci-archive:/a.tar",
             "docker-archive:a.tar",
         ] {

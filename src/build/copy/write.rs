@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::{CopyRequest, Error};
 use crate::build::Tools;
-use crate::event::{Event, Observer};
+use crate::event::Observer;
 use crate::image::graph::{Graph, Referrer, referrers_tag};
 use crate::image::{Descriptor, media_type};
+use crate::output::Destination;
 use crate::output::archive::{self, Format};
-use crate::output::{self, Destination};
 use crate::reference::Reference;
 use crate::registry::{RegistryClient, SendReport, SendRequest};
 use crate::store::{self, BlobStore};
@@ -142,15 +142,15 @@ impl Copying<'_> {
         })
     }
 
-    pub(super) fn to_docker(&self, file: &Path, tools: &Tools<'_>) -> Result<SendReport, Error> {
-        let root = self.graph.tree.root();
-        if !media_type::is_manifest(&root.descriptor.media_type) {
-            return Err(output::Error::Platforms {
-                path: file.display().to_string(),
-            }
-            .into());
-        }
+    /// One file for container engines: an image, or an index where the format can hold one.
+    pub(super) fn to_engines(
+        &self,
+        file: &Path,
+        format: Format,
+        tools: &Tools<'_>,
+    ) -> Result<SendReport, Error> {
         let name = self.name.clone().ok_or_else(|| self.nameless())?;
+        let root = self.graph.tree.root();
         let blobs = self.blobs();
         let bytes = blobs.iter().map(|blob| blob.size).sum();
         let count = blobs.len();
@@ -161,25 +161,19 @@ impl Copying<'_> {
                 passing = BlobStore::open(&self.scratch)?;
                 let registry = tools.registry()?;
                 registry.fetch_blobs(blobs, origin, &passing, self.observer)?;
-                passing.put(&root.descriptor, &root.bytes)?;
+                for document in self.graph.tree.documents() {
+                    passing.put(&document.descriptor, &document.bytes)?;
+                }
                 &passing
             }
         };
-        let image = store.image(&root.descriptor)?;
         let destination = Destination::Archive {
-            format: Format::Docker,
+            format,
             file: file.to_owned(),
             name: None,
         };
-        destination.write(&image, &[name], store, self.observer)?;
-        self.observer.observe(Event::Warning {
-            text: format!(
-                "an archive of Docker's has no manifest and plain layers: what is loaded from it has another digest \
-                 than `{}`",
-                root.descriptor.digest
-            ),
-            hint: None,
-        });
+        let stored = store.stored(&root.descriptor)?;
+        destination.write(stored.content(), &[name], store, self.observer)?;
         Ok(SendReport {
             uploaded_blobs: count,
             bytes,
