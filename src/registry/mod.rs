@@ -24,7 +24,7 @@ pub mod hosts;
 mod limits;
 mod login;
 mod opened;
-mod pages;
+pub mod pages;
 mod ping;
 mod pull;
 mod push;

@@ -60,7 +60,7 @@ pub(super) async fn page(
 ///
 /// # Spec
 /// RFC 8288, section 3. A target holds no `>`, a quoted parameter may hold anything.
-fn next_target(value: &str) -> Option<String> {
+pub fn next_target(value: &str) -> Option<String> {
     let mut rest = value;
     loop {
         let (target, after) = rest.split_once('<')?.1.split_once('>')?;
