@@ -4,7 +4,7 @@
 //! ([`Observer::is_cancelled`]): long work checks that between pieces and ends with an error, so that everything is
 //! undone on the way out.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Serialize;
 
@@ -93,6 +93,48 @@ pub trait Observer: Sync {
     /// True once the person asked to stop (Ctrl-C). Work in progress ends with its `Interrupted` error.
     fn is_cancelled(&self) -> bool {
         false
+    }
+}
+
+/// An observer for work that is shared: it also asks to stop when a neighbour has failed.
+pub struct Linked<'a> {
+    observer: &'a dyn Observer,
+    has_failed: AtomicBool,
+}
+
+impl std::fmt::Debug for Linked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Linked").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Linked<'a> {
+    /// Hands everything on to `observer`.
+    pub fn to(observer: &'a dyn Observer) -> Self {
+        Self {
+            observer,
+            has_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks the neighbours to stop.
+    pub fn fail(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// True when a neighbour has failed.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for Linked<'_> {
+    fn observe(&self, event: Event) {
+        self.observer.observe(event);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.has_failed() || self.observer.is_cancelled()
     }
 }
 

@@ -55,14 +55,8 @@ impl RegistryClient {
         reference: &Reference,
         observer: &dyn Observer,
     ) -> Result<Document, Error> {
-        let session = self.session(reference, Access::Pull, observer)?;
-        let name = reference.manifest_reference();
-        let fetch = manifest(&session, &name, reference.digest());
-        let root = session.run(observer, fetch)?;
-        Ok(Document {
-            descriptor: named_by(reference, root.descriptor),
-            bytes: root.bytes,
-        })
+        let root = |session: &Session<'_>| root(session, reference);
+        self.reading(reference, observer, root).map(|(it, _)| it)
     }
 
     /// Reads the documents of an image, index or artifact, and of what refers to it when that is wanted. No layer is
@@ -77,9 +71,15 @@ impl RegistryClient {
         with_referrers: bool,
         observer: &dyn Observer,
     ) -> Result<Graph, Error> {
-        let root = self.document(reference, observer)?;
-        let session = self.session(reference, Access::Pull, observer)?;
-        Graph::collect(root, platforms, with_referrers, &mut Remote(session))
+        let collect = |session: &Session<'_>| {
+            let root = root(session, reference)?;
+            Graph::collect(root, platforms, with_referrers, &mut Remote(session))
+        };
+        match with_referrers {
+            false => self.reading(reference, observer, collect).map(|(it, _)| it),
+            // A mirror has what it was asked for before, and of referrers it may know none.
+            true => collect(&self.session(reference, Access::Pull, observer)?),
+        }
     }
 
     /// Fetches blobs of `origin`'s repository into `store`, those that it does not have.
@@ -93,9 +93,8 @@ impl RegistryClient {
         store: &BlobStore,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
-        let session = self.session(origin, Access::Pull, observer)?;
-        let subject = session.subject.clone();
-        download::layers(&[session], blobs, &subject, store, observer)
+        let sessions = self.sessions_of(std::iter::once(origin), observer)?;
+        download::layers(&sessions, blobs, &origin.to_string(), store, observer)
     }
 
     /// Sends documents as they are, and those of their blobs that the destination does not have: mounted where they
@@ -128,10 +127,7 @@ impl RegistryClient {
         let sources = mount_sources(reference, &origins);
         let scope = |name: &String| format!("repository:{name}:pull");
         mounting.scopes.extend(sources.iter().map(scope));
-        let origins = origins
-            .iter()
-            .map(|origin| self.session(origin, Access::Pull, observer))
-            .collect::<Result<_, _>>()?;
+        let origins = self.sessions_of(origins.iter(), observer)?;
         let supply = Supply {
             store: request.store,
             mounting: &mounting,
@@ -147,6 +143,17 @@ impl RegistryClient {
     }
 }
 
+/// The manifest or index that a reference stands for in the session's repository.
+fn root(session: &Session<'_>, reference: &Reference) -> Result<Document, Error> {
+    let name = reference.manifest_reference();
+    let fetch = manifest(session, &name, reference.digest());
+    let root = session.run(session.observer, fetch)?;
+    Ok(Document {
+        descriptor: named_by(reference, root.descriptor),
+        bytes: root.bytes,
+    })
+}
+
 /// The digest that a reference asks for is the one that counts, also when it is of another algorithm than ours.
 fn named_by(reference: &Reference, descriptor: Descriptor) -> Descriptor {
     match reference.digest() {
@@ -159,13 +166,13 @@ fn named_by(reference: &Reference, descriptor: Descriptor) -> Descriptor {
 }
 
 /// A repository as a place that documents are read from.
-struct Remote<'a>(Session<'a>);
+struct Remote<'s, 'a>(&'s Session<'a>);
 
-impl Documents for Remote<'_> {
+impl Documents for Remote<'_, '_> {
     type Error = Error;
 
     fn read(&mut self, descriptor: &Descriptor) -> Result<Document, Error> {
-        let session = &self.0;
+        let session = self.0;
         let name = descriptor.digest.to_string();
         let fetch = manifest(session, &name, Some(&descriptor.digest));
         let fetched = session.run(session.observer, fetch)?;
@@ -180,7 +187,7 @@ impl Documents for Remote<'_> {
     }
 
     fn referrers(&mut self, subject: &Digest) -> Result<Vec<Referrer>, Error> {
-        let session = &self.0;
+        let session = self.0;
         let list = referrers::list(session, subject, None);
         session.run(session.observer, list)
     }

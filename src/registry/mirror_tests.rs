@@ -1,3 +1,4 @@
+use crate::event::Event;
 use std::path::Path;
 
 use super::hostile::{Hostile, Reply};

@@ -49,11 +49,11 @@ pub use push::{Previous, PushReport, PushRequest};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::event::{Event, Observer};
+use crate::event::{Linked, Observer};
 use crate::http::Http;
 use crate::image::{Content, Descriptor, Image, Platform};
 use crate::reference::Reference;
@@ -327,10 +327,7 @@ fn in_parallel<T: Sync, R: Send>(
 ) -> Result<Vec<R>, Error> {
     let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
     let results = Mutex::new(BTreeMap::new());
-    let linked = Linked {
-        observer,
-        has_failed: AtomicBool::new(false),
-    };
+    let linked = Linked::to(observer);
     let worker = || {
         while !linked.is_cancelled() {
             let position = next.fetch_add(1, Ordering::Relaxed);
@@ -350,7 +347,7 @@ fn in_parallel<T: Sync, R: Send>(
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .get_or_insert(error);
-                    linked.has_failed.store(true, Ordering::Relaxed);
+                    linked.fail();
                 }
             }
         }
@@ -369,22 +366,6 @@ fn in_parallel<T: Sync, R: Send>(
         return Err(Error::Interrupted);
     }
     Ok(results.into_values().collect())
-}
-
-/// An observer that also asks to stop when a neighbour has failed.
-struct Linked<'a> {
-    observer: &'a dyn Observer,
-    has_failed: AtomicBool,
-}
-
-impl Observer for Linked<'_> {
-    fn observe(&self, event: Event) {
-        self.observer.observe(event);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.has_failed.load(Ordering::Relaxed) || self.observer.is_cancelled()
-    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use crate::event::Event;
 use std::fs as std_fs;
 use std::io::Write;
 use std::sync::atomic::AtomicU64;

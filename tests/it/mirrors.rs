@@ -46,6 +46,20 @@ fn docker_hub_is_read_from_its_mirrors_with_those_that_are_down_or_empty_passed_
         .count();
     assert!(layers >= 2, "{layers}");
 
+    // Copies and documents come from there, too.
+    let layout = format!("oci:{}:tiny", directory.path().join("copied").display());
+    let elsewhere = Overcoat::new();
+    let copied = elsewhere.run(&[
+        "copy",
+        "docker://docker.io/library/tiny:1",
+        &layout,
+        "--registry-config",
+        file,
+    ]);
+    assert_eq!(copied.ok().stdout, format!("{layout}@{digest}\n"));
+    let shown = elsewhere.run(&["inspect", "--remote", "tiny:1", "--registry-config", file]);
+    assert!(shown.ok().stdout.contains("layers"));
+
     // The same in podman's format, which skopeo reads too.
     let conf = directory.path().join("registries.conf");
     let mirrors = [&down, empty.host(), full.host()];

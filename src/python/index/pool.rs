@@ -1,10 +1,9 @@
 //! Work done by a few threads.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::Error;
-use crate::event::{Event, Observer};
+use crate::event::{Linked, Observer};
 
 /// Does `work` on every item, by up to `threads` threads. The first failure ends the others.
 ///
@@ -18,15 +17,10 @@ pub(super) fn work_through<T: Send>(
 ) -> Result<(), Error> {
     let waiting = Mutex::new(items.into_iter());
     let failure = Mutex::new(None);
-    let linked = Linked {
-        observer,
-        has_failed: AtomicBool::new(false),
-    };
+    let linked = Linked::to(observer);
     let next = || {
         let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting
-            .next()
-            .filter(|_| !linked.has_failed.load(Ordering::Relaxed))
+        waiting.next().filter(|_| !linked.has_failed())
     };
     let worker = || {
         while let Some(item) = next() {
@@ -35,7 +29,7 @@ pub(super) fn work_through<T: Send>(
                 let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
                 failure.get_or_insert(error);
                 // In this order: who is interrupted by the failure must not be taken for its cause.
-                linked.has_failed.store(true, Ordering::Relaxed);
+                linked.fail();
             }
         }
     };
@@ -48,22 +42,6 @@ pub(super) fn work_through<T: Send>(
     match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),
         None => Ok(()),
-    }
-}
-
-/// An observer that also asks to stop when a neighbour has failed.
-struct Linked<'a> {
-    observer: &'a dyn Observer,
-    has_failed: AtomicBool,
-}
-
-impl Observer for Linked<'_> {
-    fn observe(&self, event: Event) {
-        self.observer.observe(event);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.has_failed.load(Ordering::Relaxed) || self.observer.is_cancelled()
     }
 }
 
