@@ -4,6 +4,7 @@
 //! the two a caller may enter a user namespace. [`plan`] decides only.
 
 mod agent;
+mod allowed_uids;
 mod apt;
 pub mod assemble;
 mod base;
@@ -33,6 +34,7 @@ mod probe;
 mod report;
 mod request;
 pub mod rootfs;
+mod s2i;
 mod split;
 mod step_output;
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod volatile;
 mod work;
 mod workshop;
 
+pub use allowed_uids::{AllowedUids, Forbidden};
 pub use builder::{Bytes, ImageSource, obtain, pull};
 pub use bytecode::Bytecode;
 pub use confinement::{Confinement, RootfsKind};
@@ -52,6 +55,7 @@ pub use report::{BuildReport, ReportedLayer};
 pub use request::{
     BuildRequest, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy, Tag,
 };
+pub use s2i::{Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
 pub use step_output::log_file;
 pub use work::{Found, Origin, PreviousImage, Step};
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::builder::ImageSource;
 use super::inputs::StepInputs;
+use super::s2i::S2iOptions;
 use crate::image::Platform;
 use crate::image::media_type::Compression;
 use crate::output::Destination;
@@ -61,6 +62,8 @@ pub struct BuildRequest {
     pub cache: Cache,
     /// `--locked`: fail rather than choose versions.
     pub is_locked: bool,
+    /// What S2I adds.
+    pub s2i: S2iOptions,
     /// `--max-layers`: how many layers the image may have, the builder's included.
     pub max_layers: usize,
 }

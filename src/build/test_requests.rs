@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::inputs::StepInputs;
-use super::{BuildRequest, Cache, DEFAULT_MAX_LAYERS, ImageSource, Push, Strategy, Tag};
+use super::{
+    BuildRequest, Cache, DEFAULT_MAX_LAYERS, ImageSource, Push, S2iOptions, Strategy, Tag,
+};
 use crate::builder_image::BuilderImage;
 use crate::image::media_type::Compression;
 use crate::image::{Descriptor, Image, Platform, media_type};
@@ -52,6 +54,7 @@ pub(super) fn request(strategy: Strategy) -> BuildRequest {
         is_locked: false,
         compression: Compression::Gzip,
         compile_bytecode: false,
+        s2i: S2iOptions::default(),
         max_layers: DEFAULT_MAX_LAYERS,
     }
 }

@@ -469,6 +469,7 @@ fn request(args: &Args) -> Result<BuildRequest, Diagnostic> {
             refresh: args.refresh,
         },
         is_locked: args.locked,
+        s2i: build::S2iOptions::default(),
         max_layers: args.max_layers,
     })
 }

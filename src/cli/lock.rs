@@ -77,6 +77,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         is_locked: false,
         compression: crate::image::media_type::Compression::Gzip,
         compile_bytecode: false,
+        s2i: build::S2iOptions::default(),
         max_layers: build::DEFAULT_MAX_LAYERS,
     };
     let store = open_store(shared)?;
