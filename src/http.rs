@@ -4,10 +4,12 @@
 //! looked up, so a machine without any still reaches plain-HTTP registries, and the reason for a failing HTTPS
 //! request can be told.
 
+mod get;
 pub mod netrc;
 mod tls;
 mod verifier;
 
+pub use get::GetError;
 pub use tls::{Identity, Purpose, Tls};
 use tls::{Presenter, SpecialClient};
 

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::agent::Proxy;
 use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, SecretInput, StepInputs};
-use super::plan::{HOOKS, last_wins};
+use super::plan::last_wins;
 use super::rootfs::{RootFs, Wanted};
+use super::scripts::{Found, Scripts};
 use super::step_output::{LOGS, StepOutput};
 use super::{Error, ScriptFailure, Tools, apt, commit, volatile};
-use crate::builder_image::Script;
 use crate::event::{Event, Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
@@ -140,7 +140,7 @@ impl Loan {
 pub(super) struct Step<'a> {
     pub process: &'a Process,
     pub destination: &'a str,
-    pub hooks: &'a [Script],
+    pub scripts: &'a Scripts,
     pub application_directory: &'a EntryPath,
     pub form: commit::Form,
     pub inputs: &'a StepInputs,
@@ -384,28 +384,30 @@ fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
         place(format!("{destination}/src"), UploadContent::Directory),
         place(format!("{destination}/scripts"), UploadContent::Directory),
     ];
-    let hook = |path: &[u8]| {
-        let name = path.strip_prefix(HOOKS.as_bytes())?.strip_prefix(b"/")?;
-        step.hooks
-            .iter()
-            .find(|script| script.name().as_bytes() == name)
-    };
+    for (script, found) in step.scripts.uploaded() {
+        // Scripts may always be executed.
+        let host = match found {
+            Found::Source(path) => source.root.join(path),
+            Found::File { path, .. } => path.clone(),
+            Found::Image(_) => continue,
+        };
+        let content = UploadContent::File {
+            source: host.into_os_string().as_bytes().to_vec(),
+            mode: 0o755,
+        };
+        uploads.push(place(format!("{destination}/scripts/{script}"), content));
+    }
     for entry in &source.entries {
+        if step.scripts.takes(&entry.path) {
+            // It has moved out of the source.
+            continue;
+        }
         let host = source
             .root
             .join(std::ffi::OsStr::from_bytes(&entry.path))
             .into_os_string()
             .as_bytes()
             .to_vec();
-        if let Some(script) = hook(&entry.path) {
-            // Scripts move out of the source, and may always be executed.
-            let content = UploadContent::File {
-                source: host,
-                mode: 0o755,
-            };
-            uploads.push(place(format!("{destination}/scripts/{script}"), content));
-            continue;
-        }
         let content = match &entry.kind {
             SourceKind::Directory => UploadContent::Directory,
             SourceKind::Symlink { target } => UploadContent::Symlink {

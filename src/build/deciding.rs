@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::plan::{self, BuildPlan, Direct, PlanError, Steps, Way};
 use super::prepare::Prepared;
 use super::request::{BuildRequest, Strategy};
+use super::scripts::{Found, Scripts};
 use super::work::{PreviousImage, Step};
 use super::{Error, Tools, builder};
 use crate::builder_image::{BuilderImage, Script};
@@ -24,6 +25,8 @@ pub(super) struct Deciding<'a> {
     pub(super) observer: &'a dyn Observer,
     pub(super) source: SourceTree,
     pub(super) builder: BuilderImage,
+    /// Where its scripts are.
+    pub(super) scripts: Scripts,
     /// The images that are caches, when they were looked at already.
     pub(super) previous: OnceCell<Vec<PreviousImage>>,
 }
@@ -66,7 +69,8 @@ impl Deciding<'_> {
             way => way,
         };
         self.announce(&way, &facts);
-        let plan = BuildPlan::new(self.request, &self.source, &self.builder, way)?;
+        let (source, builder) = (&self.source, &self.builder);
+        let plan = BuildPlan::new(self.request, source, builder, &self.scripts, way)?;
         match &plan.steps {
             Steps::Direct(direct) => {
                 let inputs = application(&plan, direct, self.request, &contents);
@@ -77,11 +81,12 @@ impl Deciding<'_> {
             Steps::Assemble {
                 process,
                 destination,
-                ..
+                scripts,
             } => {
                 let step = AssembleStep {
                     process,
                     destination,
+                    scripts,
                     application_directory: plan.application_directory.to_string(),
                     request: self.request,
                     inputs: &self.request.inputs,
@@ -201,7 +206,8 @@ impl Deciding<'_> {
             }
             Way::Assemble(why) => {
                 let is_ours = matches!(&facts.target, Ok(Some(found)) if found.provenance == Provenance::Labels);
-                let brings_its_own = plan::hooks(&self.source).contains(&Script::Assemble);
+                let script = self.scripts.get(Script::Assemble);
+                let brings_its_own = script.is_some_and(Found::is_uploaded);
                 if is_ours && !brings_its_own && self.request.strategy == Strategy::Auto {
                     stage(self.observer, "not direct", why.clone()).finish("");
                 }

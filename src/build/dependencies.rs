@@ -41,7 +41,7 @@ impl Deciding<'_> {
     ) -> Result<Result<(Step, Option<Packages>), String>, Error> {
         let target = &found.target;
         let budget = self.budget();
-        let application_directory = plan::application_directory(&self.builder, true)?;
+        let application_directory = plan::application_directory(self.request, &self.builder, true)?;
         let portable = DependenciesStep {
             wanted: &facts.wanted,
             settings: &facts.settings,

@@ -200,14 +200,14 @@ fn make(
             Steps::Assemble {
                 process,
                 destination,
-                hooks,
+                scripts,
             },
             _,
         ) => {
             let assembling = assemble::Step {
                 process,
                 destination,
-                hooks,
+                scripts,
                 application_directory: &plan.application_directory,
                 form: form(request),
                 inputs: &request.inputs,

@@ -4,8 +4,8 @@
 //! wheels sends the step to the sandbox, where the script itself does it.
 
 use super::packages::{PipSettings, Wanted};
-use super::plan::HOOKS;
 use super::request::{BuildRequest, Strategy};
+use super::scripts::{Found, Scripts};
 use crate::builder_image::{BuilderImage, Script, labels};
 use crate::python::requirements::{DirectoryFiles, project::project_file};
 use crate::sandbox::Network;
@@ -23,7 +23,8 @@ pub(super) struct Case<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) source: &'a SourceTree,
     pub(super) builder: &'a BuilderImage,
-    pub(super) hooks: &'a [Script],
+    /// Where the scripts are.
+    pub(super) scripts: &'a Scripts,
     /// The variables that a script would see, without those of this machine.
     pub(super) environment: &'a [(String, String)],
     pub(super) wanted: &'a Wanted,
@@ -45,10 +46,21 @@ impl Case<'_> {
     /// When a file of the source that decides cannot be read.
     pub(super) fn obstacle(&self) -> Result<Option<String>, crate::fs::Error> {
         let inputs = &self.request.inputs;
-        let brings = |script: Script| self.hooks.contains(&script);
         let some = |text: String| Ok(Some(text));
-        if brings(Script::Assemble) {
-            return some(format!("the application brings `{HOOKS}/assemble`"));
+        if self.request.s2i.runtime.is_some() {
+            return some(
+                "`--runtime-image` takes over what the `assemble` script makes".to_owned(),
+            );
+        }
+        if !self.builder.image().config.parsed.on_build().is_empty() {
+            return some("the builder image has ONBUILD triggers".to_owned());
+        }
+        if let Some(found) = self
+            .scripts
+            .get(Script::Assemble)
+            .filter(|found| found.is_uploaded())
+        {
+            return some(brought(found, "and that is to be run"));
         }
         let is_stock = self.are_labels_true && has_stock_scripts(self.builder);
         // Whoever asks for `direct` knows that they are not run.
@@ -56,10 +68,19 @@ impl Case<'_> {
         if self.builder.scripts().is_some() && !is_stock && !is_asked_for {
             return some("the builder image has S2I scripts of its own".to_owned());
         }
-        if let Some(script) = self.hooks.first() {
-            return some(format!(
-                "the application brings `{HOOKS}/{script}`, which the assemble step would install"
-            ));
+        if let Some((_, found)) = self.scripts.uploaded().next() {
+            return some(brought(found, "which the assemble step would install"));
+        }
+        for script in [Script::Assemble, Script::Run] {
+            let own = self
+                .builder
+                .scripts()
+                .and_then(|own| own.place.path_in_image(script));
+            if let Some(Found::Image(path)) = self.scripts.get(script)
+                && Some(path) != own.as_ref()
+            {
+                return some(format!("`--scripts-url` names `{path}`"));
+            }
         }
         if let Some(user) = &self.request.assemble_user {
             return some(format!(
@@ -120,6 +141,15 @@ impl Case<'_> {
         is_there.then(|| {
             format!("`{manage}` collects Django's static files (`DISABLE_COLLECTSTATIC=1` says that it should not)")
         })
+    }
+}
+
+/// Says of a script that it is not the builder image's.
+fn brought(found: &Found, what: &str) -> String {
+    match found {
+        Found::Source(path) => format!("the application brings `{path}`, {what}"),
+        Found::File { from, .. } => format!("`--scripts-url` brings `{from}`, {what}"),
+        Found::Image(path) => format!("there is `{path}`, {what}"),
     }
 }
 

@@ -35,6 +35,7 @@ mod report;
 mod request;
 pub mod rootfs;
 mod s2i;
+mod scripts;
 mod split;
 mod step_output;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use request::{
     BuildRequest, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy, Tag,
 };
 pub use s2i::{Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
+pub use scripts::{Found as FoundScript, NoScripts, Scripts};
 pub use step_output::log_file;
 pub use work::{Found, Origin, PreviousImage, Step};
 
@@ -102,6 +104,9 @@ pub enum Error {
         /// What was asked for.
         wanted: Platform,
     },
+    /// `--scripts-url` has no scripts.
+    #[error(transparent)]
+    Scripts(#[from] NoScripts),
     /// The packages that the application requires.
     #[error(transparent)]
     Packages(#[from] packages::Error),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::allowed_uids::Forbidden;
 use super::base;
 use super::builder::ImageSource;
 use super::bytecode::Bytecode;
 use super::command;
 use super::request::{BuildRequest, Push};
+use super::scripts::Scripts;
 use crate::builder_image::{self, BuilderImage, Script, labels};
 use crate::digest::Digest;
 use crate::image::edit::Changes;
@@ -17,8 +19,6 @@ use crate::source::SourceTree;
 
 /// Where an application goes on images that have no place for it.
 const PLAIN_DIRECTORY: &str = "/app";
-/// Where in a source the application's own scripts are.
-pub(super) const HOOKS: &str = ".s2i/bin";
 /// The variable that tells scripts of a destination other than [`labels::DEFAULT_DESTINATION`].
 const DESTINATION_VARIABLE: &str = "S2I_DESTINATION";
 
@@ -51,6 +51,9 @@ pub enum PlanError {
         /// What needs to be executed.
         reason: String,
     },
+    /// `--allowed-uids`.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// The destination or the application directory in the builder's labels is no usable path.
     #[error("the builder image names the directory `{path}`, which cannot be used")]
     Directory {
@@ -64,12 +67,15 @@ impl PlanError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Builder(builder_image::Error::NotABuilder { script, .. }) => vec![
-                format!("put an executable `{script}` script into `{HOOKS}/` of the application"),
+                format!("put a `{script}` script into `.s2i/bin/` of the application, or name a place that has one: `--scripts-url URL`"),
                 "or leave out `--build-image`: the default builder has scripts (`overcoat builder list`)".to_owned(),
             ],
             Self::NeedsExecution { .. } => vec!["leave `--strategy` out, or use `--strategy assemble`".to_owned()],
             Self::NoCommand { .. } => vec![
                 "add `app.py` or `app.sh`, or set APP_FILE, APP_SCRIPT or, with gunicorn among the packages, APP_MODULE".to_owned(),
+            ],
+            Self::Forbidden(_) => vec![
+                "name an allowed user: `--assemble-user UID`".to_owned(),
             ],
             Self::LockNeedsDirect { .. } => vec![
                 "add a `requirements.txt`, from which `assemble` installs".to_owned(),
@@ -108,8 +114,8 @@ pub enum Steps {
         process: Process,
         /// Where `src` and `scripts` go: absolute, no trailing slash.
         destination: String,
-        /// The application's own scripts, which go to `scripts` and not to `src`.
-        hooks: Vec<Script>,
+        /// Where each script is; those that are not in the image go to `scripts`.
+        scripts: Scripts,
     },
 }
 
@@ -137,10 +143,11 @@ pub enum Way {
     Assemble(String),
 }
 
-/// The scripts that an application brings.
-pub(super) fn hooks(source: &SourceTree) -> Vec<Script> {
-    let brings = |script: &Script| source.file(&format!("{HOOKS}/{script}")).is_some();
-    Script::ALL.into_iter().filter(brings).collect()
+/// The directory that receives `src`, `scripts` and `artifacts`: absolute, no trailing slash.
+pub(super) fn destination<'a>(request: &'a BuildRequest, builder: &'a BuilderImage) -> &'a str {
+    let asked_for = request.s2i.destination.as_deref();
+    let trimmed = asked_for.map(|path| path.trim_end_matches('/'));
+    trimmed.unwrap_or(builder.destination())
 }
 
 /// The variables that a script sees, without those of this machine: the image's, the application's, the person's.
@@ -155,7 +162,7 @@ pub(super) fn script_environment(
         .iter()
         .filter_map(|line| split(line))
         .collect();
-    let destination = builder.destination();
+    let destination = destination(request, builder);
     if destination != labels::DEFAULT_DESTINATION {
         variables.push((DESTINATION_VARIABLE.to_owned(), destination.to_owned()));
     }
@@ -166,13 +173,13 @@ pub(super) fn script_environment(
 
 /// Where the application goes: where the builder image says, else where its scripts look for the source, else, when there
 /// are none, a place of our own.
-fn application_path(builder: &BuilderImage, is_direct: bool) -> String {
+fn application_path(request: &BuildRequest, builder: &BuilderImage, is_direct: bool) -> String {
     let is_plain = builder.scripts().is_none() && is_direct;
     builder
         .application_directory()
         .unwrap_or_else(|| match is_plain {
             true => PLAIN_DIRECTORY.to_owned(),
-            false => builder.destination().to_owned(),
+            false => destination(request, builder).to_owned(),
         })
 }
 
@@ -181,10 +188,11 @@ fn application_path(builder: &BuilderImage, is_direct: bool) -> String {
 /// # Errors
 /// [`PlanError::Directory`].
 pub(super) fn application_directory(
+    request: &BuildRequest,
     builder: &BuilderImage,
     is_direct: bool,
 ) -> Result<EntryPath, PlanError> {
-    let path = application_path(builder, is_direct);
+    let path = application_path(request, builder, is_direct);
     EntryPath::parse(path.as_bytes()).map_err(|_| PlanError::Directory { path })
 }
 
@@ -197,21 +205,26 @@ impl BuildPlan {
         request: &BuildRequest,
         source: &SourceTree,
         builder: &BuilderImage,
+        scripts: &Scripts,
         way: Way,
     ) -> Result<Self, PlanError> {
-        let hooks = hooks(source);
-        let destination = builder.destination().to_owned();
-        let locate = |script: Script| -> Result<String, PlanError> {
-            if hooks.contains(&script) {
-                return Ok(format!("{destination}/scripts/{script}"));
+        let destination = destination(request, builder).to_owned();
+        if let Some(allowed) = &request.s2i.allowed_uids {
+            let on_build = builder.image().config.parsed.on_build();
+            match &request.assemble_user {
+                Some(user) => allowed.check(&on_build, "`--assemble-user`", user)?,
+                None => {
+                    let user = builder.assemble_user();
+                    allowed.check(&on_build, "the builder image's user", user)?;
+                }
             }
-            let image = || builder.name().to_owned();
-            let scripts = builder.scripts();
-            let scripts = scripts.ok_or_else(|| builder_image::Error::NotABuilder {
-                image: image(),
+        }
+        let locate = |script: Script| -> Result<String, PlanError> {
+            let path = scripts.path(script, &destination);
+            Ok(path.ok_or_else(|| builder_image::Error::NotABuilder {
+                image: builder.name().to_owned(),
                 script,
-            })?;
-            Ok(scripts.script(script))
+            })?)
         };
         let environment = [source.environment.clone(), request.environment.clone()].concat();
         let (steps, why, run) = match way {
@@ -226,21 +239,21 @@ impl BuildPlan {
                 let run = locate(Script::Run)?;
                 let script = locate(Script::Assemble)?;
                 let variables = script_environment(request, source, builder);
-                let mut process = process(builder, &script, variables);
+                let mut process = process(request, builder, &script, variables);
                 if let Some(user) = &request.assemble_user {
                     process.user.clone_from(user);
                 }
                 let steps = Steps::Assemble {
                     process,
                     destination: destination.clone(),
-                    hooks: hooks.clone(),
+                    scripts: scripts.clone(),
                 };
                 (steps, why, vec![run])
             }
         };
         let is_direct = matches!(steps, Steps::Direct(_));
-        let application = application_path(builder, is_direct);
-        let application_directory = application_directory(builder, is_direct)?;
+        let application = application_path(request, builder, is_direct);
+        let application_directory = application_directory(request, builder, is_direct)?;
         let mut changes = changes(request, builder, environment, run);
         let is_plain = builder.scripts().is_none() && is_direct;
         if is_plain && builder.application_directory().is_none() {
@@ -252,6 +265,7 @@ impl BuildPlan {
                 working_directory: "/".to_owned(),
                 user: user.unwrap_or(builder.assemble_user()).to_owned(),
                 ..process(
+                    request,
                     builder,
                     INTERPRETER,
                     script_environment(request, source, builder),
@@ -299,10 +313,18 @@ pub(super) fn owner_by_user(builder: &BuilderImage) -> Result<(u32, u32), String
     }
 }
 
-fn process(builder: &BuilderImage, script: &str, environment: Vec<(String, String)>) -> Process {
+fn process(
+    request: &BuildRequest,
+    builder: &BuilderImage,
+    script: &str,
+    environment: Vec<(String, String)>,
+) -> Process {
     let config = &builder.image().config.parsed;
-    // As `docker run IMAGE SCRIPT` would: an entry point wraps the command.
-    let mut arguments = config.entrypoint();
+    // As `docker run IMAGE SCRIPT` would, and s2i does: an entry point wraps the command.
+    let mut arguments = match request.s2i.ignores_entrypoint {
+        true => Vec::new(),
+        false => config.entrypoint(),
+    };
     arguments.push(script.to_owned());
     Process {
         arguments,
@@ -337,6 +359,7 @@ fn changes(
 ) -> Changes {
     let mut all_labels =
         BTreeMap::from([(labels::BUILD_IMAGE.to_owned(), builder.name().to_owned())]);
+    all_labels.extend(request.s2i.generated_labels.clone());
     all_labels.extend(request.labels.clone());
     let digest = builder.image().digest().to_string();
     let mut annotations = BTreeMap::from([

@@ -48,7 +48,17 @@ fn plan(
         Strategy::Direct => Way::Direct(direct(), "a test".to_owned()),
         _ => Way::Assemble("a test".to_owned()),
     };
-    BuildPlan::new(&request(strategy), &source(files), builder, way)
+    make(&request(strategy), &source(files), builder, way)
+}
+
+fn make(
+    request: &BuildRequest,
+    source: &SourceTree,
+    builder: &BuilderImage,
+    way: Way,
+) -> Result<BuildPlan, PlanError> {
+    let scripts = Scripts::of_source(source, builder);
+    BuildPlan::new(request, source, builder, &scripts, way)
 }
 
 fn direct() -> Direct {
@@ -64,7 +74,7 @@ fn direct() -> Direct {
 
 fn assembled(request: &BuildRequest, builder: &BuilderImage) -> BuildPlan {
     let way = Way::Assemble("a test".to_owned());
-    BuildPlan::new(request, &source(&["app.py"]), builder, way).unwrap()
+    make(request, &source(&["app.py"]), builder, way).unwrap()
 }
 
 #[test]
@@ -212,7 +222,7 @@ fn bytecode_is_compiled_only_when_asked_for_and_needs_the_sandbox() {
     let mut request = request(Strategy::Direct);
     let plan = |request: &BuildRequest| {
         let way = Way::Direct(direct(), "a test".to_owned());
-        BuildPlan::new(request, &source(&[]), &s2i_builder(), way).unwrap()
+        make(request, &source(&[]), &s2i_builder(), way).unwrap()
     };
     assert!(plan(&request).bytecode.is_none());
     request.compile_bytecode = true;

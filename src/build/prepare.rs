@@ -17,9 +17,10 @@ use super::dependencies::Packages;
 use super::packages::{self, NewLockText, Solver};
 use super::plan::{BuildPlan, PlanError};
 use super::request::BuildRequest;
+use super::scripts::{Scripts, Search};
 use super::work::{self, PreviousImage, Step};
 use super::{Error, Tools, about_builder};
-use crate::builder_image::BuilderImage;
+use crate::builder_image::{BuilderImage, Script};
 use crate::event::Observer;
 use crate::source::content::Contents;
 use crate::source::{self, SourceTree};
@@ -99,13 +100,15 @@ pub fn plan(
         observer,
     );
     let (image, name) = described.map_err(|error| about_builder(request, error))?;
-    let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
+    let builder = BuilderImage::from_image(image, &name);
+    let scripts = scripts_of(request, &source, &builder, scratch, tools, observer)?;
     let deciding = Deciding {
         request,
         tools,
         observer,
         source,
         builder,
+        scripts,
         previous: OnceCell::new(),
     };
     let facts = deciding.facts(false)?;
@@ -114,6 +117,7 @@ pub fn plan(
         request,
         &deciding.source,
         &deciding.builder,
+        &deciding.scripts,
         way,
     )?)
 }
@@ -166,14 +170,41 @@ fn open<'a>(
         previous,
     } = builder::obtain_for(request, tools, observer)
         .map_err(|error| about_builder(request, error))?;
+    let builder = BuilderImage::from_image(image, &name);
+    let scripts = scripts_of(request, &source, &builder, tools.store, tools, observer)?;
     Ok(Deciding {
         request,
         tools,
         observer,
         source,
-        builder: BuilderImage::from_image(image, &name).map_err(PlanError::from)?,
+        builder,
+        scripts,
         previous: previous.map(OnceCell::from).unwrap_or_default(),
     })
+}
+
+/// The scripts of a build. What has to be fetched goes into a directory of `store` that is gone afterwards.
+fn scripts_of(
+    request: &BuildRequest,
+    source: &SourceTree,
+    builder: &BuilderImage,
+    store: &BlobStore,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<Scripts, Error> {
+    let mut wanted = vec![Script::Assemble, Script::Run, Script::SaveArtifacts];
+    if request.s2i.runtime.is_some() {
+        wanted.push(Script::AssembleRuntime);
+    }
+    let search = Search {
+        url: request.s2i.scripts_url.as_deref(),
+        source,
+        builder,
+        wanted: &wanted,
+        scratch: store.workspace()?.join("scripts"),
+        http: &|| tools.http().map(std::sync::Arc::clone),
+    };
+    search.run(observer)
 }
 
 /// Tells, for every step, whether it has to be done and why.

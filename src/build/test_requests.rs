@@ -31,7 +31,7 @@ pub(super) fn builder(config: &Value) -> BuilderImage {
         manifest.to_string().into_bytes(),
         config.into_bytes(),
     );
-    BuilderImage::from_image(image.unwrap(), BUILDER).unwrap()
+    BuilderImage::from_image(image.unwrap(), BUILDER)
 }
 
 /// A request without any flags.

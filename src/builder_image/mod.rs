@@ -6,7 +6,7 @@ pub mod labels;
 pub mod recipe;
 mod scripts;
 
-pub use scripts::{Script, ScriptsDirectory};
+pub use scripts::{Script, ScriptsDirectory, ScriptsPlace};
 
 use crate::image::Image;
 
@@ -23,19 +23,10 @@ pub struct BuilderImage {
 /// Why an image cannot be used as a builder.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// Its scripts are somewhere this version cannot get them.
-    #[error(
-        "the builder image `{image}` keeps its scripts at `{url}`, and only `image://` URLs can be used"
-    )]
-    ScriptsUrl {
-        /// The image.
-        image: String,
-        /// The URL in its label.
-        url: String,
-    },
     /// Neither the image nor the application has a required script.
     #[error(
-        "`{image}` is not a builder image: it has no label `{}`, and the application brings no `.s2i/bin/{script}`",
+        "`{image}` is not a builder image: there is no script `{script}` where its label `{}` says, and the application brings no \
+         `.s2i/bin/{script}`",
         labels::SCRIPTS_URL
     )]
     NotABuilder {
@@ -49,37 +40,31 @@ pub enum Error {
 impl BuilderImage {
     /// Reads the conventions off an image's configuration. `name` is what the person called it.
     ///
-    /// # Errors
-    /// [`Error::ScriptsUrl`] for a scripts URL of another scheme than `image://`. An image without scripts is fine
-    /// here: the application may bring them.
+    /// An image without scripts is fine here: the application may bring them.
     ///
     /// # Spec
     /// `s2i-compat.md` §2.8, §2.10: the lookup order of labels and variables.
-    pub fn from_image(image: Image, name: &str) -> Result<Self, Error> {
+    pub fn from_image(image: Image, name: &str) -> Self {
         let config = &image.config.parsed;
         let all = config.labels();
         let label = |name: &str| all.get(name).filter(|value| !value.is_empty()).cloned();
         let working_directory = config.working_directory();
-        let from_url = |url: String, declared_by| {
-            ScriptsDirectory::from_url(&url, working_directory, declared_by).map_err(|url| {
-                Error::ScriptsUrl {
-                    image: name.to_owned(),
-                    url,
-                }
-            })
+        let from_url = |url: String, declared_by| ScriptsDirectory {
+            place: ScriptsPlace::from_url(&url, working_directory),
+            declared_by,
         };
         let scripts = if let Some(url) = label(labels::SCRIPTS_URL) {
-            Some(from_url(url, labels::SCRIPTS_URL)?)
+            Some(from_url(url, labels::SCRIPTS_URL))
         } else if let Some(url) = label(labels::SCRIPTS_URL_DEPRECATED) {
-            Some(from_url(url, labels::SCRIPTS_URL_DEPRECATED)?)
+            Some(from_url(url, labels::SCRIPTS_URL_DEPRECATED))
         } else if let Some(url) = config.environment_variable(labels::SCRIPTS_URL_VARIABLE) {
-            Some(from_url(url, labels::SCRIPTS_URL_VARIABLE)?)
+            Some(from_url(url, labels::SCRIPTS_URL_VARIABLE))
         } else {
             // Some builder images set no label; their scripts still find each other by this variable.
             let path = config.environment_variable(labels::SCRIPTS_PATH_VARIABLE);
             path.filter(|path| path.starts_with('/'))
                 .map(|path| ScriptsDirectory {
-                    path: path.trim_end_matches('/').to_owned(),
+                    place: ScriptsPlace::Image(path.trim_end_matches('/').to_owned()),
                     declared_by: labels::SCRIPTS_PATH_VARIABLE,
                 })
         };
@@ -90,13 +75,13 @@ impl BuilderImage {
             .unwrap_or_else(|| labels::DEFAULT_DESTINATION.to_owned());
         let assemble_user =
             label(labels::ASSEMBLE_USER).unwrap_or_else(|| config.user().to_owned());
-        Ok(Self {
+        Self {
             name: name.to_owned(),
             scripts,
             destination: destination.trim_end_matches('/').to_owned(),
             assemble_user,
             image,
-        })
+        }
     }
 
     /// The image.

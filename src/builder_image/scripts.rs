@@ -16,11 +16,19 @@ pub enum Script {
     SaveArtifacts,
     /// Says how to use the builder.
     Usage,
+    /// Finishes the application in the runtime image, when that is not the builder.
+    AssembleRuntime,
 }
 
 impl Script {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Assemble, Self::Run, Self::SaveArtifacts, Self::Usage];
+    pub const ALL: [Self; 5] = [
+        Self::Assemble,
+        Self::Run,
+        Self::SaveArtifacts,
+        Self::Usage,
+        Self::AssembleRuntime,
+    ];
 
     /// The script's file name.
     pub fn name(self) -> &'static str {
@@ -29,6 +37,7 @@ impl Script {
             Self::Run => "run",
             Self::SaveArtifacts => "save-artifacts",
             Self::Usage => "usage",
+            Self::AssembleRuntime => "assemble-runtime",
         }
     }
 }
@@ -42,35 +51,52 @@ impl fmt::Display for Script {
 /// Where the scripts of a builder image are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptsDirectory {
-    /// An absolute path in the image.
-    pub path: String,
+    /// In the image or elsewhere.
+    pub place: ScriptsPlace,
     /// The label or variable that says so.
     pub declared_by: &'static str,
 }
 
-impl ScriptsDirectory {
-    /// Reads a scripts URL: `image://` and a path, which is relative to the working directory when it does not begin
-    /// with a slash.
-    ///
-    /// # Errors
-    /// The URL itself, when its scheme is another one.
-    pub fn from_url(
-        url: &str,
-        working_directory: &str,
-        declared_by: &'static str,
-    ) -> Result<Self, String> {
-        let path = url.strip_prefix("image://").ok_or_else(|| url.to_owned())?;
+/// What a scripts URL stands for.
+///
+/// # Spec
+/// `s2i-compat.md` §2.8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptsPlace {
+    /// `image://`: an absolute path in the image, without a trailing slash.
+    Image(String),
+    /// Any other URL, as it is written. A script's own URL is this, a slash, and the script's name.
+    Elsewhere(String),
+}
+
+impl ScriptsPlace {
+    /// Reads a scripts URL. The path of an `image://` URL is relative to the working directory when it does not begin with
+    /// a slash.
+    pub fn from_url(url: &str, working_directory: &str) -> Self {
+        let Some(path) = url.strip_prefix("image://") else {
+            return Self::Elsewhere(url.to_owned());
+        };
         let path = path.trim_end_matches('/');
-        let path = match path.starts_with('/') || path.is_empty() {
+        Self::Image(match path.starts_with('/') || path.is_empty() {
             true => path.to_owned(),
             false => format!("{}/{path}", working_directory.trim_end_matches('/')),
-        };
-        Ok(Self { path, declared_by })
+        })
     }
 
-    /// The path of a script in the image.
-    pub fn script(&self, script: Script) -> String {
-        format!("{}/{script}", self.path)
+    /// The path of a script, if that is in the image.
+    pub fn path_in_image(&self, script: Script) -> Option<String> {
+        match self {
+            Self::Image(path) => Some(format!("{path}/{script}")),
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    /// The URL of a script.
+    pub fn url(&self, script: Script) -> String {
+        match self {
+            Self::Image(path) => format!("image://{path}/{script}"),
+            Self::Elsewhere(url) => format!("{url}/{script}"),
+        }
     }
 }
 
@@ -78,27 +104,31 @@ impl ScriptsDirectory {
 mod tests {
     use super::*;
 
+    /// Cases 79, 84 and 85 (what the URL means).
     #[test]
-    fn urls_are_paths_in_the_image() {
+    fn urls_are_paths_in_the_image_or_elsewhere() {
         let table = [
             (
                 "image:///usr/libexec/s2i",
                 "/opt",
-                "/usr/libexec/s2i/assemble",
+                Some("/usr/libexec/s2i/assemble"),
             ),
             (
                 "image:///usr/libexec/s2i/",
                 "/opt",
-                "/usr/libexec/s2i/assemble",
+                Some("/usr/libexec/s2i/assemble"),
             ),
-            ("image://.s2i/bin", "/", "/.s2i/bin/assemble"),
-            ("image://.s2i/bin", "/app", "/app/.s2i/bin/assemble"),
-            ("image:///", "/app", "/assemble"),
+            ("image://.s2i/bin", "/", Some("/.s2i/bin/assemble")),
+            ("image://.s2i/bin", "/app", Some("/app/.s2i/bin/assemble")),
+            ("image:///", "/app", Some("/assemble")),
+            ("https://example.com/scripts", "/", None),
         ];
         for (url, working_directory, expected) in table {
-            let directory = ScriptsDirectory::from_url(url, working_directory, "test").unwrap();
-            assert_eq!(directory.script(Script::Assemble), expected, "{url}");
+            let place = ScriptsPlace::from_url(url, working_directory);
+            let found = place.path_in_image(Script::Assemble);
+            assert_eq!(found.as_deref(), expected, "{url}");
         }
-        assert!(ScriptsDirectory::from_url("https://example.com/scripts", "/", "test").is_err());
+        let place = ScriptsPlace::from_url("https://example.com/s", "/");
+        assert_eq!(place.url(Script::Run), "https://example.com/s/run");
     }
 }

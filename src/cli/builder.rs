@@ -8,7 +8,7 @@ use super::build::DEFAULT_BUILDER;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{creds, env, inspect, observer, open_store, print};
-use crate::build::{self, Bytes, ImageSource, PlanError, Tag, Tools};
+use crate::build::{self, Bytes, ImageSource, Tag, Tools};
 use crate::builder_image::{BuilderImage, Script, recipe};
 use crate::event::stage;
 use crate::image::Platform;
@@ -147,7 +147,7 @@ fn examine(text: &str, shared: &Shared) -> Result<(), Diagnostic> {
         observer.as_ref(),
     )?;
     let mut description = inspect::describe(&name, &image);
-    let builder = BuilderImage::from_image(image, &name).map_err(PlanError::from)?;
+    let builder = BuilderImage::from_image(image, &name);
     let Some(scripts) = builder.scripts() else {
         let error = crate::builder_image::Error::NotABuilder {
             image: text.to_owned(),
@@ -157,8 +157,12 @@ fn examine(text: &str, shared: &Shared) -> Result<(), Diagnostic> {
             "an application that brings its own scripts in `.s2i/bin/` can still be built on it",
         ));
     };
-    let by_name =
-        Script::ALL.map(|script| (script.name().to_owned(), json!(scripts.script(script))));
+    let by_name = Script::ALL.map(|script| {
+        (
+            script.name().to_owned(),
+            json!(scripts.place.url(script).trim_start_matches("image://")),
+        )
+    });
     description["builder"] = json!({
         "scripts": Value::Object(by_name.into_iter().collect()),
         "scripts_declared_by": scripts.declared_by,

@@ -117,6 +117,7 @@ impl From<build::Error> for Diagnostic {
             Error::Output(error) => error.into(),
             Error::File(error) => error.into(),
             Error::Http(error) => Self::new(Code::Registry, error),
+            Error::Scripts(error) => Self::new(Code::NotABuilder, error),
             Error::Builder { image, source } => {
                 let diagnostic = Self::from(*source);
                 let code = match diagnostic.code {
@@ -223,6 +224,7 @@ impl From<PlanError> for Diagnostic {
         let code = match &error {
             PlanError::Builder(builder_image::Error::NotABuilder { .. })
             | PlanError::NoCommand { .. } => Code::NotABuilder,
+            PlanError::Forbidden(_) => Code::UserNotAllowed,
             _ => Code::UnsuitableBuilder,
         };
         Self {

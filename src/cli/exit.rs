@@ -30,6 +30,8 @@ pub enum Code {
     UnsuitableBuilder = 22,
     /// A recipe's packages cannot be had or are not authentic.
     Recipe = 23,
+    /// `--allowed-uids` does not allow the user that would run a script.
+    UserNotAllowed = 24,
     /// A registry or the network failed, or the settings of a registry cannot be used or forbid it.
     Registry = 30,
     /// A registry wants other credentials.

@@ -117,6 +117,11 @@ impl ImageConfiguration {
         }
     }
 
+    /// What Docker does first in every build on this image (`ONBUILD`), an instruction each; empty when there is nothing.
+    pub fn on_build(&self) -> Vec<String> {
+        self.strings("OnBuild")
+    }
+
     /// The labels, sorted.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let labels = self

@@ -9,6 +9,7 @@ use crate::build::packages::{
     PipSettings, Wanted, add_layout, parts_of_places, without_credentials,
 };
 use crate::build::plan::{BuildPlan, Direct};
+use crate::build::scripts::{Found, Scripts};
 use crate::builder_image::BuilderImage;
 use crate::digest::chain_ids;
 use crate::image::edit::NewLayer;
@@ -32,6 +33,7 @@ pub const APPLICATION: &str = "application";
 pub(in crate::build) struct AssembleStep<'a> {
     pub process: &'a Process,
     pub destination: &'a str,
+    pub scripts: &'a Scripts,
     pub application_directory: String,
     pub request: &'a BuildRequest,
     pub inputs: &'a StepInputs,
@@ -57,6 +59,12 @@ impl AssembleStep<'_> {
         inputs.add("the working directory", working_directory);
         inputs.add("the user", user);
         inputs.add("the destination", self.destination);
+        for (script, found) in self.scripts.uploaded() {
+            // Those of the source are among its files.
+            if let Found::File { digest, .. } = found {
+                inputs.add_digest(format!("the script `{script}`"), digest);
+            }
+        }
         inputs.add("the application directory", &self.application_directory);
         add_form(&mut inputs, self.request);
         inputs.add(
