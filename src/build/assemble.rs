@@ -10,7 +10,7 @@ use super::plan::last_wins;
 use super::rootfs::{RootFs, Wanted};
 use super::scripts::{Found, Scripts};
 use super::step_output::{LOGS, StepOutput};
-use super::{Error, ScriptFailure, Tools, apt, commit, volatile};
+use super::{Error, ScriptFailure, Tools, apt, commit, metadata, volatile};
 use crate::event::{Event, Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
@@ -185,7 +185,10 @@ pub(super) fn layers(
         changes.retain(|change| !scaffolding.covers(change));
         sources.take_back(changes, &sandbox.directory)?;
         changes.retain(|change| !volatile::is_volatile(change));
-        commit::layers(changed, step, tools, observer)
+        let labels = metadata::written(changes)?;
+        let mut layers = commit::layers(changed, step, tools, observer)?;
+        metadata::attach(&labels, &mut layers);
+        Ok(layers)
     })?;
     writing.finish(commit::describe(&layers));
     root.finish(observer)?;

@@ -11,7 +11,7 @@ use super::prepare::{Prepared, slot};
 use super::report::BuildReport;
 use super::request::{BuildRequest, Push};
 use super::work::{Found, Origin, Step, age};
-use super::{Error, Tools, assemble, builder, commit, direct};
+use super::{Error, Tools, assemble, builder, commit, direct, metadata};
 use crate::event::{Event, Observer, stage};
 use crate::image::edit::{self, NewLayer};
 use crate::image::{Content, Image};
@@ -102,7 +102,13 @@ fn image(
     }
     records.keep_last(&slot(request, &prepared.source), &inputs)?;
     let builder = &prepared.builder;
-    let image = edit::append(builder.image(), &layers, &prepared.plan.changes)?;
+    let mut changes = prepared.plan.changes.clone();
+    // What a script writes down is stronger than anything else.
+    changes.labels.extend(metadata::of(&layers));
+    let image = edit::append(builder.image(), &layers, &changes)?;
+    if matches!(prepared.plan.steps, Steps::Assemble { .. }) {
+        metadata::check(&image.config.parsed.labels())?;
+    }
     tools.store.put_documents(&image)?;
     Ok((image, layers))
 }

@@ -27,6 +27,7 @@ pub mod gc;
 mod in_place;
 pub mod inputs;
 mod look;
+mod metadata;
 pub mod packages;
 mod plan;
 mod prepare;
@@ -50,6 +51,7 @@ pub use bytecode::Bytecode;
 pub use confinement::{Confinement, RootfsKind};
 pub use execute::{Decided, execute};
 pub use in_place::InPlaceError;
+pub use metadata::MetadataError;
 pub use plan::{BuildPlan, Direct, PlanError, Steps, Way};
 pub use prepare::{Prepared, explain, lock, plan, prepare};
 pub use report::{BuildReport, ReportedLayer};
@@ -104,6 +106,9 @@ pub enum Error {
         /// What was asked for.
         wanted: Platform,
     },
+    /// The labels that a script writes down.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
     /// `--scripts-url` has no scripts.
     #[error(transparent)]
     Scripts(#[from] NoScripts),

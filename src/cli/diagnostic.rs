@@ -117,6 +117,10 @@ impl From<build::Error> for Diagnostic {
             Error::Output(error) => error.into(),
             Error::File(error) => error.into(),
             Error::Http(error) => Self::new(Code::Registry, error),
+            Error::Metadata(ref error) => Self {
+                hints: error.hints(),
+                ..Self::new(Code::Script, error)
+            },
             Error::Scripts(error) => Self::new(Code::NotABuilder, error),
             Error::Builder { image, source } => {
                 let diagnostic = Self::from(*source);

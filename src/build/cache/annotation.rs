@@ -10,6 +10,7 @@ use crate::image::edit::NewLayer;
 use crate::image::{Descriptor, Manifest};
 
 use super::key::{Key, frame};
+use crate::build::metadata::LABELS;
 
 /// What every annotation of ours begins with.
 const OURS: &str = "io.overcoat.";
@@ -50,8 +51,9 @@ fn seal(descriptor: &Descriptor) -> String {
     frame(&mut digester, descriptor.digest.to_string().as_bytes());
     frame(&mut digester, descriptor.size.to_string().as_bytes());
     frame(&mut digester, descriptor.media_type.as_bytes());
-    let ours =
-        |name: &&String| name.starts_with(KEY_PREFIX) || **name == DIFF_ID || **name == CREATED_BY;
+    let ours = |name: &&String| {
+        name.starts_with(KEY_PREFIX) || [DIFF_ID, CREATED_BY, LABELS].contains(&name.as_str())
+    };
     for name in descriptor.annotations.keys().filter(ours) {
         frame(&mut digester, name.as_bytes());
         frame(&mut digester, descriptor.annotations[name].as_bytes());
