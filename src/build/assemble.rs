@@ -11,6 +11,7 @@ use super::rootfs::{RootFs, Wanted};
 use super::scripts::{Found, Scripts};
 use super::step_output::{LOGS, StepOutput};
 use super::{Error, ScriptFailure, Tools, apt, commit, metadata, volatile};
+use crate::builder_image::Script;
 use crate::event::{Event, Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
@@ -138,6 +139,8 @@ impl Loan {
 
 /// What a step is given.
 pub(super) struct Step<'a> {
+    /// What runs.
+    pub script: Script,
     pub process: &'a Process,
     pub destination: &'a str,
     pub scripts: &'a Scripts,
@@ -150,32 +153,29 @@ pub(super) struct Step<'a> {
     pub name: &'a str,
 }
 
-/// Runs `assemble` over the builder's layers and makes layers of what it changed.
+/// Runs a script over an image's layers and makes layers of what it changed.
 pub(super) fn layers(
     step: &Step<'_>,
-    source: &SourceTree,
+    mut uploads: Vec<Upload>,
+    ours: &[PathBuf],
     builder: &Image,
     tools: &Tools<'_>,
     observer: &dyn Observer,
 ) -> Result<Vec<NewLayer>, Error> {
     let store = tools.store;
     let confinement = tools.confinement.ok_or(Error::NothingMayRun)?;
+    let ours = [ours, &[store.root().to_owned(), tools.program.clone()]].concat();
     let wanted = Wanted {
         image: builder,
         name: step.builder,
         confinement,
         threads: tools.threads,
-        ours: &[
-            source.root.clone(),
-            store.root().to_owned(),
-            tools.program.clone(),
-        ],
+        ours: &ours,
     };
-    let directory = store.workspace()?.join("assemble");
+    let directory = store.workspace()?.join(step.script.name());
     let root = RootFs::prepare(&wanted, store, directory, observer)?;
     let sandbox = root.sandbox(&tools.program)?;
     let sources = apt::Sources::find(root.lowers(), &tools.mirrors, &step.process.user)?;
-    let mut uploads = uploads(step, source);
     uploads.extend(sources.lend(&sandbox.directory)?);
     let (exit, scaffolding) = run(step, uploads, &sandbox, tools, observer)?;
 
@@ -196,7 +196,7 @@ pub(super) fn layers(
 }
 
 /// Runs the script: how it ended, and what is in the root file system because of us.
-fn run(
+pub(super) fn run(
     step: &Step<'_>,
     uploads: Vec<Upload>,
     sandbox: &Sandbox,
@@ -309,11 +309,12 @@ fn run(
         &tools.store.root().join(LOGS),
         step.name,
     )?;
-    let running = stage(observer, "assemble", process.arguments.join(" "));
-    let ended = sandbox.run_step("assemble", &process, input, &output);
+    let name = step.script.name();
+    let running = stage(observer, name, process.arguments.join(" "));
+    let ended = sandbox.run_step(name, &process, input, &output);
     let forgotten = sandbox.forget(inputs.secrets.iter().map(SecretInput::target));
     let failed = |how, tail: Vec<String>, output: StepOutput<'_>| Error::Script {
-        script: "assemble",
+        script: name,
         how,
         tail: output.hide(tail),
         log: output.finish(),
@@ -376,7 +377,8 @@ pub(super) fn make_repeatable(process: &mut Process, epoch: i64) {
     }
 }
 
-fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
+/// The source and the scripts, each in its place.
+pub(super) fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
     let place = |path: String, content| Upload {
         target: path.into_bytes(),
         content,
@@ -432,7 +434,7 @@ fn uploads(step: &Step<'_>, source: &SourceTree) -> Vec<Upload> {
 
 /// What is there because of us and is no change of the step's: mount points, copies of what could not be mounted, and
 /// directories that received the source and are left empty.
-struct Scaffolding {
+pub(super) struct Scaffolding {
     paths: BTreeSet<EntryPath>,
     /// With all that is below them.
     trees: Vec<EntryPath>,

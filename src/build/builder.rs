@@ -180,6 +180,18 @@ pub fn obtain(
     named(source, platform, image)
 }
 
+/// As [`obtain`], by a policy.
+pub(super) fn find_image(
+    source: &ImageSource,
+    platform: &Platform,
+    _policy: super::PullPolicy,
+    bytes: Bytes,
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(Image, String), Error> {
+    obtain(source, platform, bytes, tools, observer)
+}
+
 /// Brings those layers of an image here that are elsewhere.
 ///
 /// # Errors
@@ -321,12 +333,14 @@ pub(super) fn obtain_for(
 /// Where the layers of a builder image are that are not here: in its own repository, and with the images that were taken as
 /// caches.
 pub(super) fn origins(request: &BuildRequest, previous: &[PreviousImage]) -> Vec<Reference> {
-    let own = match &request.builder {
+    let runtime = request.s2i.runtime.as_ref().map(|runtime| &runtime.image);
+    let images = [Some(&request.builder), runtime].into_iter().flatten();
+    let own = images.filter_map(|image| match image {
         ImageSource::Reference(reference) => Some(reference.clone()),
         _ => None,
-    };
+    });
     let previous = previous.iter().map(|image| image.reference.clone());
-    own.into_iter().chain(previous).collect()
+    own.chain(previous).collect()
 }
 
 /// Finds out what a builder image says of itself, and leaves no trace of having asked: enough for a plan. What has to

@@ -3,14 +3,17 @@
 use std::cell::OnceCell;
 
 use super::cache::Records;
-use super::cache::inputs::{AssembleStep, application, bytecode_inputs};
+use super::cache::inputs::{
+    AssembleStep, application, bytecode_inputs, of_this_machine, runtime_inputs,
+};
 use super::facts::Facts;
 use super::plan::{self, BuildPlan, Direct, PlanError, Steps, Way};
 use super::prepare::Prepared;
 use super::request::{BuildRequest, Strategy};
-use super::scripts::{Found, Scripts};
+use super::runtime::RuntimePlan;
+use super::scripts::{Found, Scripts, Search};
 use super::work::{PreviousImage, Step};
-use super::{Error, Tools, builder};
+use super::{Bytes, Error, Tools, builder};
 use crate::builder_image::{BuilderImage, Script};
 use crate::event::{Event, Observer, stage};
 use crate::python::target::Provenance;
@@ -103,6 +106,7 @@ impl Deciding<'_> {
                 steps = vec![step];
             }
         }
+        let runtime = self.runtime(&plan, &contents, &look, &mut steps)?;
         if let Some(bytecode) = &plan.bytecode {
             // What is compiled is known when all below is.
             let below: Option<Vec<_>> = steps.iter().map(|step| step.found.clone()).collect();
@@ -125,9 +129,65 @@ impl Deciding<'_> {
             builder: self.builder,
             plan,
             steps,
+            runtime,
             packages,
             previous: self.previous.into_inner().unwrap_or_default(),
         })
+    }
+
+    /// What is done in the runtime image, with its step if that is known yet.
+    fn runtime(
+        &self,
+        plan: &BuildPlan,
+        contents: &Contents,
+        look: &dyn Fn(&mut Step) -> Result<(), Error>,
+        steps: &mut Vec<Step>,
+    ) -> Result<Option<RuntimePlan>, Error> {
+        let Some(wanted) = &self.request.s2i.runtime else {
+            return Ok(None);
+        };
+        let about = |error: Error| match error {
+            Error::Interrupted | Error::WrongPlatform { .. } => error,
+            error => Error::Runtime {
+                image: wanted.image.to_string(),
+                source: Box::new(error),
+            },
+        };
+        let platform = &self.request.platform;
+        let (image, name) = builder::find_image(
+            &wanted.image,
+            platform,
+            wanted.pull,
+            Bytes::All,
+            self.tools,
+            self.observer,
+        )
+        .map_err(about)?;
+        let image = BuilderImage::from_image(image, &name);
+        let search = Search {
+            url: self.request.s2i.scripts_url.as_deref(),
+            source: &self.source,
+            builder: &image,
+            wanted: &[Script::AssembleRuntime, Script::Run],
+            scratch: self.tools.store.workspace()?.join("runtime-scripts"),
+            http: &|| self.tools.http().map(std::sync::Arc::clone),
+        };
+        let scripts = search.run(self.observer)?;
+        let runtime = RuntimePlan::new(self.request, &self.source, plan, image, &scripts)?;
+        // What is taken over is known when the builder's own result is.
+        let below: Option<Vec<_>> = steps.iter().map(|step| step.found.clone()).collect();
+        if let Some(below) = below {
+            let layers: Vec<_> = below.into_iter().flat_map(|found| found.layers).collect();
+            let inputs = runtime_inputs(&runtime, &self.builder, &layers, contents, self.request);
+            let local = of_this_machine(&inputs, &self.tools.loan);
+            let mut step = Step::new(inputs, local, self.request.inputs.volumes.is_empty());
+            look(&mut step)?;
+            if step.found.is_none() {
+                self.fetch_builder()?;
+            }
+            steps.push(step);
+        }
+        Ok(Some(runtime))
     }
 
     /// `direct`, or `assemble` and why.

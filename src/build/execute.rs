@@ -3,18 +3,24 @@
 use std::collections::BTreeMap;
 
 use super::bytecode::{self, Bytecode};
-use super::cache::inputs::{APPLICATION, ASSEMBLE, BYTECODE, DEPENDENCIES, bytecode_inputs};
+use super::cache::inputs::{
+    APPLICATION, ASSEMBLE, ASSEMBLE_RUNTIME, BYTECODE, DEPENDENCIES, bytecode_inputs,
+    of_this_machine, runtime_inputs,
+};
 use super::cache::{Inputs, Records, record};
 use super::packages::{self, Solver};
 use super::plan::{Direct, Steps};
 use super::prepare::{Prepared, slot};
 use super::report::BuildReport;
 use super::request::{BuildRequest, Push};
+use super::runtime::{self, RuntimePlan};
 use super::work::{Found, Origin, Step, age};
 use super::{Error, Tools, assemble, builder, commit, direct, metadata};
+use crate::builder_image::Script;
 use crate::event::{Event, Observer, stage};
 use crate::image::edit::{self, NewLayer};
 use crate::image::{Content, Image};
+use crate::layer::EntryPath;
 use crate::reference::Reference;
 use crate::registry::{Previous, PushRequest};
 use crate::store;
@@ -72,7 +78,8 @@ fn image(
     let records = Records::new(tools.store);
     let mut layers = Vec::new();
     let is_bytecode = |step: &&Step| step.portable.step() == BYTECODE;
-    for step in prepared.steps.iter().filter(|step| !is_bytecode(step)) {
+    let is_on_top = |step: &Step| [BYTECODE, ASSEMBLE_RUNTIME].contains(&step.portable.step());
+    for step in prepared.steps.iter().filter(|step| !is_on_top(step)) {
         layers.extend(match &step.found {
             Some(found) => {
                 reuse(step, found, tools, observer);
@@ -100,12 +107,32 @@ fn image(
         }
         layers.append(&mut made);
     }
-    records.keep_last(&slot(request, &prepared.source), &inputs)?;
-    let builder = &prepared.builder;
     let mut changes = prepared.plan.changes.clone();
     // What a script writes down is stronger than anything else.
     changes.labels.extend(metadata::of(&layers));
-    let image = edit::append(builder.image(), &layers, &changes)?;
+    let mut base = prepared.builder.image();
+    if let Some(runtime) = &prepared.runtime {
+        let mut is_known = prepared.steps.iter();
+        let known = is_known.find(|step| step.portable.step() == ASSEMBLE_RUNTIME);
+        let (step, made) = match known {
+            Some(step) if let Some(found) = &step.found => {
+                reuse(step, found, tools, observer);
+                (step.clone(), found.layers.clone())
+            }
+            _ => finish(runtime, request, prepared, &layers, tools, observer)?,
+        };
+        if known.is_none() {
+            inputs.push(step.local);
+        }
+        layers = made;
+        base = runtime.image.image();
+        let labels = changes.labels;
+        changes = runtime.changes.clone();
+        changes.labels = labels;
+        changes.labels.extend(metadata::of(&layers));
+    }
+    records.keep_last(&slot(request, &prepared.source), &inputs)?;
+    let image = edit::append(base, &layers, &changes)?;
     if matches!(prepared.plan.steps, Steps::Assemble { .. }) {
         metadata::check(&image.config.parsed.labels())?;
     }
@@ -156,6 +183,52 @@ fn compile(
     Ok((step, made))
 }
 
+/// Takes what the builder made (`layers` on its image) over into the runtime image and finishes it there: the step, and
+/// the layers that it made.
+fn finish(
+    runtime: &RuntimePlan,
+    request: &BuildRequest,
+    prepared: &Prepared,
+    layers: &[NewLayer],
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(Step, Vec<NewLayer>), Error> {
+    let result = edit::append(prepared.builder.image(), layers, &prepared.plan.changes)?;
+    let origins = builder::origins(request, &prepared.previous);
+    builder::fetch(&result, &origins, tools, observer)?;
+    builder::fetch(runtime.image.image(), &origins, tools, observer)?;
+    let taking = stage(
+        observer,
+        "take over",
+        format!("{} artifacts", runtime.artifacts.len()),
+    );
+    let mut uploads = runtime::artifacts(runtime, &result, request.epoch, tools, observer)?;
+    taking.finish(format!("{} files", uploads.len()));
+    uploads.extend(runtime::scripts(runtime, &prepared.source, request.epoch));
+    let directory = EntryPath::parse(runtime.directory.as_bytes())?;
+    let doing = assemble::Step {
+        script: Script::AssembleRuntime,
+        process: &runtime.process,
+        destination: &runtime.directory,
+        scripts: &runtime.scripts,
+        application_directory: &directory,
+        form: form(request),
+        inputs: &request.inputs,
+        builder: runtime.image.name(),
+        name: log_name(request),
+    };
+    let ours = std::slice::from_ref(&prepared.source.root);
+    let image = runtime.image.image();
+    let mut made = assemble::layers(&doing, uploads, ours, image, tools, observer)?;
+    let (source, builder) = (&prepared.contents, &prepared.builder);
+    let inputs = runtime_inputs(runtime, builder, layers, source, request);
+    let local = of_this_machine(&inputs, &tools.loan);
+    let step = Step::new(inputs, local, request.inputs.volumes.is_empty());
+    let now = record::seconds(tools.now);
+    step.keep(&mut made, now, Records::new(tools.store))?;
+    Ok((step, made))
+}
+
 /// Says that a step need not be done.
 fn reuse(step: &Step, found: &Found, tools: &Tools<'_>, observer: &dyn Observer) {
     let from = match &found.origin {
@@ -173,6 +246,7 @@ fn name_of(step: &Step) -> &'static str {
         ASSEMBLE => "assemble",
         DEPENDENCIES => "package layers",
         APPLICATION => "application",
+        ASSEMBLE_RUNTIME => "assemble-runtime",
         BYTECODE => "bytecode",
         _ => "step",
     }
@@ -211,6 +285,7 @@ fn make(
             _,
         ) => {
             let assembling = assemble::Step {
+                script: Script::Assemble,
                 process,
                 destination,
                 scripts,
@@ -221,7 +296,10 @@ fn make(
                 name: log_name(request),
             };
             let builder = prepared.builder.image();
-            assemble::layers(&assembling, &prepared.source, builder, tools, observer)?
+            let source = &prepared.source;
+            let uploads = assemble::uploads(&assembling, source);
+            let ours = std::slice::from_ref(&source.root);
+            assemble::layers(&assembling, uploads, ours, builder, tools, observer)?
         }
     };
     match prepared.contents.still_holds(&prepared.source) {

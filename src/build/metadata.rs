@@ -17,7 +17,7 @@ use crate::layer::{EntryPath, Kind};
 /// Where the script writes it, below the root.
 const FILE: &str = "tmp/.s2i/image_metadata.json";
 /// On a layer: the labels, as a JSON object.
-pub const LABELS: &str = "io.overcoat.labels";
+pub(in crate::build) const LABELS: &str = "io.overcoat.labels";
 /// The largest file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 /// So many bytes of names and values may the labels of an image have.

@@ -35,13 +35,16 @@ mod probe;
 mod report;
 mod request;
 pub mod rootfs;
+mod runtime;
 mod s2i;
 mod scripts;
 mod split;
 mod step_output;
 #[cfg(test)]
 mod test_requests;
+mod usage;
 mod volatile;
+mod volume_spec;
 mod work;
 mod workshop;
 
@@ -58,9 +61,11 @@ pub use report::{BuildReport, ReportedLayer};
 pub use request::{
     BuildRequest, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy, Tag,
 };
-pub use s2i::{Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
+pub use runtime::RuntimePlan;
+pub use s2i::{ArtifactError, Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
 pub use scripts::{Found as FoundScript, NoScripts, Scripts};
 pub use step_output::log_file;
+pub use usage::usage;
 pub use work::{Found, Origin, PreviousImage, Step};
 
 use std::path::PathBuf;
@@ -91,6 +96,14 @@ pub enum Error {
     /// The builder image cannot be had.
     #[error("cannot get the builder image `{image}`: {source}")]
     Builder {
+        /// As the person named it.
+        image: String,
+        /// What the place said.
+        source: Box<Error>,
+    },
+    /// The runtime image cannot be had.
+    #[error("cannot get the runtime image `{image}`: {source}")]
+    Runtime {
         /// As the person named it.
         image: String,
         /// What the place said.

@@ -9,6 +9,7 @@ use super::builder::ImageSource;
 use super::bytecode::Bytecode;
 use super::command;
 use super::request::{BuildRequest, Push};
+use super::s2i::ArtifactError;
 use super::scripts::Scripts;
 use crate::builder_image::{self, BuilderImage, Script, labels};
 use crate::digest::Digest;
@@ -51,6 +52,17 @@ pub enum PlanError {
         /// What needs to be executed.
         reason: String,
     },
+    /// `--runtime-image`.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// Two things that were asked for and cannot both be had.
+    #[error("{one} cannot be had together with {other}")]
+    Together {
+        /// One.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// `--allowed-uids`.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -74,6 +86,7 @@ impl PlanError {
             Self::NoCommand { .. } => vec![
                 "add `app.py` or `app.sh`, or set APP_FILE, APP_SCRIPT or, with gunicorn among the packages, APP_MODULE".to_owned(),
             ],
+            Self::Artifacts(error) => vec![error.hint().to_owned()],
             Self::Forbidden(_) => vec![
                 "name an allowed user: `--assemble-user UID`".to_owned(),
             ],
@@ -209,6 +222,16 @@ impl BuildPlan {
         way: Way,
     ) -> Result<Self, PlanError> {
         let destination = destination(request, builder).to_owned();
+        let (incremental, runtime) = (&request.s2i.incremental, &request.s2i.runtime);
+        for (is_given, other) in [
+            (incremental.is_some(), "`--incremental`"),
+            (request.compile_bytecode, "`--compile-bytecode`"),
+        ] {
+            if runtime.is_some() && is_given {
+                let one = "`--runtime-image`";
+                return Err(PlanError::Together { one, other });
+            }
+        }
         if let Some(allowed) = &request.s2i.allowed_uids {
             let on_build = builder.image().config.parsed.on_build();
             match &request.assemble_user {
@@ -313,7 +336,7 @@ pub(super) fn owner_by_user(builder: &BuilderImage) -> Result<(u32, u32), String
     }
 }
 
-fn process(
+pub(super) fn process(
     request: &BuildRequest,
     builder: &BuilderImage,
     script: &str,

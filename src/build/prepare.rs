@@ -10,13 +10,14 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use super::builder::{self, Obtained};
-use super::cache::inputs::{ASSEMBLE, BYTECODE};
+use super::cache::inputs::{ASSEMBLE, ASSEMBLE_RUNTIME, BYTECODE};
 use super::cache::{Records, record};
 use super::deciding::Deciding;
 use super::dependencies::Packages;
 use super::packages::{self, NewLockText, Solver};
 use super::plan::{BuildPlan, PlanError};
 use super::request::BuildRequest;
+use super::runtime::RuntimePlan;
 use super::scripts::{Scripts, Search};
 use super::work::{self, PreviousImage, Step};
 use super::{Error, Tools, about_builder};
@@ -39,6 +40,8 @@ pub struct Prepared {
     pub plan: BuildPlan,
     /// The steps, in order, each with its result if somebody made it before.
     pub steps: Vec<Step>,
+    /// What is done in the runtime image, if there is one.
+    pub runtime: Option<RuntimePlan>,
     /// The packages to install without executing anything, when their layers have to be made.
     pub(super) packages: Option<Packages>,
     /// Images whose layers may be re-used.
@@ -55,12 +58,17 @@ impl Prepared {
                 .filter(|step| step.portable.step() == name);
             of_name.any(|step| step.found.is_none())
         };
+        let has_runtime_step = self
+            .steps
+            .iter()
+            .any(|step| step.portable.step() == ASSEMBLE_RUNTIME);
+        let is_finished = self.runtime.is_none() || has_runtime_step && !is_to_do(ASSEMBLE_RUNTIME);
         let has_bytecode = self
             .steps
             .iter()
             .any(|step| step.portable.step() == BYTECODE);
         let is_compiled = self.plan.bytecode.is_none() || has_bytecode && !is_to_do(BYTECODE);
-        is_to_do(ASSEMBLE) || !is_compiled
+        is_to_do(ASSEMBLE) || !is_compiled || !is_finished
     }
 }
 

@@ -10,6 +10,10 @@ pub const DESTINATION: &str = "io.openshift.s2i.destination";
 pub const DESTINATION_DEPRECATED: &str = "io.s2i.destination";
 /// The user that runs `assemble`, when it is not the image's.
 pub const ASSEMBLE_USER: &str = "io.openshift.s2i.assemble-user";
+/// The user that runs `assemble-runtime` in a runtime image, when it is not the image's.
+pub const ASSEMBLE_RUNTIME_USER: &str = "io.openshift.s2i.assemble-runtime-user";
+/// What a runtime image takes from the builder: `SOURCE[:DIRECTORY]`, separated by `;`.
+pub const ASSEMBLE_INPUT_FILES: &str = "io.openshift.s2i.assemble-input-files";
 /// The builder image's name, on what was built with it.
 pub const BUILD_IMAGE: &str = "io.openshift.s2i.build.image";
 /// The environment variable that very old builder images use instead of a label.

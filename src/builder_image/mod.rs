@@ -109,6 +109,20 @@ impl BuilderImage {
         &self.assemble_user
     }
 
+    /// The user that runs `assemble-runtime` in it, as an image configuration writes users.
+    pub fn assemble_runtime_user(&self) -> String {
+        let config = &self.image.config.parsed;
+        let label = config.labels().remove(labels::ASSEMBLE_RUNTIME_USER);
+        let label = label.filter(|user| !user.is_empty());
+        label.unwrap_or_else(|| config.user().to_owned())
+    }
+
+    /// What it takes from the builder when it is a runtime image, as its label writes it; empty when it does not say.
+    pub fn assemble_input_files(&self) -> String {
+        let mut all = self.image.config.parsed.labels();
+        all.remove(labels::ASSEMBLE_INPUT_FILES).unwrap_or_default()
+    }
+
     /// The directory that belongs to the application: the working directory, or where builders with `/` as working
     /// directory keep it. `None` when nothing says.
     pub fn application_directory(&self) -> Option<String> {

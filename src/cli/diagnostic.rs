@@ -134,6 +134,10 @@ impl From<build::Error> for Diagnostic {
                     ..diagnostic.attempting(what)
                 }
             }
+            Error::Runtime { image, source } => {
+                let what = format!("cannot get the runtime image `{image}`");
+                Self::from(*source).attempting(what)
+            }
             Error::WrongPlatform { .. } => Self::new(Code::UnsuitableBuilder, &error)
                 .hint("name another builder image, or another `--platform`"),
             Error::InPlace(ref error) => Self {
@@ -229,6 +233,7 @@ impl From<PlanError> for Diagnostic {
             PlanError::Builder(builder_image::Error::NotABuilder { .. })
             | PlanError::NoCommand { .. } => Code::NotABuilder,
             PlanError::Forbidden(_) => Code::UserNotAllowed,
+            PlanError::Together { .. } => Code::Usage,
             _ => Code::UnsuitableBuilder,
         };
         Self {

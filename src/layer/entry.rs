@@ -59,6 +59,11 @@ impl EntryPath {
         Ok(Self(path))
     }
 
+    /// The root itself.
+    pub fn root() -> Self {
+        Self(Vec::new())
+    }
+
     /// The bytes, without leading or trailing slash.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -25,6 +25,9 @@ pub struct Shown {
     pub metadata: Metadata,
 }
 
+/// So many links are followed in one path, as by Linux.
+const MAX_LINKS: usize = 40;
+
 /// The directories that show as one, topmost first, each with its number in the stack.
 type Merged = Rc<Vec<(usize, PathBuf)>>;
 
@@ -91,6 +94,48 @@ impl Stack {
             }
         }
         Ok(shown)
+    }
+
+    /// Where `path` leads when links in it are followed as a process whose root directory the stack is would; `None` when
+    /// that is nowhere.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn resolve(&self, path: &EntryPath) -> Result<Option<EntryPath>, Error> {
+        let components = |path: &[u8]| -> Vec<Vec<u8>> {
+            let parts = path.rsplit(|byte| *byte == b'/');
+            parts
+                .filter(|part| !matches!(part, [] | [b'.']))
+                .map(<[u8]>::to_vec)
+                .collect()
+        };
+        let mut left = components(path.as_bytes());
+        let mut reached = EntryPath::root();
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            if name == b".." {
+                reached = reached.parent().unwrap_or(reached);
+                continue;
+            }
+            let next = reached.join(&name)?;
+            match self.find(&next)? {
+                None => return Ok(None),
+                Some(shown) if shown.metadata.is_symlink() => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Ok(None);
+                    }
+                    let target = fs::read_link(&shown.file).context("read link", &shown.file)?;
+                    let target = target.as_os_str().as_bytes();
+                    if target.starts_with(b"/") {
+                        reached = EntryPath::root();
+                    }
+                    left.extend(components(target));
+                }
+                Some(_) => reached = next,
+            }
+        }
+        Ok(Some(reached))
     }
 
     fn root(&self) -> Result<Option<Shown>, Error> {
@@ -239,6 +284,31 @@ mod tests {
         assert_eq!(layer("gone/x"), None);
         assert_eq!(layer("file/x"), None);
         assert_eq!(layer("."), Some(0));
+    }
+
+    #[test]
+    fn links_lead_to_where_a_process_in_the_stack_would_come() {
+        let directory = tempfile::tempdir().unwrap();
+        let layers = ["top", "bottom"].map(|name| directory.path().join(name));
+        write(&layers[1], "usr/lib/app/x");
+        write(&layers[0], "opt/y");
+        for (name, target) in [
+            ("lib", "usr/lib"),
+            ("opt/app", "/lib/app"),
+            ("opt/out", "../../../../opt/y"),
+            ("opt/loop", "loop"),
+            ("opt/nowhere", "/etc/passwd"),
+        ] {
+            std::os::unix::fs::symlink(target, layers[0].join(name)).unwrap();
+        }
+        let stack = Stack::new(&layers);
+        let resolved = |text: &str| stack.resolve(&path(text)).unwrap();
+        assert_eq!(resolved("opt/app/x"), Some(path("usr/lib/app/x")));
+        assert_eq!(resolved("opt/out"), Some(path("opt/y")));
+        assert_eq!(resolved("."), Some(EntryPath::root()));
+        for nowhere in ["opt/loop", "opt/nowhere", "opt/z"] {
+            assert_eq!(resolved(nowhere), None, "{nowhere}");
+        }
     }
 
     #[test]

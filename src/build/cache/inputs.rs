@@ -9,6 +9,7 @@ use crate::build::packages::{
     PipSettings, Wanted, add_layout, parts_of_places, without_credentials,
 };
 use crate::build::plan::{BuildPlan, Direct};
+use crate::build::runtime::RuntimePlan;
 use crate::build::scripts::{Found, Scripts};
 use crate::builder_image::BuilderImage;
 use crate::digest::chain_ids;
@@ -24,6 +25,8 @@ use crate::source::content::Contents;
 pub const ASSEMBLE: &str = "assemble";
 /// The step that installs packages without executing anything.
 pub const DEPENDENCIES: &str = "dependencies";
+/// The step that finishes an application in the runtime image.
+pub const ASSEMBLE_RUNTIME: &str = "assemble-runtime";
 /// The step that compiles bytecode.
 pub const BYTECODE: &str = "bytecode";
 /// The step that writes the application's files.
@@ -234,6 +237,50 @@ pub(in crate::build) fn bytecode_inputs(
     inputs.add("the user", user);
     let directories = bytecode.directories.iter().map(|path| path.as_bytes());
     inputs.add_list("the directories", directories);
+    add_form(&mut inputs, request);
+    inputs
+}
+
+/// What goes into the runtime image, and what is done with it there.
+pub(in crate::build) fn runtime_inputs(
+    runtime: &RuntimePlan,
+    builder: &BuilderImage,
+    layers: &[NewLayer],
+    contents: &Contents,
+    request: &BuildRequest,
+) -> Inputs {
+    let mut inputs = Inputs::new(ASSEMBLE_RUNTIME);
+    add_file_system(&mut inputs, builder);
+    let chain = chain_ids(runtime.image.image().config.parsed.diff_ids()).pop();
+    let chain = chain.map(|id| id.to_string()).unwrap_or_default();
+    inputs.add("the runtime image", chain);
+    let diff_ids = layers.iter().map(|layer| layer.diff_id.0.to_string());
+    inputs.add_list("what the builder made", diff_ids);
+    let artifacts = runtime.artifacts.iter();
+    let artifacts = artifacts.flat_map(|it| [it.source.as_str(), it.destination.as_str()]);
+    inputs.add_list("the runtime artifacts", artifacts);
+    for (script, found) in runtime.scripts.uploaded() {
+        let digest = match found {
+            Found::File { digest, .. } => Some(digest),
+            Found::Source(path) => contents.entries().get(path.as_bytes()),
+            Found::Image(_) => None,
+        };
+        if let Some(digest) = digest {
+            inputs.add_digest(format!("the script `{script}`"), digest);
+        }
+    }
+    let Process {
+        arguments,
+        environment,
+        working_directory,
+        user,
+    } = &runtime.process;
+    inputs.add_list("the command", arguments);
+    for (name, value) in environment {
+        inputs.add(format!("variable `{name}`"), value);
+    }
+    inputs.add("the working directory", working_directory);
+    inputs.add("the user", user);
     add_form(&mut inputs, request);
     inputs
 }
