@@ -5,20 +5,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::agent::Proxy;
-use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, SecretInput, StepInputs};
+use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, SecretInput, StepInputs, show_hosts};
 use super::plan::last_wins;
 use super::rootfs::{RootFs, Wanted};
 use super::scripts::{Found, Scripts};
 use super::step_output::{LOGS, StepOutput};
 use super::{Error, ScriptFailure, Tools, apt, commit, metadata, volatile};
-use crate::builder_image::Script;
 use crate::event::{Event, Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
 use crate::layer::{EntryPath, change};
 use crate::sandbox::{
-    self, Access, Bind, Exit, IdMap, Input, Process, RootFilesystem, Sandbox, Secret, Upload,
-    UploadContent,
+    self, Access, Bind, Capture, Exit, IdMap, Input, Process, RootFilesystem, Sandbox, Secret,
+    Upload, UploadContent,
 };
 use crate::source::{SourceKind, SourceTree};
 
@@ -140,7 +139,7 @@ impl Loan {
 /// What a step is given.
 pub(super) struct Step<'a> {
     /// What runs.
-    pub script: Script,
+    pub script: &'static str,
     pub process: &'a Process,
     pub destination: &'a str,
     pub scripts: &'a Scripts,
@@ -151,6 +150,8 @@ pub(super) struct Step<'a> {
     pub builder: &'a str,
     /// The image's name: its log is called so.
     pub name: &'a str,
+    /// Where its standard output goes, when that is not for people.
+    pub capture: Option<&'a Capture>,
 }
 
 /// Runs a script over an image's layers and makes layers of what it changed.
@@ -172,7 +173,7 @@ pub(super) fn layers(
         threads: tools.threads,
         ours: &ours,
     };
-    let directory = store.workspace()?.join(step.script.name());
+    let directory = store.workspace()?.join(step.script);
     let root = RootFs::prepare(&wanted, store, directory, observer)?;
     let sandbox = root.sandbox(&tools.program)?;
     let sources = apt::Sources::find(root.lowers(), &tools.mirrors, &step.process.user)?;
@@ -217,6 +218,8 @@ pub(super) fn run(
         // The container has its own name resolution.
         binds.retain(|bind| !bind.target.starts_with("/etc/"));
     }
+    let directory = &sandbox.directory;
+    show_hosts(&inputs.hosts, directory, is_here, &mut binds, observer)?;
     let has_caches = sandbox.rung.has_mounts();
     let is_told = process
         .environment
@@ -295,13 +298,20 @@ pub(super) fn run(
         target: secret.target(),
         content: secret.content.clone(),
     });
+    let injections = inputs
+        .injections
+        .iter()
+        .map(|injection| injection.resolve(&process.working_directory, step.form.epoch));
     let input = Input {
         uploads,
         binds,
         secrets: secrets.collect(),
+        injections: injections.collect::<Result<_, _>>()?,
+        dropped: inputs.dropped_capabilities.clone(),
         network: inputs.network,
         limits: inputs.limits,
         timeout: inputs.timeout,
+        capture: step.capture.cloned(),
     };
     let output = StepOutput::new(
         observer,
@@ -309,10 +319,11 @@ pub(super) fn run(
         &tools.store.root().join(LOGS),
         step.name,
     )?;
-    let name = step.script.name();
+    let name = step.script;
     let running = stage(observer, name, process.arguments.join(" "));
     let ended = sandbox.run_step(name, &process, input, &output);
     let forgotten = sandbox.forget(inputs.secrets.iter().map(SecretInput::target));
+    let taken_back = sandbox.take_back_injections();
     let failed = |how, tail: Vec<String>, output: StepOutput<'_>| Error::Script {
         script: name,
         how,
@@ -338,6 +349,7 @@ pub(super) fn run(
         (status, _) => return Err(failed(ScriptFailure::Status(status), exit.tail, output)),
     }
     forgotten?;
+    taken_back?;
     output.finish();
     running.finish("");
     let scaffolding = Scaffolding::new(&exit, &caches, step);

@@ -3,9 +3,8 @@
 use std::cell::OnceCell;
 
 use super::cache::Records;
-use super::cache::inputs::{
-    AssembleStep, application, bytecode_inputs, of_this_machine, runtime_inputs,
-};
+use super::cache::inputs::{application, bytecode_inputs};
+use super::cache::step_inputs::{AssembleStep, local_of_step, on_build_inputs, runtime_inputs};
 use super::facts::Facts;
 use super::plan::{self, BuildPlan, Direct, PlanError, Steps, Way};
 use super::prepare::Prepared;
@@ -75,6 +74,7 @@ impl Deciding<'_> {
         let (source, builder) = (&self.source, &self.builder);
         let plan = BuildPlan::new(self.request, source, builder, &self.scripts, way)?;
         match &plan.steps {
+            Steps::OnBuild(_) => {}
             Steps::Direct(direct) => {
                 let inputs = application(&plan, direct, self.request, &contents);
                 let mut step = Step::new(inputs.clone(), inputs, true);
@@ -95,16 +95,28 @@ impl Deciding<'_> {
                     inputs: &self.request.inputs,
                 };
                 let portable = step.inputs(&self.builder, &contents);
-                let local = step.local_inputs(&portable, &self.tools.loan);
-                let may_be_taken = step.can_be_taken();
-                let mut step = Step::new(portable, local, step.can_be_kept());
-                step.may_be_taken = may_be_taken;
+                let of_step = &self.request.inputs;
+                let local = local_of_step(&portable, of_step, &self.tools.loan);
+                let mut step = Step::new(portable, local, of_step.can_be_kept());
+                step.may_be_taken = of_step.can_be_taken();
                 look(&mut step)?;
                 if step.found.is_none() {
                     self.fetch_builder()?;
                 }
                 steps = vec![step];
             }
+        }
+        if let Steps::OnBuild(on_build) = &plan.steps {
+            let inputs = on_build_inputs(on_build, &self.builder, &contents, self.request);
+            let of_step = &self.request.inputs;
+            let local = local_of_step(&inputs, of_step, &self.tools.loan);
+            let mut step = Step::new(inputs, local, of_step.can_be_kept());
+            step.may_be_taken = self.request.inputs.can_be_taken();
+            look(&mut step)?;
+            if step.found.is_none() {
+                self.fetch_builder()?;
+            }
+            steps = vec![step];
         }
         let runtime = self.runtime(&plan, &contents, &look, &mut steps)?;
         if let Some(bytecode) = &plan.bytecode {
@@ -179,8 +191,10 @@ impl Deciding<'_> {
         if let Some(below) = below {
             let layers: Vec<_> = below.into_iter().flat_map(|found| found.layers).collect();
             let inputs = runtime_inputs(&runtime, &self.builder, &layers, contents, self.request);
-            let local = of_this_machine(&inputs, &self.tools.loan);
-            let mut step = Step::new(inputs, local, self.request.inputs.volumes.is_empty());
+            let of_step = &self.request.inputs;
+            let local = local_of_step(&inputs, of_step, &self.tools.loan);
+            let mut step = Step::new(inputs, local, of_step.can_be_kept());
+            step.may_be_taken = of_step.can_be_taken();
             look(&mut step)?;
             if step.found.is_none() {
                 self.fetch_builder()?;

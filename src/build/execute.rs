@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::bytecode::{self, Bytecode};
 use super::cache::inputs::{
     APPLICATION, ASSEMBLE, ASSEMBLE_RUNTIME, BYTECODE, DEPENDENCIES, bytecode_inputs,
-    of_this_machine, runtime_inputs,
 };
+use super::cache::step_inputs::{local_of_step, runtime_inputs};
 use super::cache::{Inputs, Records, record};
 use super::packages::{self, Solver};
 use super::plan::{Direct, Steps};
@@ -15,8 +15,7 @@ use super::report::BuildReport;
 use super::request::{BuildRequest, Push};
 use super::runtime::{self, RuntimePlan};
 use super::work::{Found, Origin, Step, age};
-use super::{Error, Tools, assemble, builder, commit, direct, metadata};
-use crate::builder_image::Script;
+use super::{Error, Tools, assemble, builder, commit, direct, incremental, metadata, onbuild};
 use crate::event::{Event, Observer, stage};
 use crate::image::edit::{self, NewLayer};
 use crate::image::{Content, Image};
@@ -133,7 +132,7 @@ fn image(
     }
     records.keep_last(&slot(request, &prepared.source), &inputs)?;
     let image = edit::append(base, &layers, &changes)?;
-    if matches!(prepared.plan.steps, Steps::Assemble { .. }) {
+    if !matches!(prepared.plan.steps, Steps::Direct(_)) {
         metadata::check(&image.config.parsed.labels())?;
     }
     tools.store.put_documents(&image)?;
@@ -207,7 +206,7 @@ fn finish(
     uploads.extend(runtime::scripts(runtime, &prepared.source, request.epoch));
     let directory = EntryPath::parse(runtime.directory.as_bytes())?;
     let doing = assemble::Step {
-        script: Script::AssembleRuntime,
+        script: ASSEMBLE_RUNTIME,
         process: &runtime.process,
         destination: &runtime.directory,
         scripts: &runtime.scripts,
@@ -216,14 +215,15 @@ fn finish(
         inputs: &request.inputs,
         builder: runtime.image.name(),
         name: log_name(request),
+        capture: None,
     };
     let ours = std::slice::from_ref(&prepared.source.root);
     let image = runtime.image.image();
     let mut made = assemble::layers(&doing, uploads, ours, image, tools, observer)?;
     let (source, builder) = (&prepared.contents, &prepared.builder);
     let inputs = runtime_inputs(runtime, builder, layers, source, request);
-    let local = of_this_machine(&inputs, &tools.loan);
-    let step = Step::new(inputs, local, request.inputs.volumes.is_empty());
+    let local = local_of_step(&inputs, &request.inputs, &tools.loan);
+    let step = Step::new(inputs, local, request.inputs.can_be_kept());
     let now = record::seconds(tools.now);
     step.keep(&mut made, now, Records::new(tools.store))?;
     Ok((step, made))
@@ -276,6 +276,16 @@ fn make(
             };
             direct::layers(&placement, &prepared.source, tools, observer)?
         }
+        (Steps::OnBuild(on_build), _) => {
+            let doing = onbuild::Doing {
+                request,
+                builder: &prepared.builder,
+                source: &prepared.source,
+                form: form(request),
+                name: log_name(request),
+            };
+            onbuild::layers(on_build, &doing, tools, observer)?
+        }
         (
             Steps::Assemble {
                 process,
@@ -285,7 +295,7 @@ fn make(
             _,
         ) => {
             let assembling = assemble::Step {
-                script: Script::Assemble,
+                script: ASSEMBLE,
                 process,
                 destination,
                 scripts,
@@ -294,10 +304,22 @@ fn make(
                 inputs: &request.inputs,
                 builder: prepared.builder.name(),
                 name: log_name(request),
+                capture: None,
             };
             let builder = prepared.builder.image();
             let source = &prepared.source;
-            let uploads = assemble::uploads(&assembling, source);
+            let mut uploads = assemble::uploads(&assembling, source);
+            if let Some(incremental) = &request.s2i.incremental {
+                uploads.extend(incremental::artifacts(
+                    incremental,
+                    request,
+                    scripts,
+                    destination,
+                    source,
+                    tools,
+                    observer,
+                )?);
+            }
             let ours = std::slice::from_ref(&source.root);
             assemble::layers(&assembling, uploads, ours, builder, tools, observer)?
         }

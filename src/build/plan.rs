@@ -8,6 +8,7 @@ use super::base;
 use super::builder::ImageSource;
 use super::bytecode::Bytecode;
 use super::command;
+use super::onbuild::{OnBuild, Refusal as TriggerRefusal};
 use super::request::{BuildRequest, Push};
 use super::s2i::ArtifactError;
 use super::scripts::Scripts;
@@ -52,6 +53,14 @@ pub enum PlanError {
         /// What needs to be executed.
         reason: String,
     },
+    /// An ONBUILD trigger.
+    #[error(transparent)]
+    Trigger(#[from] TriggerRefusal),
+    /// Nothing in a source that is built by ONBUILD triggers can be the entry point.
+    #[error(
+        "no valid entry point: the source has no executable `run`, `start`, `exec` or `execute` (each also with `.sh`)"
+    )]
+    NoEntrypoint,
     /// `--runtime-image`.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -130,6 +139,8 @@ pub enum Steps {
         /// Where each script is; those that are not in the image go to `scripts`.
         scripts: Scripts,
     },
+    /// The builder image's ONBUILD triggers are carried out.
+    OnBuild(OnBuild),
 }
 
 /// What is written without executing anything.
@@ -250,7 +261,15 @@ impl BuildPlan {
             })?)
         };
         let environment = [source.environment.clone(), request.environment.clone()].concat();
+        let has_triggers = !builder.image().config.parsed.on_build().is_empty();
+        let mut on_build_changes = None;
         let (steps, why, run) = match way {
+            Way::Assemble(why) if has_triggers => {
+                let mut changed = changes(request, builder, Vec::new(), Vec::new());
+                let on_build = OnBuild::plan(request, source, builder, scripts, &mut changed)?;
+                on_build_changes = Some(changed);
+                (Steps::OnBuild(on_build), why, Vec::new())
+            }
             Way::Direct(direct, why) => {
                 let run = match builder.scripts() {
                     Some(_) => vec![locate(Script::Run)?],
@@ -277,7 +296,19 @@ impl BuildPlan {
         let is_direct = matches!(steps, Steps::Direct(_));
         let application = application_path(request, builder, is_direct);
         let application_directory = application_directory(request, builder, is_direct)?;
-        let mut changes = changes(request, builder, environment, run);
+        let application = match &steps {
+            Steps::OnBuild(on_build) => on_build.directory.clone(),
+            _ => application,
+        };
+        let application_directory = match &steps {
+            Steps::OnBuild(_) => EntryPath::parse(application.as_bytes()).map_err(|_| {
+                let path = application.clone();
+                PlanError::Directory { path }
+            })?,
+            _ => application_directory,
+        };
+        let changes_of_this = || changes(request, builder, environment, run);
+        let mut changes = on_build_changes.unwrap_or_else(changes_of_this);
         let is_plain = builder.scripts().is_none() && is_direct;
         if is_plain && builder.application_directory().is_none() {
             changes.working_directory = Some(application.clone());
@@ -318,7 +349,7 @@ impl BuildPlan {
 
     /// True when something must be executed in the sandbox.
     pub fn needs_sandbox(&self) -> bool {
-        matches!(self.steps, Steps::Assemble { .. }) || self.bytecode.is_some()
+        !matches!(self.steps, Steps::Direct(_)) || self.bytecode.is_some()
     }
 }
 
@@ -476,6 +507,11 @@ fn summary(
                 format!("dependencies; application ({application})"),
             ));
         }
+        Steps::OnBuild(_) => {}
+    }
+    if let Steps::OnBuild(on_build) = steps {
+        lines.push(("strategy", format!("assemble: {why}")));
+        lines.push(("triggers", format!("{} steps", on_build.actions.len())));
     }
     if request.compile_bytecode {
         lines.push((

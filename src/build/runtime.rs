@@ -8,22 +8,20 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use super::plan::{self, BuildPlan, PlanError};
 use super::request::BuildRequest;
 use super::s2i::{ArtifactError, RuntimeArtifact};
 use super::scripts::{Found, Scripts};
-use super::{Error, Tools};
+use super::{Error, Tools, look};
 use crate::builder_image::{self, BuilderImage, Script, labels};
 use crate::event::Observer;
 use crate::image::Image;
 use crate::image::edit::Changes;
+use crate::layer::EntryPath;
 use crate::layer::stack::Stack;
-use crate::layer::{EntryPath, Ownership};
-use crate::sandbox::{IdMap, Process, Upload, UploadContent};
+use crate::sandbox::{Process, Upload, UploadContent};
 use crate::source::SourceTree;
-use crate::store::unpack_layers;
 
 /// What is done in the runtime image.
 #[derive(Clone, Debug)]
@@ -109,24 +107,8 @@ pub(super) fn artifacts(
     tools: &Tools<'_>,
     observer: &dyn Observer,
 ) -> Result<Vec<Upload>, Error> {
-    let key = IdMap::of_this_process()?.key();
-    let ownership = match tools
-        .confinement
-        .is_some_and(|it| it.rung.has_real_owners())
-    {
-        true => Ownership::Real,
-        false => Ownership::Recorded,
-    };
-    let layers = unpack_layers(
-        tools.store,
-        result,
-        &key,
-        ownership,
-        tools.threads,
-        observer,
-    )?;
-    let topmost_first: Vec<PathBuf> = layers.into_iter().rev().collect();
-    let stack = Stack::new(&topmost_first);
+    let result = BuilderImage::from_image(result.clone(), "what the builder made");
+    let stack = Stack::new(&look::directories(&result, tools, observer)?);
     let mut uploads = Vec::new();
     for artifact in &plan.artifacts {
         let path = EntryPath::parse(artifact.source.as_bytes())?;

@@ -204,6 +204,12 @@ impl Scripts {
         self.0.get(&script)
     }
 
+    /// Of these, one alone.
+    pub(super) fn only(&self, script: Script) -> Self {
+        let found = self.get(script).cloned();
+        Self(found.map(|found| (script, found)).into_iter().collect())
+    }
+
     /// The scripts that are put into the image.
     pub fn uploaded(&self) -> impl Iterator<Item = (Script, &Found)> {
         let all = self.0.iter().map(|(script, found)| (*script, found));

@@ -63,7 +63,7 @@ pub fn usage(
     let mut process = plan::process(request, &builder, &path, variables);
     process.user = builder.image().config.parsed.user().to_owned();
     let step = Step {
-        script: Script::Usage,
+        script: Script::Usage.name(),
         process: &process,
         destination,
         scripts: &scripts,
@@ -75,6 +75,7 @@ pub fn usage(
         inputs: &request.inputs,
         builder: &name,
         name: "usage",
+        capture: None,
     };
     let wanted = Wanted {
         image: builder.image(),

@@ -215,9 +215,10 @@ impl From<source::Error> for Diagnostic {
         let code = match &error {
             Error::Absent { .. } | Error::NotADirectory { .. } => Code::NoSource,
             Error::Requirements { .. } => Code::Requirements,
-            Error::Unreadable { .. } | Error::Changed { .. } | Error::File(_) => {
-                Code::UnreadableSource
-            }
+            Error::Unreadable { .. }
+            | Error::Changed { .. }
+            | Error::File(_)
+            | Error::Archive { .. } => Code::UnreadableSource,
             Error::Interrupted => return interrupted(),
         };
         Self {

@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use super::args;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use crate::build::inputs::{SecretInput, StepInputs, Volume, inner_path};
-use crate::sandbox::{Limits, Network};
+use crate::build::Injection;
+use crate::build::inputs::{SecretInput, StepInputs, Volume, host_entry, inner_path};
+use crate::sandbox::{Capability, Limits, Network};
 
 /// More than this is no secret but data; a volume is for that.
 const LARGEST_SECRET: u64 = 4 << 20;
@@ -33,6 +34,20 @@ pub(super) struct StepArgs {
     /// pip's cache is kept without being asked for.
     #[arg(long = "cache-mount", value_name = "PATH", value_parser = inner_path)]
     cache_mounts: Vec<String>,
+
+    /// Show files of this machine to the scripts among the image's, and in no layer; may be repeated
+    ///
+    /// Every file below SRC is at DST while `assemble` runs. DST is absolute or below the image's working directory.
+    #[arg(long = "inject", value_name = "SRC:DST", value_parser = injection)]
+    injections: Vec<Injection>,
+
+    /// Tell the scripts the address of a host; may be repeated
+    #[arg(long = "add-host", value_name = "NAME:IP", value_parser = host_entry)]
+    hosts: Vec<(String, String)>,
+
+    /// Take a capability from scripts that are root, or `all`; may be repeated
+    #[arg(long = "cap-drop", value_name = "NAME", value_parser = Capability::parse_list)]
+    dropped: Vec<Vec<Capability>>,
 
     /// Let the scripts use this shell's SSH agent (`SSH_AUTH_SOCK`)
     #[arg(long)]
@@ -101,8 +116,19 @@ impl StepArgs {
                 cpus: self.cpus,
             },
             timeout: self.assemble_timeout,
+            injections: self.injections.clone(),
+            hosts: self.hosts.clone(),
+            dropped_capabilities: self.dropped.concat(),
         })
     }
+}
+
+fn injection(text: &str) -> Result<Injection, String> {
+    let (source, destination) = text.rsplit_once(':').unwrap_or((text, ""));
+    Ok(Injection {
+        source: source.into(),
+        destination: destination.to_owned(),
+    })
 }
 
 fn secret(text: &str) -> Result<SecretInput, Diagnostic> {

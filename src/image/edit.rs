@@ -37,6 +37,12 @@ pub struct Changes {
     pub working_directory: Option<String>,
     /// Ports to expose, as `8080/tcp`.
     pub exposed_ports: Vec<String>,
+    /// Directories that are volumes.
+    pub volumes: Vec<String>,
+    /// The signal that asks the process to end.
+    pub stop_signal: Option<String>,
+    /// True when the base image's ONBUILD triggers have been carried out.
+    pub are_triggers_spent: bool,
     /// The time of creation (RFC 3339) of the image and of its new history entries.
     pub created: String,
     /// Who made the new history entries.
@@ -206,8 +212,21 @@ fn change_config(config: &mut Map<String, Value>, changes: &Changes) {
                 .map(|port| (port.clone(), json!({}))),
         );
     }
+    if !changes.volumes.is_empty() {
+        let volumes = entry_object(config, "Volumes");
+        volumes.extend(changes.volumes.iter().map(|path| (path.clone(), json!({}))));
+    }
+    if let Some(signal) = &changes.stop_signal {
+        config.insert("StopSignal".into(), json!(signal));
+    }
+    if changes.are_triggers_spent {
+        config.remove("OnBuild");
+    }
     if let Some(command) = &changes.command {
-        config.insert("Cmd".into(), json!(command));
+        match command.is_empty() && changes.are_triggers_spent {
+            true => drop(config.remove("Cmd")),
+            false => drop(config.insert("Cmd".into(), json!(command))),
+        }
         // Docker sets this beside a command line it escaped for Windows; it speaks of the old command.
         config.remove("ArgsEscaped");
     }

@@ -1,7 +1,9 @@
 //! Where an application comes from. Everything ends as a [`SourceTree`]: a list of what is to be built.
 
+pub mod archive;
 pub mod content;
 pub mod environment;
+pub mod glob;
 pub mod local;
 
 use std::path::PathBuf;
@@ -44,6 +46,14 @@ pub enum Error {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] crate::fs::Error),
+    /// An archive.
+    #[error("{location}: {reason}")]
+    Archive {
+        /// Which.
+        location: String,
+        /// Why.
+        reason: archive::Refusal,
+    },
     /// The person asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -64,7 +74,7 @@ impl Error {
                 "`requirements.txt` must be a readable UTF-8 text file, one requirement a line"
             }
             Self::Changed { .. } => "build again once nothing writes to the source directory",
-            Self::File(_) | Self::Interrupted => return Vec::new(),
+            Self::File(_) | Self::Interrupted | Self::Archive { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
     }

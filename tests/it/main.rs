@@ -44,6 +44,7 @@ mod engines;
 mod errors;
 mod escape;
 mod flask;
+mod injections;
 mod login;
 mod matrix;
 mod mirrors;

@@ -4,20 +4,17 @@ use super::key::Inputs;
 use crate::build::BuildRequest;
 use crate::build::assemble::Loan;
 use crate::build::bytecode::Bytecode;
-use crate::build::inputs::StepInputs;
 use crate::build::packages::{
     PipSettings, Wanted, add_layout, parts_of_places, without_credentials,
 };
 use crate::build::plan::{BuildPlan, Direct};
-use crate::build::runtime::RuntimePlan;
-use crate::build::scripts::{Found, Scripts};
 use crate::builder_image::BuilderImage;
 use crate::digest::chain_ids;
 use crate::image::edit::NewLayer;
 use crate::layer::EntryPath;
 use crate::python::Target;
 use crate::python::requirements::Line;
-use crate::sandbox::{Network, Process};
+use crate::sandbox::Process;
 use crate::source::SourceTree;
 use crate::source::content::Contents;
 
@@ -31,77 +28,6 @@ pub const ASSEMBLE_RUNTIME: &str = "assemble-runtime";
 pub const BYTECODE: &str = "bytecode";
 /// The step that writes the application's files.
 pub const APPLICATION: &str = "application";
-
-/// What `assemble` works with.
-pub(in crate::build) struct AssembleStep<'a> {
-    pub process: &'a Process,
-    pub destination: &'a str,
-    pub scripts: &'a Scripts,
-    pub application_directory: String,
-    pub request: &'a BuildRequest,
-    pub inputs: &'a StepInputs,
-}
-
-impl AssembleStep<'_> {
-    /// All that can change what the step makes, wherever it is made. Limits and time-outs end a step or do not; they do
-    /// not change it.
-    pub(in crate::build) fn inputs(&self, builder: &BuilderImage, contents: &Contents) -> Inputs {
-        let mut inputs = Inputs::new(ASSEMBLE);
-        add_file_system(&mut inputs, builder);
-        add_source(&mut inputs, contents);
-        let Process {
-            arguments,
-            environment,
-            working_directory,
-            user,
-        } = self.process;
-        inputs.add_list("the command", arguments);
-        for (name, value) in environment {
-            inputs.add(format!("variable `{name}`"), value);
-        }
-        inputs.add("the working directory", working_directory);
-        inputs.add("the user", user);
-        inputs.add("the destination", self.destination);
-        for (script, found) in self.scripts.uploaded() {
-            // Those of the source are among its files.
-            if let Found::File { digest, .. } = found {
-                inputs.add_digest(format!("the script `{script}`"), digest);
-            }
-        }
-        inputs.add("the application directory", &self.application_directory);
-        add_form(&mut inputs, self.request);
-        inputs.add(
-            "`--network`",
-            match self.inputs.network {
-                Network::Host => "host",
-                Network::None => "none",
-            },
-        );
-        inputs.add_list("cache mounts", &self.inputs.cache_mounts);
-        inputs
-    }
-
-    /// The same, and what counts on this machine alone. Secrets and the SSH agent count by their names: what they open is
-    /// the same whatever the key, and an image does not depend on them.
-    pub(in crate::build) fn local_inputs(&self, portable: &Inputs, loan: &Loan) -> Inputs {
-        let mut inputs = of_this_machine(portable, loan);
-        let secrets = self.inputs.secrets.iter().map(|secret| &secret.id);
-        inputs.add_list("the names of secrets", secrets);
-        let has_agent = self.inputs.agent.is_some();
-        inputs.add("`--ssh`", if has_agent { "yes" } else { "no" });
-        inputs
-    }
-
-    /// False when the step is given what another's result may not have been made with.
-    pub(in crate::build) fn can_be_taken(&self) -> bool {
-        self.inputs.secrets.is_empty() && self.inputs.agent.is_none()
-    }
-
-    /// False when the step sees what no key can speak of: volumes of this machine.
-    pub(in crate::build) fn can_be_kept(&self) -> bool {
-        self.inputs.volumes.is_empty()
-    }
-}
 
 /// What installing packages works with.
 pub(in crate::build) struct DependenciesStep<'a> {
@@ -241,52 +167,8 @@ pub(in crate::build) fn bytecode_inputs(
     inputs
 }
 
-/// What goes into the runtime image, and what is done with it there.
-pub(in crate::build) fn runtime_inputs(
-    runtime: &RuntimePlan,
-    builder: &BuilderImage,
-    layers: &[NewLayer],
-    contents: &Contents,
-    request: &BuildRequest,
-) -> Inputs {
-    let mut inputs = Inputs::new(ASSEMBLE_RUNTIME);
-    add_file_system(&mut inputs, builder);
-    let chain = chain_ids(runtime.image.image().config.parsed.diff_ids()).pop();
-    let chain = chain.map(|id| id.to_string()).unwrap_or_default();
-    inputs.add("the runtime image", chain);
-    let diff_ids = layers.iter().map(|layer| layer.diff_id.0.to_string());
-    inputs.add_list("what the builder made", diff_ids);
-    let artifacts = runtime.artifacts.iter();
-    let artifacts = artifacts.flat_map(|it| [it.source.as_str(), it.destination.as_str()]);
-    inputs.add_list("the runtime artifacts", artifacts);
-    for (script, found) in runtime.scripts.uploaded() {
-        let digest = match found {
-            Found::File { digest, .. } => Some(digest),
-            Found::Source(path) => contents.entries().get(path.as_bytes()),
-            Found::Image(_) => None,
-        };
-        if let Some(digest) = digest {
-            inputs.add_digest(format!("the script `{script}`"), digest);
-        }
-    }
-    let Process {
-        arguments,
-        environment,
-        working_directory,
-        user,
-    } = &runtime.process;
-    inputs.add_list("the command", arguments);
-    for (name, value) in environment {
-        inputs.add(format!("variable `{name}`"), value);
-    }
-    inputs.add("the working directory", working_directory);
-    inputs.add("the user", user);
-    add_form(&mut inputs, request);
-    inputs
-}
-
 /// How layers are written.
-fn add_form(inputs: &mut Inputs, request: &BuildRequest) {
+pub(super) fn add_form(inputs: &mut Inputs, request: &BuildRequest) {
     inputs.add("the time that files show", request.epoch.to_string());
     inputs.add("`--compression`", format!("{:?}", request.compression));
 }
@@ -302,7 +184,7 @@ pub(in crate::build) fn of_this_machine(portable: &Inputs, loan: &Loan) -> Input
     inputs
 }
 
-fn add_source(inputs: &mut Inputs, contents: &Contents) {
+pub(super) fn add_source(inputs: &mut Inputs, contents: &Contents) {
     for (path, digest) in contents.entries() {
         let path = String::from_utf8_lossy(path);
         inputs.add_digest(format!("`{path}`"), digest);

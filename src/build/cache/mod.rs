@@ -4,6 +4,7 @@ pub mod annotation;
 pub mod inputs;
 pub mod key;
 pub mod record;
+pub mod step_inputs;
 
 pub use key::{Inputs, Key};
 pub use record::{Record, Records};

@@ -70,6 +70,7 @@ pub(super) fn assemble(
             (RECIPE_ANNOTATION.to_owned(), recipe.digest.to_string()),
             (PACKAGES_ANNOTATION.to_owned(), packages.to_string()),
         ]),
+        ..Changes::default()
     };
     Ok(edit::from_scratch(platform, layers, &changes)?)
 }
