@@ -12,7 +12,7 @@ use super::request::{BuildRequest, Strategy};
 use super::runtime::RuntimePlan;
 use super::scripts::{Found, Scripts, Search};
 use super::work::{PreviousImage, Step};
-use super::{Bytes, Error, Tools, builder};
+use super::{Bytes, Error, Tools, builder, find_image};
 use crate::builder_image::{BuilderImage, Script};
 use crate::event::{Event, Observer, stage};
 use crate::python::target::Provenance;
@@ -166,7 +166,7 @@ impl Deciding<'_> {
             },
         };
         let platform = &self.request.platform;
-        let (image, name) = builder::find_image(
+        let (image, name) = find_image(
             &wanted.image,
             platform,
             wanted.pull,

@@ -16,7 +16,7 @@ use super::request::BuildRequest;
 use super::rootfs::{RootFs, Wanted};
 use super::s2i::{Incremental, PullPolicy};
 use super::scripts::Scripts;
-use super::{Bytes, Error, ImageSource, Tools, builder, commit, plan};
+use super::{Bytes, Error, ImageSource, Tools, commit, find_image, plan};
 use crate::builder_image::{BuilderImage, Script};
 use crate::event::{Event, Observer, stage};
 use crate::fs::Context;
@@ -88,7 +88,7 @@ fn previous(
         policy => policy,
     };
     let looking = stage(observer, "look at", reference.to_string());
-    let found = builder::find_image(
+    let found = find_image(
         &ImageSource::Reference(reference.clone()),
         &request.platform,
         policy,

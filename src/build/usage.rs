@@ -5,7 +5,7 @@ use super::plan::{self, PlanError};
 use super::request::BuildRequest;
 use super::rootfs::{RootFs, Wanted};
 use super::scripts::Search;
-use super::{Bytes, Error, Tools, about_builder, builder, commit};
+use super::{Bytes, Error, Tools, about_builder, commit, find_image};
 use crate::builder_image::{self, BuilderImage, Script};
 use crate::event::Observer;
 use crate::layer::EntryPath;
@@ -26,7 +26,7 @@ pub fn usage(
 ) -> Result<(), Error> {
     let confinement = tools.confinement.ok_or(Error::NothingMayRun)?;
     let policy = request.s2i.pull;
-    let found = builder::find_image(
+    let found = find_image(
         &request.builder,
         &request.platform,
         policy,

@@ -122,6 +122,10 @@ impl From<build::Error> for Diagnostic {
                 ..Self::new(Code::Script, error)
             },
             Error::Scripts(error) => Self::new(Code::NotABuilder, error),
+            Error::NotHere { .. } => Self::new(Code::NoSuchImage, &error).hint(
+                "allow the registry to be asked (`--pull-policy if-not-present`), or bring the image here: `overcoat pull`",
+            ),
+            Error::Engine(error) => error.into(),
             Error::Builder { image, source } => {
                 let diagnostic = Self::from(*source);
                 let code = match diagnostic.code {

@@ -189,8 +189,9 @@ fn where_files_are_copied_what_was_there_before_comes_back() {
             .map(|word| format!("'{word}'"))
             .collect();
         let script = format!(
-            "overcoat --store {} {} --strategy assemble --isolation in-place; echo status $?\n\
+            "{} --store {} {} --strategy assemble --isolation in-place; echo status $?\n\
              cat /etc/settings; ls -a /etc /tmp /opt/app-root/src",
+            env!("CARGO_BIN_EXE_overcoat"),
             runner.store().display(),
             quoted.join(" ")
         );
