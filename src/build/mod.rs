@@ -11,6 +11,7 @@ mod base;
 mod builder;
 mod bytecode;
 pub mod cache;
+pub mod callback;
 mod command;
 mod commit;
 pub mod compare;
@@ -25,6 +26,7 @@ mod facts;
 mod fidelity;
 pub mod gc;
 mod in_place;
+mod injection;
 pub mod inputs;
 mod look;
 pub mod packages;
@@ -40,6 +42,7 @@ mod step_output;
 #[cfg(test)]
 mod test_requests;
 mod volatile;
+mod volume_spec;
 mod work;
 mod workshop;
 
@@ -49,13 +52,14 @@ pub use bytecode::Bytecode;
 pub use confinement::{Confinement, RootfsKind};
 pub use execute::{Decided, execute};
 pub use in_place::InPlaceError;
+pub use injection::Injection;
 pub use plan::{BuildPlan, Direct, PlanError, Steps, Way};
 pub use prepare::{Prepared, explain, lock, plan, prepare};
 pub use report::{BuildReport, ReportedLayer};
 pub use request::{
     BuildRequest, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy, Tag,
 };
-pub use s2i::{Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
+pub use s2i::{ArtifactError, Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
 pub use step_output::log_file;
 pub use work::{Found, Origin, PreviousImage, Step};
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::allowed_uids::AllowedUids;
 use super::builder::ImageSource;
+use super::volume_spec;
 use crate::reference::Reference;
 
 /// The part of a build's request that comes from S2I.
@@ -75,6 +76,8 @@ pub struct Incremental {
     pub previous: Reference,
     /// `--incremental-pull-policy`.
     pub pull: PullPolicy,
+    /// `--rm`: the previous image is removed once the new one has its name, if artifacts were really taken from it (§1.5).
+    pub removes_previous: bool,
 }
 
 /// The image that the application runs on when it is not the builder.
@@ -97,4 +100,159 @@ pub struct RuntimeArtifact {
     pub source: String,
     /// Relative to the runtime image's working directory; empty for that directory itself.
     pub destination: String,
+}
+
+/// Why it is not known what goes into a runtime image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArtifactError {
+    /// Neither `--runtime-artifact` nor the label says anything.
+    #[error("there are no runtime artifacts to copy to the runtime image `{image}`")]
+    Nothing {
+        /// The runtime image.
+        image: String,
+    },
+    /// One of them cannot be meant.
+    #[error("the runtime artifact `{text}` cannot be used: {reason}")]
+    Unusable {
+        /// As it is written.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ArtifactError {
+    /// Things a person can do now.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Nothing { .. } => {
+                "name them with `--runtime-artifact /PATH[:DIRECTORY]`, or in the image's label `io.openshift.s2i.assemble-input-files`"
+            }
+            Self::Unusable { .. } => {
+                "it is written `/PATH[:DIRECTORY]`: an absolute path in the builder, and a directory below the runtime image's working directory"
+            }
+        }
+    }
+}
+
+impl RuntimeArtifact {
+    /// Reads one or several `SRC[:DSTDIR]`, joined by `;`: the value of `--runtime-artifact` or of the label
+    /// `io.openshift.s2i.assemble-input-files`.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Unusable`] unless every source is absolute and every destination stays below the working
+    /// directory.
+    ///
+    /// # Spec
+    /// `s2i-compat.md` §2.18, cases 115 to 117, 119.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, ArtifactError> {
+        let unusable = |reason: String| ArtifactError::Unusable {
+            text: text.to_owned(),
+            reason,
+        };
+        let specs = volume_spec::parse_list(text).map_err(unusable)?;
+        let artifact = |spec: volume_spec::Spec| {
+            let volume_spec::Spec {
+                source,
+                destination,
+            } = spec;
+            if !source.starts_with('/') {
+                return Err(unusable(format!("`{source}` must be an absolute path")));
+            }
+            if destination.starts_with('/') {
+                return Err(unusable(format!("`{destination}` must be a relative path")));
+            }
+            if destination == ".." || destination.starts_with("../") {
+                return Err(unusable(format!("`{destination}` may not start with `..`")));
+            }
+            let destination = if destination == "." {
+                String::new()
+            } else {
+                destination
+            };
+            Ok(Self {
+                source,
+                destination,
+            })
+        };
+        specs.into_iter().map(artifact).collect()
+    }
+
+    /// What goes into the runtime image called `image`: what was asked for (`given`), else what its `label` says.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Nothing`] when there is neither, [`ArtifactError::Unusable`] for a label that cannot be meant.
+    ///
+    /// # Spec
+    /// `s2i-compat.md` §2.18, cases 118 and 119.
+    pub fn choose(
+        given: &[Self],
+        label: Option<&str>,
+        image: &str,
+    ) -> Result<Vec<Self>, ArtifactError> {
+        if !given.is_empty() {
+            return Ok(given.to_vec());
+        }
+        match label.filter(|label| !label.is_empty()) {
+            Some(label) => Self::parse_list(label),
+            None => Err(ArtifactError::Nothing {
+                image: image.to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(source: &str, destination: &str) -> RuntimeArtifact {
+        RuntimeArtifact {
+            source: source.to_owned(),
+            destination: destination.to_owned(),
+        }
+    }
+
+    /// Cases 115 to 117.
+    #[test]
+    fn artifacts_come_from_absolute_places_and_go_to_relative_ones() {
+        let reason = |text: &str| RuntimeArtifact::parse_list(text).unwrap_err().to_string();
+        assert!(reason("src:dst").contains("`src` must be an absolute path"));
+        assert!(reason("/src:/dst").contains("`/dst` must be a relative path"));
+        assert!(reason("/src:../dst").contains("`../dst` may not start with `..`"));
+        assert!(reason("/src:a/../../dst").contains("may not start with `..`"));
+        assert_eq!(
+            RuntimeArtifact::parse_list("/src:..dst"),
+            Ok(vec![of("/src", "..dst")])
+        );
+        assert_eq!(
+            RuntimeArtifact::parse_list("/src"),
+            Ok(vec![of("/src", "")])
+        );
+    }
+
+    /// Cases 118 and 119.
+    #[test]
+    fn the_label_counts_when_nothing_was_asked_for() {
+        let given = [of("/a", "b")];
+        let label = Some("/x/y:dir;/z");
+        let from_label = vec![of("/x/y", "dir"), of("/z", "")];
+        assert_eq!(
+            RuntimeArtifact::choose(&given, label, "r"),
+            Ok(given.to_vec())
+        );
+        assert_eq!(RuntimeArtifact::choose(&[], label, "r"), Ok(from_label));
+        assert_eq!(
+            RuntimeArtifact::choose(&[], Some("/x"), "r"),
+            Ok(vec![of("/x", "")])
+        );
+        for nothing in [None, Some("")] {
+            let error = RuntimeArtifact::choose(&[], nothing, "r").unwrap_err();
+            assert!(
+                error.to_string().contains("no runtime artifacts to copy"),
+                "{error}"
+            );
+        }
+        assert!(RuntimeArtifact::choose(&[], Some("src:dst"), "r").is_err());
+    }
 }

@@ -23,6 +23,8 @@ pub struct Diagnostic {
     pub output: Vec<String>,
     /// Things a person can do now.
     pub hints: Vec<String>,
+    /// True when the builder image could not be had: `s2i` has a status of its own for that.
+    pub is_about_builder: bool,
 }
 
 impl Diagnostic {
@@ -34,6 +36,7 @@ impl Diagnostic {
             because: Vec::new(),
             output: Vec::new(),
             hints: Vec::new(),
+            is_about_builder: false,
         }
     }
 
@@ -126,6 +129,7 @@ impl From<build::Error> for Diagnostic {
                 let what = format!("cannot get the builder image `{image}`");
                 Self {
                     code,
+                    is_about_builder: true,
                     ..diagnostic.attempting(what)
                 }
             }

@@ -1,9 +1,10 @@
 //! Flags about the steps of a build: how they are kept apart, and what they get.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::args;
 use super::diagnostic::Diagnostic;
@@ -38,8 +39,10 @@ pub(super) struct StepArgs {
     #[arg(long)]
     ssh: bool,
 
-    /// The network of the scripts
-    #[arg(long, value_enum, value_name = "WHICH", default_value = "host")]
+    /// The network of the scripts: `host`, or `none` for a loopback interface and nothing else
+    ///
+    /// What s2i's engine has beside these (`bridge`, `default`, `container:ID`, `netns:PATH`) means `host` here.
+    #[arg(long, value_name = "WHICH", default_value = "host")]
     network: NetworkArg,
 
     /// End the scripts when they use more memory: bytes, or with `k`, `m`, `g`
@@ -55,13 +58,24 @@ pub(super) struct StepArgs {
     assemble_timeout: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum NetworkArg {
-    /// This machine's.
-    #[default]
-    Host,
-    /// A loopback interface and nothing else.
-    None,
+/// A network by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct NetworkArg(Network);
+
+impl FromStr for NetworkArg {
+    type Err = String;
+
+    /// # Spec
+    /// `s2i-compat.md` §1.6, the validation list; cases 164 and 165.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let has_more = |kind: &str| text.strip_prefix(kind).is_some_and(|rest| !rest.is_empty());
+        match text {
+            "none" => Ok(Self(Network::None)),
+            "" | "host" | "bridge" | "default" => Ok(Self(Network::Host)),
+            _ if has_more("container:") || has_more("netns:") => Ok(Self(Network::Host)),
+            _ => Err("expected `host` or `none`; s2i's `bridge`, `container:ID` and `netns:PATH` mean `host`".to_owned()),
+        }
+    }
 }
 
 impl StepArgs {
@@ -92,10 +106,7 @@ impl StepArgs {
             volumes,
             cache_mounts: self.cache_mounts.clone(),
             agent,
-            network: match self.network {
-                NetworkArg::Host => Network::Host,
-                NetworkArg::None => Network::None,
-            },
+            network: self.network.0,
             limits: Limits {
                 memory: self.memory,
                 cpus: self.cpus,
@@ -197,6 +208,25 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Cases 164 and 165, as far as they are about networks.
+    #[test]
+    fn networks_are_ours_or_those_of_an_engine() {
+        for host in [
+            "",
+            "host",
+            "bridge",
+            "default",
+            "container:0a1b",
+            "netns:/proc/1/ns/net",
+        ] {
+            assert_eq!(host.parse(), Ok(NetworkArg(Network::Host)), "{host}");
+        }
+        assert_eq!("none".parse(), Ok(NetworkArg(Network::None)));
+        for wrong in ["foobar", "container:", "netns:", "Host"] {
+            assert!(wrong.parse::<NetworkArg>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes_and_times_are_read() {
