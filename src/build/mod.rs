@@ -11,6 +11,7 @@ mod base;
 mod builder;
 mod bytecode;
 pub mod cache;
+pub mod callback;
 mod command;
 mod commit;
 pub mod compare;

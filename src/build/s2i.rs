@@ -30,6 +30,8 @@ pub struct S2iOptions {
     pub incremental: Option<Incremental>,
     /// `--runtime-image` (§2.18).
     pub runtime: Option<RuntimeImage>,
+    /// True when a builder image without an `assemble` script is refused, as s2i does: for those who call `s2i`.
+    pub requires_scripts: bool,
     /// `--ignore-entrypoint`: scripts run without the builder image's entry point, which otherwise wraps them (§2.10).
     pub ignores_entrypoint: bool,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::ui::{Detail, Progress};
+use crate::ui::{Detail, Progress, S2iOutput};
 
 /// Flags of every command.
 #[derive(Args, Clone, Debug, Default)]
@@ -57,6 +57,10 @@ pub struct Shared {
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,
+
+    /// What is shown when this program is called as `s2i`
+    #[arg(skip)]
+    pub s2i: Option<S2iOutput>,
 }
 
 impl Shared {

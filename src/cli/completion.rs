@@ -16,8 +16,17 @@ pub(super) struct Args {
 }
 
 /// Runs the command.
-pub(super) fn run(args: &Args, command: &mut clap::Command) -> Result<(), Diagnostic> {
+pub(super) fn run(args: &Args, command: &mut clap::Command, name: &str) -> Result<(), Diagnostic> {
+    script(args.shell, command, name)
+}
+
+/// Prints the script for a shell in which the program is called `name`.
+pub(super) fn script(
+    shell: Shell,
+    command: &mut clap::Command,
+    name: &str,
+) -> Result<(), Diagnostic> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, command, "overcoat", &mut script);
+    clap_complete::generate(shell, command, name, &mut script);
     print(String::from_utf8_lossy(&script).trim_end())
 }

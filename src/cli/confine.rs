@@ -9,7 +9,7 @@ use super::args::Shared;
 use super::creds::Handed;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{isolation, run};
+use super::{isolation, run, s2i};
 use crate::build::{Confinement, RootfsKind};
 use crate::event::{Event, Observer, stage};
 use crate::sandbox::ladder::{Chosen, Isolation, LadderError, Rung};
@@ -160,8 +160,7 @@ pub(super) fn go_inside(
     if let Some(handed) = creds {
         arguments.extend([OsString::from("--creds-file"), handed.path().into()]);
     }
-    arguments.extend(std::env::args_os().skip(1));
-    run::again_inside(program, namespace, &arguments)
+    run::again_inside(program, namespace, &s2i::again(arguments))
 }
 
 fn root_file_system(

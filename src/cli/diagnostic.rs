@@ -23,6 +23,8 @@ pub struct Diagnostic {
     pub output: Vec<String>,
     /// Things a person can do now.
     pub hints: Vec<String>,
+    /// True when the builder image could not be had: `s2i` has a status of its own for that.
+    pub is_about_builder: bool,
 }
 
 impl Diagnostic {
@@ -34,6 +36,7 @@ impl Diagnostic {
             because: Vec::new(),
             output: Vec::new(),
             hints: Vec::new(),
+            is_about_builder: false,
         }
     }
 
@@ -135,6 +138,7 @@ impl From<build::Error> for Diagnostic {
                 let what = format!("cannot get the builder image `{image}`");
                 Self {
                     code,
+                    is_about_builder: true,
                     ..diagnostic.attempting(what)
                 }
             }
@@ -237,7 +241,7 @@ impl From<PlanError> for Diagnostic {
         let code = match &error {
             PlanError::Builder(builder_image::Error::NotABuilder { .. })
             | PlanError::NoCommand { .. } => Code::NotABuilder,
-            PlanError::Forbidden(_) => Code::UserNotAllowed,
+            PlanError::Forbidden(_) => Code::ForbiddenUser,
             PlanError::Together { .. } => Code::Usage,
             _ => Code::UnsuitableBuilder,
         };

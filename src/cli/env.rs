@@ -305,6 +305,11 @@ pub fn engines() -> Places {
     }
 }
 
+/// Where `s2i` brings images, as variables say: engines to load into, and what to push to.
+pub(super) fn s2i_destinations() -> (Option<String>, Option<String>) {
+    (variable("OVERCOAT_S2I_LOAD"), variable("OVERCOAT_S2I_PUSH"))
+}
+
 /// The text of the host's apt configuration, in the order in which apt reads it.
 fn apt_configuration() -> String {
     let parts = Path::new("/etc/apt/apt.conf.d");

@@ -22,6 +22,8 @@ pub enum Code {
     Packages = 13,
     /// `--locked`, and versions are left to choose.
     NotLocked = 14,
+    /// The source is a git repository without any commit.
+    EmptyRepository = 15,
     /// The builder image does not exist.
     NoBuilder = 20,
     /// The image is not a builder.
@@ -30,8 +32,8 @@ pub enum Code {
     UnsuitableBuilder = 22,
     /// A recipe's packages cannot be had or are not authentic.
     Recipe = 23,
-    /// `--allowed-uids` does not allow the user that would run a script.
-    UserNotAllowed = 24,
+    /// The user that would run scripts is not among `--allowed-uids`.
+    ForbiddenUser = 24,
     /// A registry or the network failed, or the settings of a registry cannot be used or forbid it.
     Registry = 30,
     /// A registry wants other credentials.

@@ -27,6 +27,7 @@ mod referrers;
 mod remote;
 mod rm;
 mod run;
+mod s2i;
 mod secret;
 mod signals;
 mod step_args;
@@ -37,7 +38,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use args::Shared;
 use diagnostic::Diagnostic;
@@ -77,6 +78,9 @@ Results go to stdout, everything for people to stderr. Exit codes: docs/exit-cod
 #[derive(Subcommand, Debug)]
 enum Command {
     Build(Box<build::Args>),
+    Rebuild(Box<s2i::rebuild::Args>),
+    Usage(s2i::usage::Args),
+    Generate(s2i::generate::Args),
     Lock(Box<lock::Args>),
     Builder(builder::Args),
     Run(run::Args),
@@ -98,9 +102,13 @@ enum Command {
     Completion(completion::Args),
 }
 
-/// Runs the command line; the exit status.
+/// Runs the command line; the exit status. Called as `s2i`, it is that.
 pub fn main(arguments: Vec<OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    if let Some(call) = s2i::Call::of(&arguments) {
+        return s2i::main(&call);
+    }
+    let parsed = command().try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -121,11 +129,21 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     }
 }
 
+/// The command line as it is read.
+fn command() -> clap::Command {
+    s2i::values::with_truth_values(Cli::command())
+}
+
 fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
     let shared = cli.shared;
     let done = |()| Code::Success as u8;
     match cli.command {
         Command::Build(args) => build::run(&args, &shared),
+        Command::Rebuild(args) => {
+            s2i::rebuild::run(&args, s2i::order::Called::Overcoat, None, &shared)
+        }
+        Command::Usage(args) => s2i::usage::run(&args, &shared),
+        Command::Generate(args) => s2i::generate::run(&args, &shared).map(done),
         Command::Lock(args) => lock::run(&args, &shared).map(done),
         Command::Builder(args) => builder::run(&args, &shared).map(done),
         Command::Run(args) => run::run(&args, &shared),
@@ -143,7 +161,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Rm(args) => rm::run(&args, &shared),
         Command::Gc(args) => gc::run(&args, &shared),
         Command::Doctor(args) => doctor::run(&args, &shared),
-        Command::Completion(args) => completion::run(&args, &mut Cli::command()).map(done),
+        Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
     }
 }
 
@@ -179,11 +197,15 @@ fn print_json(value: &serde_json::Value) -> Result<(), Diagnostic> {
 fn observer(shared: &Shared, quiet: bool) -> Result<Box<dyn Observer>, Diagnostic> {
     let interrupted = Arc::new(AtomicBool::new(false));
     signals::interrupt(&interrupted)?;
-    Ok(ui::observer(
-        shared.progress,
-        shared.detail(quiet),
-        interrupted,
-    ))
+    Ok(observer_of(shared, quiet, interrupted))
+}
+
+/// The observer that was asked for, which asks to stop when the flag is raised.
+fn observer_of(shared: &Shared, quiet: bool, interrupted: Arc<AtomicBool>) -> Box<dyn Observer> {
+    match shared.s2i {
+        Some(output) if shared.progress == ui::Progress::Auto => ui::s2i(output, interrupted),
+        _ => ui::observer(shared.progress, shared.detail(quiet), interrupted),
+    }
 }
 
 /// Finds an image that a person named in the store.
@@ -219,6 +241,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

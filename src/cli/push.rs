@@ -10,7 +10,7 @@ use crate::build::{Tag, Tools};
 use crate::event::stage;
 use crate::image::Content;
 use crate::reference::Reference;
-use crate::registry::PushRequest;
+use crate::registry::{PushReport, PushRequest};
 
 /// The annotation that names the image that another was made from.
 ///
@@ -45,14 +45,39 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let target: Tag = args.reference.as_ref().unwrap_or(&args.image).parse()?;
     let engines = args.load.find()?;
+    let report = send(&args.image, &target, &args.creds, shared)?;
+    match args.format {
+        Format::Table => print(&format!("{}@{}", target.typed, report.digest))?,
+        Format::Json => print_json(&json!({
+            "reference": target.reference.to_string(),
+            "digest": report.digest,
+            "uploaded_blobs": report.uploaded_blobs,
+            "mounted_blobs": report.mounted,
+            "skipped_blobs": report.skipped,
+            "uploaded_bytes": report.bytes,
+            "already_there": report.already_there,
+        }))?,
+    }
+    load::load(&engines, &args.image, &[target.reference], shared, false)
+}
+
+/// Pushes the image of the store that is called `image` to `target`.
+///
+/// # Errors
+/// [`super::exit::Code::NoSuchImage`], and what the registry says.
+pub(super) fn send(
+    image: &str,
+    target: &Tag,
+    creds: &creds::Flags,
+    shared: &Shared,
+) -> Result<PushReport, Diagnostic> {
     let store = open_store(shared)?;
-    let stored = store.stored(&find(&store, &args.image)?.manifest)?;
+    let stored = store.stored(&find(&store, image)?.manifest)?;
     let content = stored.content();
     let bases = bases(&content);
     let mut host = env::host(shared)?;
     let registry = target.reference.host();
-    args.creds
-        .apply(&mut host.registries, [registry], shared, false)?;
+    creds.apply(&mut host.registries, [registry], shared, false)?;
     let tools = Tools::new(&store, host);
     let observer = observer(shared, false)?;
     let registry = tools.registry().map_err(crate::build::Error::from)?;
@@ -67,19 +92,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         "{} blobs sent, {} bytes",
         report.uploaded_blobs, report.bytes
     ));
-    match args.format {
-        Format::Table => print(&format!("{}@{}", target.typed, report.digest))?,
-        Format::Json => print_json(&json!({
-            "reference": target.reference.to_string(),
-            "digest": report.digest,
-            "uploaded_blobs": report.uploaded_blobs,
-            "mounted_blobs": report.mounted,
-            "skipped_blobs": report.skipped,
-            "uploaded_bytes": report.bytes,
-            "already_there": report.already_there,
-        }))?,
-    }
-    load::load(&engines, &args.image, &[target.reference], shared, false)
+    Ok(report)
 }
 
 /// The base images that the manifests name: a layer that is not here is there. Layers are taken by their digests, so

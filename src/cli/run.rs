@@ -12,12 +12,12 @@ use super::confine::{self, Needs, Way};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, find, open_store, signals};
-use crate::build::RootfsKind;
 use crate::build::assemble::Place;
 use crate::build::rootfs::{RootFs, Wanted};
+use crate::build::{Host, RootfsKind};
 use crate::image::Image;
 use crate::sandbox::{Input, Network, Process, UserNamespace, enter_user_namespace, exit_status};
-use crate::ui;
+use crate::store::BlobStore;
 
 /// Run an image's command, or another, in the sandbox
 ///
@@ -51,72 +51,106 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let host = env::host(shared)?;
     let store = open_store(shared)?;
     let image = store.image(&find(&store, &args.image)?.manifest)?;
-    // Both listen while layers are unpacked, so that no signal falls between the two.
-    let forward = signals::forward()?;
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let interruption = signals::interrupt(&interrupted)?;
-    let detail = shared.detail(!shared.verbose);
-    let observer = ui::observer(shared.progress, detail, Arc::clone(&interrupted));
-    let observer = observer.as_ref();
-    let (flags, program) = (&args.confine, &host.program);
-    let confinement = match confine::decide(flags, shared, NEEDS, program, store.root(), observer)?
-    {
-        Way::Here(confinement) | Way::LastResort(confinement, _) => confinement,
-        Way::Inside(namespace, decided) => {
-            interruption.close();
-            drop((forward, store));
-            return confine::go_inside(program, &namespace, &decided, None);
-        }
-    };
-    if confinement.rootfs == RootfsKind::Host {
-        return Err(Diagnostic::new(
-            Code::Usage,
-            "`--isolation in-place` is for builds: this container is the builder image, not the application's",
-        )
-        .hint("leave it out; `overcoat doctor` tells what this machine allows"));
-    }
-    let wanted = Wanted {
+    let attached = Attached {
         image: &image,
         name: &args.image,
-        confinement,
-        threads: host.threads,
-        ours: &[],
+        process: process(args, &image),
+        flags: &args.confine,
+        is_quiet: !shared.verbose,
     };
-    let directory = store.workspace()?.join("run");
-    let root = RootFs::prepare(&wanted, &store, directory, observer)?;
-    // From here on signals are for the process.
-    interruption.close();
-    if interrupted.load(Ordering::Relaxed) {
-        return Err(crate::build::Error::Interrupted.into());
-    }
-    let sandbox = root.sandbox(program)?;
-    let mut process = process(args, &image);
-    // The application sees the host's name resolution; certificates and proxies are for builds.
-    let loan = crate::build::assemble::Loan {
-        resolution: host.loan.resolution.clone(),
-        ..Default::default()
-    };
-    let input = Input {
-        binds: loan.lend(&sandbox.directory, Place::Inside, &mut process)?,
-        ..Input::default()
-    };
-    let exit = sandbox.run_attached(&process, input, &forward, observer)?;
-    root.finish(observer)?;
-    Ok(exit.status)
+    attached.run(&host, store, shared)
 }
 
-fn process(args: &Args, image: &Image) -> Process {
+/// A process of an image that has this program's input and output.
+pub(super) struct Attached<'a> {
+    /// The image.
+    pub(super) image: &'a Image,
+    /// What the person called it.
+    pub(super) name: &'a str,
+    /// What is run.
+    pub(super) process: Process,
+    /// How it is kept apart.
+    pub(super) flags: &'a confine::Flags,
+    /// Whether nothing but warnings is shown beside what it prints.
+    pub(super) is_quiet: bool,
+}
+
+impl Attached<'_> {
+    /// Runs it, here or in a user namespace, in which the same command is started again; its exit status.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn run(
+        mut self,
+        host: &Host,
+        store: BlobStore,
+        shared: &Shared,
+    ) -> Result<u8, Diagnostic> {
+        // Both listen while layers are unpacked, so that no signal falls between the two.
+        let forward = signals::forward()?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let interruption = signals::interrupt(&interrupted)?;
+        let observer = super::observer_of(shared, self.is_quiet, Arc::clone(&interrupted));
+        let observer = observer.as_ref();
+        let (flags, program) = (self.flags, &host.program);
+        let confinement =
+            match confine::decide(flags, shared, NEEDS, program, store.root(), observer)? {
+                Way::Here(confinement) | Way::LastResort(confinement, _) => confinement,
+                Way::Inside(namespace, decided) => {
+                    interruption.close();
+                    drop((forward, store));
+                    return confine::go_inside(program, &namespace, &decided, None);
+                }
+            };
+        if confinement.rootfs == RootfsKind::Host {
+            return Err(Diagnostic::new(
+                Code::Usage,
+                "`--isolation in-place` is for builds: this container is the builder image, not the application's",
+            )
+            .hint("leave it out; `overcoat doctor` tells what this machine allows"));
+        }
+        let wanted = Wanted {
+            image: self.image,
+            name: self.name,
+            confinement,
+            threads: host.threads,
+            ours: &[],
+        };
+        let directory = store.workspace()?.join("run");
+        let root = RootFs::prepare(&wanted, &store, directory, observer)?;
+        // From here on signals are for the process.
+        interruption.close();
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(crate::build::Error::Interrupted.into());
+        }
+        let sandbox = root.sandbox(program)?;
+        // The application sees the host's name resolution; certificates and proxies are for builds.
+        let loan = crate::build::assemble::Loan {
+            resolution: host.loan.resolution.clone(),
+            ..Default::default()
+        };
+        let input = Input {
+            binds: loan.lend(&sandbox.directory, Place::Inside, &mut self.process)?,
+            ..Input::default()
+        };
+        let exit = sandbox.run_attached(&self.process, input, &forward, observer)?;
+        root.finish(observer)?;
+        Ok(exit.status)
+    }
+}
+
+/// The process of an image that runs `command`, else its own, with the image's variables and `more`.
+pub(super) fn process_of(image: &Image, command: &[String], more: &[(String, String)]) -> Process {
     let config = &image.config.parsed;
     let split = |line: String| {
         let (name, value) = line.split_once('=')?;
         Some((name.to_owned(), value.to_owned()))
     };
     let mut environment: Vec<_> = config.environment().into_iter().filter_map(split).collect();
-    environment.extend(args.environment.iter().cloned());
-    let command = if args.command.is_empty() {
-        config.command()
-    } else {
-        args.command.clone()
+    environment.extend(more.iter().cloned());
+    let command = match command.is_empty() {
+        true => config.command(),
+        false => command.to_vec(),
     };
     Process {
         arguments: [config.entrypoint(), command].concat(),
@@ -124,6 +158,10 @@ fn process(args: &Args, image: &Image) -> Process {
         working_directory: config.working_directory().to_owned(),
         user: config.user().to_owned(),
     }
+}
+
+fn process(args: &Args, image: &Image) -> Process {
+    process_of(image, &args.command, &args.environment)
 }
 
 /// Runs this program once more inside a user namespace, in which the calling user is root; its exit status.

@@ -1,16 +1,16 @@
 //! Flags about the steps of a build: how they are kept apart, and what they get.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::args;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use crate::build::Injection;
-use crate::build::inputs::{SecretInput, StepInputs, Volume, host_entry, inner_path};
-use crate::sandbox::{Capability, Limits, Network};
+use crate::build::inputs::{SecretInput, StepInputs, Volume, inner_path};
+use crate::sandbox::{Limits, Network};
 
 /// More than this is no secret but data; a volume is for that.
 const LARGEST_SECRET: u64 = 4 << 20;
@@ -35,26 +35,14 @@ pub(super) struct StepArgs {
     #[arg(long = "cache-mount", value_name = "PATH", value_parser = inner_path)]
     cache_mounts: Vec<String>,
 
-    /// Show files of this machine to the scripts among the image's, and in no layer; may be repeated
-    ///
-    /// Every file below SRC is at DST while `assemble` runs. DST is absolute or below the image's working directory.
-    #[arg(long = "inject", value_name = "SRC:DST", value_parser = injection)]
-    injections: Vec<Injection>,
-
-    /// Tell the scripts the address of a host; may be repeated
-    #[arg(long = "add-host", value_name = "NAME:IP", value_parser = host_entry)]
-    hosts: Vec<(String, String)>,
-
-    /// Take a capability from scripts that are root, or `all`; may be repeated
-    #[arg(long = "cap-drop", value_name = "NAME", value_parser = Capability::parse_list)]
-    dropped: Vec<Vec<Capability>>,
-
     /// Let the scripts use this shell's SSH agent (`SSH_AUTH_SOCK`)
     #[arg(long)]
     ssh: bool,
 
-    /// The network of the scripts
-    #[arg(long, value_enum, value_name = "WHICH", default_value = "host")]
+    /// The network of the scripts: `host`, or `none` for a loopback interface and nothing else
+    ///
+    /// What s2i's engine has beside these (`bridge`, `default`, `container:ID`, `netns:PATH`) means `host` here.
+    #[arg(long, value_name = "WHICH", default_value = "host")]
     network: NetworkArg,
 
     /// End the scripts when they use more memory: bytes, or with `k`, `m`, `g`
@@ -70,13 +58,24 @@ pub(super) struct StepArgs {
     assemble_timeout: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum NetworkArg {
-    /// This machine's.
-    #[default]
-    Host,
-    /// A loopback interface and nothing else.
-    None,
+/// A network by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct NetworkArg(Network);
+
+impl FromStr for NetworkArg {
+    type Err = String;
+
+    /// # Spec
+    /// `s2i-compat.md` §1.6, the validation list; cases 164 and 165.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let has_more = |kind: &str| text.strip_prefix(kind).is_some_and(|rest| !rest.is_empty());
+        match text {
+            "none" => Ok(Self(Network::None)),
+            "" | "host" | "bridge" | "default" => Ok(Self(Network::Host)),
+            _ if has_more("container:") || has_more("netns:") => Ok(Self(Network::Host)),
+            _ => Err("expected `host` or `none`; s2i's `bridge`, `container:ID` and `netns:PATH` mean `host`".to_owned()),
+        }
+    }
 }
 
 impl StepArgs {
@@ -107,28 +106,15 @@ impl StepArgs {
             volumes,
             cache_mounts: self.cache_mounts.clone(),
             agent,
-            network: match self.network {
-                NetworkArg::Host => Network::Host,
-                NetworkArg::None => Network::None,
-            },
+            network: self.network.0,
             limits: Limits {
                 memory: self.memory,
                 cpus: self.cpus,
             },
             timeout: self.assemble_timeout,
-            injections: self.injections.clone(),
-            hosts: self.hosts.clone(),
-            dropped_capabilities: self.dropped.concat(),
+            ..StepInputs::default()
         })
     }
-}
-
-fn injection(text: &str) -> Result<Injection, String> {
-    let (source, destination) = text.rsplit_once(':').unwrap_or((text, ""));
-    Ok(Injection {
-        source: source.into(),
-        destination: destination.to_owned(),
-    })
 }
 
 fn secret(text: &str) -> Result<SecretInput, Diagnostic> {
@@ -223,6 +209,25 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Cases 164 and 165, as far as they are about networks.
+    #[test]
+    fn networks_are_ours_or_those_of_an_engine() {
+        for host in [
+            "",
+            "host",
+            "bridge",
+            "default",
+            "container:0a1b",
+            "netns:/proc/1/ns/net",
+        ] {
+            assert_eq!(host.parse(), Ok(NetworkArg(Network::Host)), "{host}");
+        }
+        assert_eq!("none".parse(), Ok(NetworkArg(Network::None)));
+        for wrong in ["foobar", "container:", "netns:", "Host"] {
+            assert!(wrong.parse::<NetworkArg>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes_and_times_are_read() {

@@ -1,8 +1,12 @@
-//! Three observers: for a terminal, for a log, for a program. All write to stderr; stdout is for results.
+//! Four observers: for a terminal, for a log, for a program, and one that speaks as s2i does. All write to stderr; stdout
+//! is for results.
 
 mod json;
 mod plain;
+mod s2i;
 mod terminal;
+
+pub use s2i::S2iOutput;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -51,6 +55,12 @@ pub fn observer(
         }
         (Progress::Auto, detail) => Box::new(plain::Plain::new(detail)),
     };
+    Box::new(Interruptible { front, interrupted })
+}
+
+/// An observer that shows what s2i would, and that also says whether the person has interrupted.
+pub fn s2i(output: S2iOutput, interrupted: Arc<AtomicBool>) -> Box<dyn Observer> {
+    let front = Box::new(output);
     Box::new(Interruptible { front, interrupted })
 }
 

@@ -18,6 +18,7 @@
 //! * `readers` – wheel layers and zstd, read and run by other programs. Needs the network.
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
+//! * `s2i` – the program called as `s2i`: its words, streams and statuses, and where images go.
 //! * `check` – a second build in another way, and what is said of the difference.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
@@ -56,6 +57,7 @@ mod readers;
 mod registry;
 mod runners;
 mod runners_build;
+mod s2i;
 mod sources;
 mod steps;
 mod support;

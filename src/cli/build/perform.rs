@@ -1,0 +1,209 @@
+//! A build from the decision to the report, entering a user namespace on the way where that is needed.
+
+use std::path::Path;
+
+use crate::build::{
+    self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, Push, Tools,
+};
+use crate::cli::args::Shared;
+use crate::cli::confine::{self, Needs, Way};
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
+use crate::cli::{creds, env, observer, open_store};
+use crate::event::Observer;
+use crate::image::Platform;
+use crate::output::load::Found;
+use crate::ui::Muted;
+
+/// What is built, and how.
+pub(in crate::cli) struct Job<'a> {
+    /// What was asked for.
+    pub(in crate::cli) request: &'a BuildRequest,
+    /// For which platforms; none means the request's.
+    pub(in crate::cli) platforms: &'a [Platform],
+    /// How scripts are to be kept apart.
+    pub(in crate::cli) flags: &'a confine::Flags,
+    /// Who to be at a registry.
+    pub(in crate::cli) creds: &'a creds::Flags,
+    /// `--dockercfg-path`: where credentials are looked for first.
+    pub(in crate::cli) auth_file: Option<&'a Path>,
+    /// A container engine whose images may be used.
+    pub(in crate::cli) engine: Option<Found>,
+    /// `--explain`.
+    pub(in crate::cli) explains: bool,
+    /// `--quiet`.
+    pub(in crate::cli) is_quiet: bool,
+}
+
+/// How a build ended well.
+pub(in crate::cli) enum Built {
+    /// In this process.
+    Here(BuildReport),
+    /// In another, which has told everything; its exit status.
+    Inside(u8),
+}
+
+/// Builds as asked for, here or in a user namespace.
+///
+/// # Errors
+/// Whatever a build can fail of. What fails in the namespace was told there: [`Built::Inside`] has its status.
+pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, Diagnostic> {
+    let (request, flags) = (job.request, job.flags);
+    let store = open_store(shared)?;
+    let mut host = env::host_for(shared, &request.source)?;
+    if let Some(file) = job.auth_file {
+        host.registries.auth_files.insert(0, file.to_owned());
+    }
+    let may_go_inside = confine::may_go_inside(flags, shared);
+    let handed = job.creds.apply(
+        &mut host.registries,
+        registries(request),
+        shared,
+        may_go_inside,
+    )?;
+    let mut tools = Tools::new(&store, host);
+    tools.engine = job.engine.clone().map(|found| match shared.entered {
+        None => EngineAccess::Asked(found),
+        Some(_) => EngineAccess::Remembered,
+    });
+    let observer = observer(shared, job.is_quiet)?;
+    // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
+    // be said twice.
+    let muted = Muted(observer.as_ref());
+    let watcher: &dyn Observer = match may_go_inside {
+        true => &muted,
+        false => observer.as_ref(),
+    };
+    let requests = requests(request, job.platforms);
+    let prepare = |tools: &Tools<'_>| -> Result<Vec<Decided>, build::Error> {
+        let mut builds = Vec::new();
+        for request in &requests {
+            let request = request.clone();
+            let prepared = build::prepare(&request, tools, watcher)?;
+            builds.push(Decided { request, prepared });
+        }
+        Ok(builds)
+    };
+    let needs_sandbox = |builds: &[Decided]| -> Result<bool, Diagnostic> {
+        let mut needing = builds.iter().filter(|build| build.prepared.needs_sandbox());
+        needing.try_fold(false, |_, build| can_execute(&build.request).map(|()| true))
+    };
+    let mut nothing_better = None;
+    let mut builds = match prepare(&tools) {
+        Ok(builds) => Some(builds),
+        // Even the decision takes something that must be executed.
+        Err(build::Error::NothingMayRun) => {
+            requests.iter().try_for_each(can_execute)?;
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let is_sandbox_needed = match &builds {
+        Some(builds) => needs_sandbox(builds)?,
+        None => true,
+    };
+    let explain = |builds: &[Decided], tools: &Tools<'_>| {
+        for Decided { request, prepared } in builds.iter().filter(|_| job.explains) {
+            build::explain(request, prepared, tools, observer.as_ref());
+        }
+    };
+    if let (Some(builds), None) = (&builds, &shared.entered) {
+        explain(builds, &tools);
+    }
+    if is_sandbox_needed {
+        let needs = Needs {
+            network: request.inputs.network,
+            may_be_in_place: true,
+        };
+        match confine::decide(
+            flags,
+            shared,
+            needs,
+            &tools.program,
+            store.root(),
+            observer.as_ref(),
+        )? {
+            Way::Here(confinement) => tools.confinement = Some(confinement),
+            Way::LastResort(confinement, error) => {
+                tools.confinement = Some(confinement);
+                nothing_better = Some(error);
+            }
+            Way::Inside(namespace, decided) => {
+                let program = tools.program.clone();
+                let handed = handed.as_ref();
+                let status = confine::go_inside(&program, &namespace, &decided, handed)?;
+                return Ok(Built::Inside(status));
+            }
+        }
+    }
+    let builds = match builds.take() {
+        Some(builds) => builds,
+        None => {
+            let builds = prepare(&tools)?;
+            explain(&builds, &tools);
+            builds
+        }
+    };
+    let report = build::execute(&builds, &tools, observer.as_ref());
+    let report = match (report, nothing_better) {
+        (Err(build::Error::InPlace(error)), Some(ladder)) => {
+            return Err(Diagnostic::from(ladder).also(error));
+        }
+        (report, _) => report?,
+    };
+    Ok(Built::Here(report))
+}
+
+/// One request for each platform, alike in all else.
+pub(super) fn requests(request: &BuildRequest, platforms: &[Platform]) -> Vec<BuildRequest> {
+    let mut wanted: Vec<Platform> = Vec::new();
+    for platform in platforms {
+        if !wanted.contains(platform) {
+            wanted.push(platform.clone());
+        }
+    }
+    if wanted.is_empty() {
+        wanted.push(request.platform.clone());
+    }
+    let for_platform = |platform| BuildRequest {
+        platform,
+        ..request.clone()
+    };
+    wanted.into_iter().map(for_platform).collect()
+}
+
+/// # Errors
+/// When what must be executed is for machines of another kind.
+fn can_execute(request: &BuildRequest) -> Result<(), Diagnostic> {
+    let host = Platform::host();
+    let (wanted, here) = (&request.platform.architecture, &host.architecture);
+    // A 64-bit machine may well execute programs of its smaller sister.
+    let is_sister = matches!(
+        (wanted.as_str(), here.as_str()),
+        ("386", "amd64") | ("arm", "arm64")
+    );
+    if wanted == here || is_sister {
+        return Ok(());
+    }
+    Err(Diagnostic::new(
+        Code::UnsuitableBuilder,
+        format!(
+            "something must be executed for `{}`, and this machine is `{host}`",
+            request.platform
+        ),
+    )
+    .hint("`overcoat build --plan --platform P` says what, and why `direct` cannot do it"))
+}
+
+/// Whose registries `--creds` is for.
+pub(super) fn registries(request: &BuildRequest) -> Vec<&str> {
+    match (request.push, &request.builder) {
+        (Push::Yes, _) => request
+            .tags
+            .iter()
+            .map(|tag| tag.reference.host())
+            .collect(),
+        (Push::No, ImageSource::Reference(reference)) => vec![reference.host()],
+        (Push::No, _) => Vec::new(),
+    }
+}

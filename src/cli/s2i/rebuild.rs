@@ -1,0 +1,113 @@
+//! `rebuild`: what an image says of its source, built once more.
+
+use std::collections::BTreeMap;
+
+use clap::Args as ClapArgs;
+
+use super::flags::{BuildFlags, CommonFlags, S2iFlags};
+use super::order::Called;
+use super::wish::Wish;
+use super::{labels, too_few};
+use crate::build::{self, Bytes, ImageSource, PullPolicy, Tools};
+use crate::cli::args::Shared;
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
+use crate::cli::step_args::StepArgs;
+use crate::cli::{confine, creds, env, observer, open_store};
+use crate::image::Platform;
+
+/// Build an image again from the source that it says it is from
+///
+/// The image's labels tell the source, its branch, and the builder image. Variables that were given by flags are not
+/// there, and must be given in the source's `.s2i/environment`.
+#[derive(ClapArgs, Debug)]
+pub(in crate::cli) struct Args {
+    /// The image, of the store or of a registry, and a name for the new one [default: the same]
+    #[arg(value_name = "IMAGE [NEW-TAG]")]
+    positionals: Vec<String>,
+
+    /// s2i's own flags.
+    #[command(flatten)]
+    pub(in crate::cli) common: CommonFlags,
+
+    /// What scripts get.
+    #[command(flatten)]
+    step: StepArgs,
+
+    /// How scripts are kept apart.
+    #[command(flatten)]
+    confine: confine::Flags,
+
+    /// Who to be at a registry.
+    #[command(flatten)]
+    creds: creds::Flags,
+}
+
+/// Runs the command; the exit status. `engine` is `--url`.
+pub(in crate::cli) fn run(
+    args: &Args,
+    called: Called,
+    engine: Option<&str>,
+    shared: &Shared,
+) -> Result<u8, Diagnostic> {
+    let (image, tag) = match &args.positionals[..] {
+        [image] => (image, image),
+        [image, tag, ..] => (image, tag),
+        [] => return Err(too_few("rebuild IMAGE [NEW-TAG]", 0)),
+    };
+    let recorded = labels::read(&labels_of(image, args, shared)?, image)?;
+    let flags = S2iFlags {
+        common: args.common.clone(),
+        build: BuildFlags {
+            context_dir: recorded.context_dir,
+            reference: recorded.reference,
+            application_name: recorded.name,
+            description: recorded.description,
+            ..BuildFlags::default()
+        },
+    };
+    // A digest says which image is meant, and cannot be the name of another.
+    let tag = tag.split('@').next().unwrap_or(tag);
+    let wish = Wish {
+        source: &recorded.source,
+        builder: &recorded.builder,
+        tag: Some(tag),
+        flags: &flags,
+        step: &args.step,
+        confine: &args.confine,
+        creds: &args.creds,
+        engine,
+        called,
+    };
+    wish.build(wish.request()?, shared)
+}
+
+/// The labels of an image of the store, else of its registry.
+fn labels_of(
+    image: &str,
+    args: &Args,
+    shared: &Shared,
+) -> Result<BTreeMap<String, String>, Diagnostic> {
+    let source: ImageSource = super::order::image_source(image, "the image")?;
+    let store = open_store(shared)?;
+    if let ImageSource::Reference(reference) = &source {
+        let known = store.resolve(reference)?;
+        if known.is_none() && args.common.pull_policy == PullPolicy::Never {
+            let text = format!(
+                "the store has no image `{reference}`, and `--pull-policy never` allows no other place"
+            );
+            return Err(Diagnostic::new(Code::NoSuchImage, text)
+                .hint("leave the policy out, or name an image that `overcoat images` lists"));
+        }
+    }
+    let mut host = env::host(shared)?;
+    if let Some(file) = args.common.dockercfg() {
+        host.registries.auth_files.insert(0, file.to_owned());
+    }
+    let tools = Tools::new(&store, host);
+    let observer = observer(shared, args.common.quiet)?;
+    let platform = Platform::host();
+    let bytes = Bytes::DocumentsOnly;
+    let (found, _) = build::obtain(&source, &platform, bytes, &tools, observer.as_ref())?;
+    Ok(found.config.parsed.labels())
+}
