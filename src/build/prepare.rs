@@ -90,7 +90,7 @@ pub fn plan(
     scratch: &BlobStore,
     observer: &dyn Observer,
 ) -> Result<BuildPlan, Error> {
-    let source = source::local::read(&request.source, observer)?;
+    let source = source::local::read(&request.source, &request.s2i.rules, observer)?;
     let described = builder::describe(
         &request.builder,
         &request.platform,
@@ -159,7 +159,7 @@ fn open<'a>(
     tools: &'a Tools<'a>,
     observer: &'a dyn Observer,
 ) -> Result<Deciding<'a>, Error> {
-    let source = source::local::read(&request.source, observer)?;
+    let source = source::local::read(&request.source, &request.s2i.rules, observer)?;
     let Obtained {
         image,
         name,
