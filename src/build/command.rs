@@ -91,6 +91,7 @@ mod tests {
             root: "/src".into(),
             entries,
             environment: Vec::new(),
+            links: crate::source::Links::Keep,
         };
         let variables: Vec<(String, String)> = variables
             .iter()

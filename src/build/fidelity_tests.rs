@@ -29,7 +29,12 @@ fn obstacle(
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let source = crate::source::local::read(directory.path(), &crate::event::Silent).unwrap();
+    let source = crate::source::local::read(
+        directory.path(),
+        &crate::source::Rules::default(),
+        &crate::event::Silent,
+    )
+    .unwrap();
     let environment: Vec<(String, String)> = variables
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -148,7 +153,12 @@ fn static_files_of_django_are_collected_by_the_script() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("site")).unwrap();
     std::fs::write(directory.path().join("site/manage.py"), "").unwrap();
-    let source = crate::source::local::read(directory.path(), &crate::event::Silent).unwrap();
+    let source = crate::source::local::read(
+        directory.path(),
+        &crate::source::Rules::default(),
+        &crate::event::Silent,
+    )
+    .unwrap();
     let (request, builder) = (request(Strategy::Auto), stock());
     let (wanted, settings) = (Wanted::default(), PipSettings::default());
     let found = |variables: &[(&str, &str)], packages: &[&str]| {

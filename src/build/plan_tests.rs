@@ -28,6 +28,7 @@ fn source(files: &[&str]) -> SourceTree {
         root: "/src/app".into(),
         entries,
         environment: vec![("A".into(), "file".into()), ("B".into(), "file".into())],
+        links: crate::source::Links::Keep,
     }
 }
 

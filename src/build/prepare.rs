@@ -84,7 +84,7 @@ pub fn prepare(
     observer: &dyn Observer,
 ) -> Result<Prepared, Error> {
     let deciding = open(request, tools, observer)?;
-    let contents = digests(&deciding.source, tools, observer)?;
+    let contents = digests(request, &deciding.source, tools, observer)?;
     deciding.decide(contents)
 }
 
@@ -99,7 +99,7 @@ pub fn plan(
     scratch: &BlobStore,
     observer: &dyn Observer,
 ) -> Result<BuildPlan, Error> {
-    let source = source::local::read(&request.source, observer)?;
+    let source = source::local::read(&request.source, &request.s2i.rules, observer)?;
     let described = builder::describe(
         &request.builder,
         &request.platform,
@@ -172,7 +172,7 @@ fn open<'a>(
     tools: &'a Tools<'a>,
     observer: &'a dyn Observer,
 ) -> Result<Deciding<'a>, Error> {
-    let source = source::local::read(&request.source, observer)?;
+    let source = source::local::read(&request.source, &request.s2i.rules, observer)?;
     let Obtained {
         image,
         name,
@@ -232,10 +232,12 @@ pub fn explain(
 pub(super) fn slot(request: &BuildRequest, source: &SourceTree) -> String {
     let tag = request.tags.first().map_or("", |tag| tag.typed.as_str());
     let root = source.root.to_string_lossy();
-    record::slot(&[&root, tag, &request.platform.to_string()])
+    let name = request.s2i.identity.as_deref().unwrap_or(&root);
+    record::slot(&[name, tag, &request.platform.to_string()])
 }
 
 fn digests(
+    request: &BuildRequest,
     source: &SourceTree,
     tools: &Tools<'_>,
     observer: &dyn Observer,
@@ -244,7 +246,8 @@ fn digests(
     let remembered: PathBuf = tools.store.cache("sources").join(remembered);
     Ok(Contents::read(
         source,
-        Some(&remembered),
+        // Files that were just brought here were never seen before.
+        request.s2i.identity.is_none().then_some(&*remembered),
         tools.now,
         tools.threads,
         observer,

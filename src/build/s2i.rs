@@ -8,6 +8,7 @@ use super::allowed_uids::AllowedUids;
 use super::builder::ImageSource;
 use super::volume_spec;
 use crate::reference::Reference;
+use crate::source::Rules;
 
 /// The part of a build's request that comes from S2I.
 ///
@@ -15,6 +16,10 @@ use crate::reference::Reference;
 /// `s2i-compat.md` §1.6.
 #[derive(Clone, Debug, Default)]
 pub struct S2iOptions {
+    /// Which files of the source are built (§2.4 to §2.6); the default takes everything but `.git`.
+    pub rules: Rules,
+    /// What the source is called where its directory is another one at every build, for it was brought there.
+    pub identity: Option<String>,
     /// Labels that tell where the source comes from and what the image is called: stronger than the builder image's, weaker
     /// than `--label` (§2.12).
     pub generated_labels: BTreeMap<String, String>,

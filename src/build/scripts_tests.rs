@@ -36,7 +36,7 @@ impl Case {
 
     fn find(&self, url: Option<&str>) -> Result<Scripts, Error> {
         let source = self.directory.path().join("source");
-        let source = crate::source::local::read(&source, &Silent).unwrap();
+        let source = crate::source::local::read(&source, &Default::default(), &Silent).unwrap();
         let search = Search {
             url,
             source: &source,

@@ -9,7 +9,7 @@ use super::{Bytes, Error, Tools, about_builder, commit, find_image};
 use crate::builder_image::{self, BuilderImage, Script};
 use crate::event::Observer;
 use crate::layer::EntryPath;
-use crate::source::SourceTree;
+use crate::source::{Links, SourceTree};
 
 /// Runs it; what it prints are [`crate::event::Event::Output`] lines. Nothing of this machine changes.
 ///
@@ -41,6 +41,7 @@ pub fn usage(
         root: workspace.to_owned(),
         entries: Vec::new(),
         environment: Vec::new(),
+        links: Links::Keep,
     };
     let search = Search {
         url: request.s2i.scripts_url.as_deref(),

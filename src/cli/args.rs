@@ -54,6 +54,10 @@ pub struct Shared {
     #[arg(long, hide = true, global = true)]
     pub creds_file: Option<PathBuf>,
 
+    /// What this command brought here before it started itself again
+    #[arg(long, hide = true, global = true)]
+    pub brought_file: Option<PathBuf>,
+
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,

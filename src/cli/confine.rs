@@ -155,10 +155,14 @@ pub(super) fn go_inside(
     namespace: &UserNamespace,
     decided: &str,
     creds: Option<&Handed>,
+    brought: Option<&Path>,
 ) -> Result<u8, Diagnostic> {
     let mut arguments = vec![OsString::from("--entered"), OsString::from(decided)];
     if let Some(handed) = creds {
         arguments.extend([OsString::from("--creds-file"), handed.path().into()]);
+    }
+    if let Some(file) = brought {
+        arguments.extend([OsString::from("--brought-file"), file.into()]);
     }
     run::again_inside(program, namespace, &s2i::again(arguments))
 }

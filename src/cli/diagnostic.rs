@@ -221,12 +221,23 @@ impl From<source::Error> for Diagnostic {
     fn from(error: source::Error) -> Self {
         use source::Error;
         let code = match &error {
-            Error::Absent { .. } | Error::NotADirectory { .. } => Code::NoSource,
+            Error::Absent { .. }
+            | Error::NotADirectory { .. }
+            | Error::Location(_)
+            | Error::NoInput
+            | Error::ContextDir { .. }
+            | Error::NoGit { .. }
+            | Error::Git { .. }
+            | Error::EmptyRepository { .. }
+            | Error::NoSuchRef { .. }
+            | Error::InvalidRef { .. } => Code::NoSource,
+            Error::Exclude { .. } => Code::Usage,
             Error::Requirements { .. } => Code::Requirements,
             Error::Unreadable { .. }
             | Error::Changed { .. }
-            | Error::File(_)
-            | Error::Archive { .. } => Code::UnreadableSource,
+            | Error::TooMany { .. }
+            | Error::Archive { .. }
+            | Error::File(_) => Code::UnreadableSource,
             Error::Interrupted => return interrupted(),
         };
         Self {

@@ -282,6 +282,19 @@ fn pip_settings(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// What git is on this machine, and what it may know of the person's environment.
+pub fn git() -> crate::source::Host {
+    let path = search_path();
+    let mut directories = path.split(':').filter(|directory| !directory.is_empty());
+    crate::source::Host {
+        git: directories.find_map(|directory| {
+            let program = Path::new(directory).join("git");
+            program.is_file().then_some(program)
+        }),
+        variables: std::env::vars_os().collect(),
+    }
+}
+
 /// Where container engines may be.
 pub fn engines() -> Places {
     let below = |name: &str, rest: &str| Some(Path::new(&variable(name)?).join(rest));

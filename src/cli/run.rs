@@ -99,7 +99,7 @@ impl Attached<'_> {
                 Way::Inside(namespace, decided) => {
                     interruption.close();
                     drop((forward, store));
-                    return confine::go_inside(program, &namespace, &decided, None);
+                    return confine::go_inside(program, &namespace, &decided, None, None);
                 }
             };
         if confinement.rootfs == RootfsKind::Host {

@@ -15,7 +15,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use super::{Error, SourceKind, SourceTree};
+use super::{Error, Links, SourceKind, SourceTree};
 use crate::digest::{Algorithm, Digest, Digester};
 use crate::event::Observer;
 use crate::fs::Context;
@@ -130,7 +130,13 @@ impl Contents {
                         continue;
                     }
                     let path = source.file_path(&entry.path);
-                    match remember(&path, known.get(&entry.path), now_ns, &mut buffer) {
+                    match remember(
+                        &path,
+                        source.links,
+                        known.get(&entry.path),
+                        now_ns,
+                        &mut buffer,
+                    ) {
                         Ok(found) => mine.push((entry.path.clone(), found)),
                         Err(error) => {
                             failed = Some(error);
@@ -224,7 +230,7 @@ impl Contents {
     pub fn still_holds(&self, source: &SourceTree) -> Result<(), Error> {
         for (path, signature) in &self.seen {
             let file = source.file_path(path);
-            let now = std::fs::symlink_metadata(&file).map(|metadata| Signature::of(&metadata));
+            let now = look(&file, source.links).map(|metadata| Signature::of(&metadata));
             if now.ok() != Some(*signature) {
                 return Err(changed(&file));
             }
@@ -242,24 +248,34 @@ fn changed(path: &Path) -> Error {
     }
 }
 
+/// What `stat` says of a file, through a link only where links are followed.
+fn look(path: &Path, links: Links) -> std::io::Result<std::fs::Metadata> {
+    match links {
+        Links::Keep => std::fs::symlink_metadata(path),
+        Links::Follow => std::fs::metadata(path),
+    }
+}
+
 fn remember(
     path: &Path,
+    links: Links,
     known: Option<&Remembered>,
     now_ns: i128,
     buffer: &mut [u8],
 ) -> Result<Remembered, Error> {
     if let Some(known) = known {
-        let metadata = std::fs::symlink_metadata(path).context("read", path)?;
+        let metadata = look(path, links).context("read", path)?;
         let signature = Signature::of(&metadata);
         if metadata.is_file() && known.signature == signature && signature.had_rested(known.read_ns)
         {
             return Ok(known.clone());
         }
     }
-    let flags = rustix::fs::OFlags::RDONLY
-        | rustix::fs::OFlags::CLOEXEC
-        | rustix::fs::OFlags::NOFOLLOW
-        | rustix::fs::OFlags::NONBLOCK;
+    let mut flags =
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NONBLOCK;
+    if links == Links::Keep {
+        flags |= rustix::fs::OFlags::NOFOLLOW;
+    }
     let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
     let mut file = File::from(file.map_err(std::io::Error::from).context("open", path)?);
     let before = Signature::of(&file.metadata().context("read", path)?);

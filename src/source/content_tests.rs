@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::event::Silent;
-use crate::source::local;
+use crate::source::{Rules, local};
 
 /// Long after anything in these tests was written, so that every file has rested.
 fn later() -> SystemTime {
@@ -11,7 +11,7 @@ fn later() -> SystemTime {
 }
 
 fn contents(root: &Path, cache: Option<&Path>, now: SystemTime) -> Contents {
-    let tree = local::read(root, &Silent).unwrap();
+    let tree = local::read(root, &Rules::default(), &Silent).unwrap();
     Contents::read(&tree, cache, now, 3, &Silent).unwrap()
 }
 
@@ -119,7 +119,7 @@ fn a_damaged_memory_is_forgotten() {
 fn an_edit_after_reading_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a"), "x").unwrap();
-    let tree = local::read(directory.path(), &Silent).unwrap();
+    let tree = local::read(directory.path(), &Rules::default(), &Silent).unwrap();
     let contents = Contents::read(&tree, None, later(), 1, &Silent).unwrap();
     contents.still_holds(&tree).unwrap();
     fs::write(directory.path().join("a"), "yy").unwrap();

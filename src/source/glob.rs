@@ -26,6 +26,10 @@ enum Token {
 pub struct BadPattern;
 
 impl Glob {
+    /// Reads a pattern for one component.
+    ///
+    /// # Errors
+    /// [`BadPattern`].
     pub fn parse(pattern: &str) -> Result<Self, BadPattern> {
         let mut tokens = Vec::new();
         let mut rest = pattern.chars();

@@ -1,12 +1,16 @@
 //! A directory of this machine.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::ignore::{self, DockerIgnore, Exclude, S2iIgnore};
+use super::rules::{Hooks, IgnoreFile, Links, Rules};
 use super::{Error, SourceEntry, SourceKind, SourceTree, environment};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, printable};
 use crate::fs::Context;
 
 /// The file that pip installs from.
@@ -14,13 +18,23 @@ const REQUIREMENTS: &str = "requirements.txt";
 /// The most that files which are read whole may have.
 const MAX_TEXT_BYTES: u64 = 16 << 20;
 
-/// Lists a directory: every file, directory and link below it, sorted by path, without `.git` directories. Links stay
-/// links, wherever they point. Pipes, sockets and devices are left out with a warning.
+/// More files than that are not listed where links are followed: few links can stand for very many files.
+const MAX_FOLLOWED: usize = 1_000_000;
+/// The scripts that s2i takes out of a source, and where they are looked for.
+const HOOK_DIRECTORIES: [&str; 2] = [".s2i/bin", ".sti/bin"];
+const HOOKS: [&str; 4] = ["assemble", "assemble-runtime", "run", "save-artifacts"];
+
+/// Lists a directory: every file, directory and link below it that `rules` leave, sorted by path. Pipes, sockets and devices
+/// are left out with a warning, and so is every line of an ignore file that says nothing.
 ///
 /// # Errors
 /// [`Error::Absent`], [`Error::NotADirectory`]; [`Error::Unreadable`] for the first file that this user may not read:
-/// a build that leaves a file out is worse than none; [`Error::Requirements`] when `requirements.txt` is no text.
-pub fn read(directory: &Path, observer: &dyn Observer) -> Result<SourceTree, Error> {
+/// a build that leaves a file out is worse than none; [`Error::Requirements`] when `requirements.txt` is no text;
+/// [`Error::TooMany`] when links that are followed stand for more files than anybody has.
+///
+/// # Spec
+/// `s2i-compat.md` §2.3 to §2.7, except that what is ignored leaves no empty file behind.
+pub fn read(directory: &Path, rules: &Rules, observer: &dyn Observer) -> Result<SourceTree, Error> {
     let shown = directory.display().to_string();
     match fs::metadata(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -31,46 +45,226 @@ pub fn read(directory: &Path, observer: &dyn Observer) -> Result<SourceTree, Err
         Ok(_) => {}
     }
     let root = fs::canonicalize(directory).context("find", directory)?;
+    let filter = Arc::new(Filter::read(&root, rules, observer)?);
+    let mut entries = list(&root, rules, &filter, observer)?;
+    if rules.hooks == Hooks::Kept {
+        entries.extend(hooks(&root, rules, &entries)?);
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    if filter.docker.rescues() {
+        entries = without_ignored(entries, &filter.docker);
+    }
     let mut tree = SourceTree {
         root: root.clone(),
-        entries: Vec::new(),
+        entries,
         environment: Vec::new(),
+        links: rules.links,
     };
-    // The walker of `ignore`, with every rule of its own switched off: which files are wanted is decided here.
-    let walk = ignore::WalkBuilder::new(&root)
-        .standard_filters(false)
-        .follow_links(false)
-        .filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git")
-        .build();
-    for found in walk {
-        let found = found.map_err(|error| Error::Unreadable {
-            path: shown.clone(),
-            reason: error.to_string(),
-        })?;
-        if found.depth() == 0 {
-            continue;
+    check_requirements(&tree)?;
+    if tree.file(".s2i/environment").is_some() {
+        let found = environment::parse(&read_text(&root.join(".s2i/environment"))?);
+        for note in found.notes {
+            let text = format!("`.s2i/environment`: {note}");
+            observer.observe(Event::Warning { text, hint: None });
         }
+        tree.environment = found.list;
+    }
+    Ok(tree)
+}
+
+/// What decides of a path by itself.
+struct Filter {
+    exclude: Exclude,
+    s2i: S2iIgnore,
+    docker: DockerIgnore,
+}
+
+impl Filter {
+    fn read(root: &Path, rules: &Rules, observer: &dyn Observer) -> Result<Self, Error> {
+        let mut filter = Self {
+            exclude: rules.exclude.clone(),
+            s2i: S2iIgnore::default(),
+            docker: DockerIgnore::default(),
+        };
+        let mut notes = Vec::new();
+        if rules.ignore_files.contains(&IgnoreFile::S2i)
+            && let Some(text) = ignore::text(root, ".s2iignore", MAX_TEXT_BYTES, observer)?
+        {
+            let (parsed, found) = S2iIgnore::parse(&text);
+            filter.s2i = parsed;
+            notes.extend(found);
+        }
+        if rules.ignore_files.contains(&IgnoreFile::Docker)
+            && let Some(text) = ignore::text(root, ".dockerignore", MAX_TEXT_BYTES, observer)?
+        {
+            let (parsed, found) = DockerIgnore::parse(&text);
+            filter.docker = parsed;
+            notes.extend(found);
+        }
+        for note in notes {
+            observer.observe(Event::Warning {
+                text: format!("{}; the line is not heeded", printable(&note)),
+                hint: None,
+            });
+        }
+        Ok(filter)
+    }
+
+    /// Whether a path, and all below it, is left out. With patterns of Docker that take back, that is not known yet of its.
+    fn covers(&self, path: &[u8]) -> bool {
+        self.exclude.covers(path)
+            || self.s2i.covers(path)
+            || (!self.docker.rescues() && self.docker.covers(path))
+    }
+}
+
+fn list(
+    root: &Path,
+    rules: &Rules,
+    filter: &Arc<Filter>,
+    observer: &dyn Observer,
+) -> Result<Vec<SourceEntry>, Error> {
+    let (filter, filter_root) = (Arc::clone(filter), root.to_owned());
+    // The walker of `ignore`, with every rule of its own switched off but git's: which files are wanted is decided here.
+    let walk = ::ignore::WalkBuilder::new(root)
+        .standard_filters(false)
+        .git_ignore(rules.ignore_files.contains(&IgnoreFile::Git))
+        .require_git(false)
+        .follow_links(rules.links == Links::Follow)
+        .filter_entry(move |entry| {
+            let relative = entry.path().strip_prefix(&filter_root);
+            let relative = relative.unwrap_or(entry.path()).as_os_str().as_bytes();
+            relative.is_empty() || !filter.covers(relative)
+        })
+        .build();
+    let mut entries = Vec::new();
+    for found in walk {
         if observer.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let metadata = fs::symlink_metadata(found.path()).context("read", found.path())?;
-        match entry(&root, found.path(), &metadata)? {
-            Some(entry) => tree.entries.push(entry),
+        let (path, links) = match found {
+            Ok(found) if found.depth() == 0 => continue,
+            Ok(found) => (found.into_path(), rules.links),
+            Err(error) => match link_of(&error) {
+                Some((path, is_loop)) => {
+                    if is_loop {
+                        observer.observe(Event::Warning {
+                            text: format!(
+                                "`{}` leads back to a directory that it is in, and stays a link",
+                                path.display()
+                            ),
+                            hint: None,
+                        });
+                    }
+                    (path, Links::Keep)
+                }
+                None => {
+                    return Err(Error::Unreadable {
+                        path: root.display().to_string(),
+                        reason: error.to_string(),
+                    });
+                }
+            },
+        };
+        let metadata = match links {
+            Links::Keep => fs::symlink_metadata(&path),
+            Links::Follow => fs::metadata(&path),
+        }
+        .context("read", &path)?;
+        match entry(root, &path, &metadata)? {
+            Some(entry) => entries.push(entry),
             None => observer.observe(Event::Warning {
                 text: format!(
                     "`{}` is no file, directory or link and is left out",
-                    found.path().display()
+                    path.display()
                 ),
                 hint: None,
             }),
         }
+        if rules.links == Links::Follow && entries.len() > MAX_FOLLOWED {
+            return Err(Error::TooMany {
+                limit: MAX_FOLLOWED,
+            });
+        }
     }
-    tree.entries.sort_by(|a, b| a.path.cmp(&b.path));
-    check_requirements(&tree)?;
-    if tree.file(".s2i/environment").is_some() {
-        tree.environment = environment::parse(&read_text(&root.join(".s2i/environment"))?);
+    Ok(entries)
+}
+
+/// The link that the walker could not follow, and whether that is because it leads back.
+fn link_of(error: &::ignore::Error) -> Option<(PathBuf, bool)> {
+    let (path, is_loop) = match error {
+        ::ignore::Error::WithDepth { err, .. } | ::ignore::Error::WithLineNumber { err, .. } => {
+            return link_of(err);
+        }
+        ::ignore::Error::Loop { child, .. } => (child.clone(), true),
+        ::ignore::Error::WithPath { path, err } => match &**err {
+            ::ignore::Error::Loop { child, .. } => (child.clone(), true),
+            _ => (path.clone(), false),
+        },
+        _ => return None,
+    };
+    let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+    // A link to what this user may not read is no broken one.
+    let is_broken = || {
+        fs::metadata(&path).is_err_and(|error| {
+            error.kind() == std::io::ErrorKind::NotFound
+                || error.kind() == std::io::ErrorKind::NotADirectory
+                || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+        })
+    };
+    (is_link && (is_loop || is_broken())).then_some((path, is_loop))
+}
+
+/// The scripts of the source that were not listed.
+fn hooks(root: &Path, rules: &Rules, entries: &[SourceEntry]) -> Result<Vec<SourceEntry>, Error> {
+    let known: BTreeSet<&[u8]> = entries.iter().map(|entry| entry.path.as_slice()).collect();
+    let mut found = Vec::new();
+    for directory in HOOK_DIRECTORIES {
+        // A link among the directories would lead to scripts that are not the source's.
+        let is_within =
+            fs::canonicalize(root.join(directory)).is_ok_and(|real| real == root.join(directory));
+        if !is_within || rules.exclude.covers(directory.as_bytes()) {
+            continue;
+        }
+        for name in HOOKS {
+            let relative = format!("{directory}/{name}");
+            let path = root.join(&relative);
+            let Ok(metadata) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            if metadata.is_file()
+                && !known.contains(relative.as_bytes())
+                && !rules.exclude.covers(relative.as_bytes())
+            {
+                found.extend(entry(root, &path, &metadata)?);
+            }
+        }
     }
-    Ok(tree)
+    Ok(found)
+}
+
+/// Takes out what a `.dockerignore` names, except for directories that hold something that stays.
+fn without_ignored(entries: Vec<SourceEntry>, docker: &DockerIgnore) -> Vec<SourceEntry> {
+    let mut needed: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut is_kept = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let stays = !docker.covers(&entry.path);
+        is_kept.push(stays);
+        let mut path = entry.path.as_slice();
+        while let Some(slash) = path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .filter(|_| stays)
+        {
+            path = &path[..slash];
+            if !needed.insert(path.to_vec()) {
+                break;
+            }
+        }
+    }
+    let entries = entries.into_iter().zip(is_kept);
+    let entries = entries.filter(|(entry, stays)| *stays || needed.contains(&entry.path));
+    entries.map(|(entry, _)| entry).collect()
 }
 
 fn entry(root: &Path, file: &Path, metadata: &Metadata) -> Result<Option<SourceEntry>, Error> {
@@ -160,82 +354,5 @@ fn read_text(path: &Path) -> Result<String, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-    use crate::event::Silent;
-
-    fn tree(fill: impl Fn(&Path)) -> (tempfile::TempDir, Result<SourceTree, Error>) {
-        let directory = tempfile::tempdir().unwrap();
-        fill(directory.path());
-        let tree = read(directory.path(), &Silent);
-        (directory, tree)
-    }
-
-    #[test]
-    fn everything_but_git_is_listed_in_order() {
-        let (_directory, tree) = tree(|root| {
-            for name in [
-                ".git/HEAD",
-                "app.py",
-                "pkg/.git/x",
-                "pkg/a.py",
-                ".s2i/environment",
-                ".hidden",
-                ".gitignore",
-            ] {
-                fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
-                fs::write(root.join(name), "A=1").unwrap();
-            }
-            symlink("/etc/passwd", root.join("link")).unwrap();
-        });
-        let tree = tree.unwrap();
-        let names: Vec<_> = tree
-            .entries
-            .iter()
-            .map(|entry| String::from_utf8_lossy(&entry.path).into_owned())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                ".gitignore",
-                ".hidden",
-                ".s2i",
-                ".s2i/environment",
-                "app.py",
-                "link",
-                "pkg",
-                "pkg/a.py"
-            ]
-        );
-        assert_eq!(tree.environment, [("A".to_owned(), "1".to_owned())]);
-    }
-
-    #[test]
-    fn what_is_no_source_is_refused_with_the_reason() {
-        assert!(matches!(
-            read(Path::new("/no/such/source"), &Silent),
-            Err(Error::Absent { .. })
-        ));
-        assert!(matches!(
-            read(Path::new("/etc/passwd"), &Silent),
-            Err(Error::NotADirectory { .. })
-        ));
-        type Make = fn(&Path);
-        let requirements: [(&str, Make); 4] = [
-            ("directory", |path| fs::create_dir(path).unwrap()),
-            ("UTF-8", |path| fs::write(path, b"flask\xe9").unwrap()),
-            ("NUL", |path| fs::write(path, b"flask\0").unwrap()),
-            ("link", |path| symlink("nowhere", path).unwrap()),
-        ];
-        for (expected, make) in requirements {
-            let (_directory, tree) = tree(|root| make(&root.join(REQUIREMENTS)));
-            let error = tree.unwrap_err();
-            assert!(
-                matches!(error, Error::Requirements { .. }) && error.to_string().contains(expected),
-                "{error}"
-            );
-        }
-    }
-}
+#[path = "local_tests.rs"]
+mod tests;

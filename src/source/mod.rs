@@ -1,84 +1,36 @@
 //! Where an application comes from. Everything ends as a [`SourceTree`]: a list of what is to be built.
+//!
+//! ```text
+//! text ──Location::parse──▶ Location ──fetch──▶ Fetched { root, … } ──local::read──▶ SourceTree
+//! ```
+//!
+//! [`mod@fetch`] leaves a directory of this machine where it is, clones a git repository ([`git`]), or unpacks an [`archive`].
+//! [`local`] lists what is there by the [`Rules`] of the person and the application; [`content`] digests it.
+//! [`provenance`] is what is known of where it comes from. No credentials leave [`Location`] but to git.
 
 pub mod archive;
 pub mod content;
 pub mod environment;
+mod error;
+pub mod fetch;
+pub mod git;
 pub mod glob;
+mod ignore;
 pub mod local;
+pub mod location;
+pub mod provenance;
+mod rules;
+#[cfg(test)]
+mod test_git;
 
 use std::path::PathBuf;
 
-/// Why there is no source.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing is there.
-    #[error("the source `{path}` does not exist")]
-    Absent {
-        /// The path as given.
-        path: String,
-    },
-    /// Something else is there.
-    #[error("the source `{path}` is not a directory")]
-    NotADirectory {
-        /// The path as given.
-        path: String,
-    },
-    /// A part of it cannot be read.
-    #[error("cannot read `{path}` of the source: {reason}")]
-    Unreadable {
-        /// The path within the source.
-        path: String,
-        /// The system's reason.
-        reason: String,
-    },
-    /// pip could not read the requirements either.
-    #[error("`requirements.txt` of the source cannot be read: {reason}")]
-    Requirements {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A file was edited while it was built from.
-    #[error("`{path}` was changed while the build was reading it")]
-    Changed {
-        /// The file.
-        path: String,
-    },
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] crate::fs::Error),
-    /// An archive.
-    #[error("{location}: {reason}")]
-    Archive {
-        /// Which.
-        location: String,
-        /// Why.
-        reason: archive::Refusal,
-    },
-    /// The person asked to stop.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl Error {
-    /// Things a person can do now.
-    pub fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Absent { .. } => {
-                "give the directory that holds the application; without one, `.` is built"
-            }
-            Self::NotADirectory { .. } => "give the directory that holds the file",
-            Self::Unreadable { .. } => {
-                "make it readable (`chmod a+r`), or move it out of the source directory"
-            }
-            Self::Requirements { .. } => {
-                "`requirements.txt` must be a readable UTF-8 text file, one requirement a line"
-            }
-            Self::Changed { .. } => "build again once nothing writes to the source directory",
-            Self::File(_) | Self::Interrupted | Self::Archive { .. } => return Vec::new(),
-        };
-        vec![hint.to_owned()]
-    }
-}
+pub use error::Error;
+pub use fetch::{Fetched, Host, Wanted, fetch};
+pub use ignore::Exclude;
+pub use location::Location;
+pub use provenance::{GitFacts, Provenance};
+pub use rules::{Hooks, IgnoreFile, Links, Rules};
 
 /// An application's files, listed; their content stays where it is until it is copied.
 #[derive(Clone, Debug)]
@@ -89,6 +41,8 @@ pub struct SourceTree {
     pub entries: Vec<SourceEntry>,
     /// The variables of `.s2i/environment`, in order.
     pub environment: Vec<(String, String)>,
+    /// Whether the entries that are no links may be links on this machine.
+    pub links: Links,
 }
 
 /// A file, directory or link of a source.

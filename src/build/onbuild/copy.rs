@@ -256,11 +256,15 @@ fn owner_of(text: &str, stack: &Stack) -> Result<Option<(u32, u32)>, Error> {
     Ok(uid.zip(gid))
 }
 
-/// True when a path has the form of a pattern of Go's `filepath.Match`; a pattern that has none is compared as it is.
+/// True when each component of a path has the form of the pattern's. What is no pattern is compared as it is.
 fn glob_matches(pattern: &[u8], path: &[u8]) -> bool {
-    let parsed = std::str::from_utf8(pattern).ok().map(Glob::parse);
-    match parsed {
-        Some(Ok(glob)) => glob.matches(path),
-        _ => pattern == path,
-    }
+    let split = |text| <[u8]>::split(text, |byte| *byte == b'/');
+    let is_one = |(pattern, name): (&[u8], &[u8])| {
+        let parsed = std::str::from_utf8(pattern).ok().map(Glob::parse);
+        match parsed {
+            Some(Ok(glob)) => glob.matches(name),
+            _ => pattern == name,
+        }
+    };
+    split(pattern).count() == split(path).count() && split(pattern).zip(split(path)).all(is_one)
 }

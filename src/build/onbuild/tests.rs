@@ -26,6 +26,7 @@ fn source(files: &[&str]) -> SourceTree {
         root: "/source".into(),
         entries,
         environment: vec![("FILE".to_owned(), "1".to_owned())],
+        links: crate::source::Links::Keep,
     }
 }
 

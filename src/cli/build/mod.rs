@@ -15,6 +15,8 @@ use super::exit::Code;
 use super::load;
 use super::s2i::afterwards;
 use super::s2i::flags::S2iFlags;
+use super::s2i::order::Called;
+use super::s2i::source::{self, Brought};
 use super::step_args::StepArgs;
 use super::{check, creds, env, observer, print};
 use crate::build::{self, BuildRequest, Push, Tag, Tools};
@@ -185,6 +187,8 @@ impl From<Compression> for media_type::Compression {
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let (mut request, warnings) = request::request(args)?;
+    let flags = &args.s2i;
+    let brought = source::bring(&args.source, flags, Called::Overcoat, &mut request, shared)?;
     if args.plan {
         return plan(args, shared, &request, &args.platforms);
     }
@@ -200,14 +204,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         request.loads.clear();
         request.push = Push::No;
         request.cache.is_used = false;
-        let built = perform::perform(&job(args, &request, &again.flags), shared)?;
+        let built = perform::perform(&job(args, &request, &again.flags, &brought), shared)?;
         return print_result(built);
     }
     let is_outermost = shared.entered.is_none();
     if is_outermost {
         warnings.tell(shared, args.s2i.common.quiet)?;
     }
-    let status = deliver(args, &request, shared);
+    let status = deliver(args, &request, &brought, shared);
     let status = match is_outermost {
         true => afterwards::call_back(&args.s2i, &request.tags[0], status, shared),
         false => status,
@@ -219,14 +223,19 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
 }
 
 /// Builds, and brings the image to where it is wanted beside the store; the exit status.
-fn deliver(args: &Args, request: &BuildRequest, shared: &Shared) -> Result<u8, Diagnostic> {
+fn deliver(
+    args: &Args,
+    request: &BuildRequest,
+    brought: &Brought,
+    shared: &Shared,
+) -> Result<u8, Diagnostic> {
     let is_outermost = shared.entered.is_none();
     // Engines are this user's, with this user's groups: never from inside a namespace.
     let engines: Vec<(Engine, Found)> = match is_outermost {
         true => args.load.find()?,
         false => Vec::new(),
     };
-    let built = perform::perform(&job(args, request, &args.confine), shared)?;
+    let built = perform::perform(&job(args, request, &args.confine, brought), shared)?;
     if let (Built::Here(report), Some(file)) = (&built, &args.digest_file) {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
     }
@@ -243,7 +252,12 @@ fn deliver(args: &Args, request: &BuildRequest, shared: &Shared) -> Result<u8, D
     Ok(status)
 }
 
-fn job<'a>(args: &'a Args, request: &'a BuildRequest, flags: &'a confine::Flags) -> Job<'a> {
+fn job<'a>(
+    args: &'a Args,
+    request: &'a BuildRequest,
+    flags: &'a confine::Flags,
+    brought: &'a Brought,
+) -> Job<'a> {
     Job {
         engine: None,
         request,
@@ -251,6 +265,7 @@ fn job<'a>(args: &'a Args, request: &'a BuildRequest, flags: &'a confine::Flags)
         flags,
         creds: &args.creds,
         auth_file: args.s2i.common.dockercfg(),
+        brought: brought.handed(),
         explains: args.explain,
         is_quiet: args.s2i.common.quiet,
     }

@@ -29,6 +29,8 @@ pub(in crate::cli) struct Job<'a> {
     pub(in crate::cli) auth_file: Option<&'a Path>,
     /// A container engine whose images may be used.
     pub(in crate::cli) engine: Option<Found>,
+    /// What tells this command, started again, which source is here already.
+    pub(in crate::cli) brought: Option<&'a Path>,
     /// `--explain`.
     pub(in crate::cli) explains: bool,
     /// `--quiet`.
@@ -131,7 +133,8 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             Way::Inside(namespace, decided) => {
                 let program = tools.program.clone();
                 let handed = handed.as_ref();
-                let status = confine::go_inside(&program, &namespace, &decided, handed)?;
+                let status =
+                    confine::go_inside(&program, &namespace, &decided, handed, job.brought)?;
                 return Ok(Built::Inside(status));
             }
         }

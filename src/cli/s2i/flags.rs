@@ -188,6 +188,12 @@ pub(in crate::cli) struct BuildFlags {
     #[arg(long)]
     pub(in crate::cli) use_config: bool,
 
+    /// Leave out what this file of the source says, too: `.dockerignore` or `.gitignore`; may be repeated
+    ///
+    /// `.s2iignore` has its say in any case.
+    #[arg(long = "ignore-file", value_name = "NAME")]
+    pub(in crate::cli) ignore_files: Vec<values::IgnoreName>,
+
     /// Run scripts without the builder image's ENTRYPOINT, which wraps them otherwise
     #[arg(long)]
     pub(in crate::cli) ignore_entrypoint: bool,

@@ -50,6 +50,6 @@ pub(in crate::cli) fn run(args: &Args, _shared: &Shared) -> Result<(), Diagnosti
     };
     let builder = order::image_source(builder, "the builder")?;
     let mut request = request::bare(Vec::new(), builder)?;
-    order::apply(&flags, "", order::Called::S2i, &mut request)?;
+    order::apply(&flags, order::Called::S2i, &mut request)?;
     order::dockerfile(&request, &flags, Path::new(out))
 }

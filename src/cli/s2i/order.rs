@@ -1,9 +1,8 @@
 //! From s2i's flags to a build's request. One function for each part of a build, so that each is connected in one place.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::environment;
 use super::flags::{BuildFlags, CommonFlags, S2iFlags, given};
 use crate::build::{BuildRequest, ImageSource, Incremental, Injection, RuntimeImage, Tag};
 use crate::cli::args::Shared;
@@ -12,11 +11,15 @@ use crate::cli::exit::Code;
 use crate::cli::observer;
 use crate::event::Event;
 use crate::sandbox::Capability;
+use crate::source::environment::{parse_argument, parse_file};
 
 /// The label with the name for people.
 pub(super) const DISPLAY_NAME: &str = "io.k8s.display-name";
 /// The label with the description for people.
 pub(super) const DESCRIPTION: &str = "io.k8s.description";
+
+/// No list of variables is longer, in bytes.
+const LARGEST_LIST: u64 = 4 << 20;
 
 /// Which program the person called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +55,18 @@ impl Warnings {
     }
 }
 
-/// Makes the flags part of `request`, which has its names already. `source` is what was typed.
+/// Makes the flags part of `request`, which has its names already; all but the source, which [`super::source::bring`] brings.
 ///
 /// # Errors
 /// [`Code::Usage`] for flags that cannot go together, and what the parts say.
 pub(in crate::cli) fn apply(
     flags: &S2iFlags,
-    source: &str,
     called: Called,
     request: &mut BuildRequest,
 ) -> Result<Warnings, Diagnostic> {
     let S2iFlags { common, build } = flags;
     let mut warnings = Warnings::default();
     together(common, build)?;
-    take_source(source, build, request)?;
     variables(build, request, &mut warnings)?;
     labels(build, called, request);
     scripts(common, build, request, &mut warnings)?;
@@ -101,34 +102,6 @@ fn together(common: &CommonFlags, build: &BuildFlags) -> Result<(), Diagnostic> 
     Ok(())
 }
 
-/// Where the application comes from.
-///
-/// LEAD: piece A's `source::fetch` belongs here: `build.reference`, `build.context_dir`, `build.copy`,
-/// `build.exclude` (`None` is the default, `Some("")` excludes nothing), `build.ignore_submodules`,
-/// `build.keep_symlinks`. Until then only local directories can be built.
-fn take_source(
-    source: &str,
-    build: &BuildFlags,
-    request: &mut BuildRequest,
-) -> Result<(), Diagnostic> {
-    let path = source.strip_prefix("file://").unwrap_or(source);
-    let is_remote = path.contains("://") || (path.contains('@') && path.contains(':'));
-    if is_remote && !Path::new(path).exists() {
-        return Err(unconnected("sources of git"));
-    }
-    for (flag, value) in [
-        ("`--ref`", given(&build.reference)),
-        ("`--context-dir`", given(&build.context_dir)),
-        ("`--exclude`", given(&build.exclude)),
-    ] {
-        if value.is_some() {
-            return Err(unconnected(flag));
-        }
-    }
-    request.source = PathBuf::from(path);
-    Ok(())
-}
-
 /// The variables: weakest those of the image, then of the source's file, of `-e`, of `-E`.
 fn variables(
     build: &BuildFlags,
@@ -136,25 +109,26 @@ fn variables(
     warnings: &mut Warnings,
 ) -> Result<(), Diagnostic> {
     for (name, value) in &build.environment {
-        let (name, value) = (name.trim(), value.trim());
-        if name.is_empty() {
-            return Err(
-                Diagnostic::new(Code::Usage, "a variable of `-e` has no name")
-                    .hint("it is written `-e NAME=VALUE`"),
-            );
-        }
-        if value.contains(',') && value.contains('=') {
-            let text =
-                format!("the value of `-e {name}=…` has a comma and a `=`, and is one variable");
-            warnings.add(text, Some("several variables need several `-e`"));
-        }
-        request
-            .environment
-            .push((name.to_owned(), value.to_owned()));
+        let typed = format!("{name}={value}");
+        let parsed = parse_argument(&typed).map_err(|error| {
+            Diagnostic::new(Code::Usage, error).attempting(format!("cannot use `-e {name}=…`"))
+        })?;
+        parsed
+            .notes
+            .iter()
+            .for_each(|note| warnings.add(format!("`-e`: {note}"), None));
+        request.environment.extend(parsed.list);
     }
     if let Some(file) = given(&build.environment_file) {
-        match environment::read(Path::new(file)) {
-            Ok(variables) => request.environment.extend(variables),
+        match crate::fs::read_limited(Path::new(file), LARGEST_LIST) {
+            Ok(bytes) => {
+                let parsed = parse_file(&String::from_utf8_lossy(&bytes));
+                parsed
+                    .notes
+                    .iter()
+                    .for_each(|note| warnings.add(format!("`{file}`: {note}"), None));
+                request.environment.extend(parsed.list);
+            }
             Err(error) => warnings.add(
                 error.to_string(),
                 Some("the build goes on without the variables of `--environment-file`"),
@@ -166,7 +140,7 @@ fn variables(
 
 /// What the image is called for people.
 ///
-/// LEAD: the labels of A's `Provenance::labels()` go to the same place.
+/// Those about the source go to the same place ([`super::source`]).
 fn labels(build: &BuildFlags, called: Called, request: &mut BuildRequest) {
     let tag = request.tags.first().map(|tag| tag.typed.clone());
     let name = given(&build.application_name).map(str::to_owned);

@@ -106,7 +106,7 @@ pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic
             tools.confinement = Some(confinement);
         }
         Way::Inside(namespace, decided) => {
-            return confine::go_inside(&program, &namespace, &decided, handed.as_ref());
+            return confine::go_inside(&program, &namespace, &decided, handed.as_ref(), None);
         }
     }
     let shown = Shown {

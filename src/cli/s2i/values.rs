@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Arg, ArgAction, Command};
 
 use crate::build::{ArtifactError, Injection, RuntimeArtifact, callback};
+use crate::source::IgnoreFile;
 
 /// The value of `--inject`: one or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +112,23 @@ pub(super) fn with_dashes(command: Command) -> Command {
         }
     });
     command.mut_subcommands(with_dashes)
+}
+
+/// A file of the source that says what is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct IgnoreName(pub(in crate::cli) IgnoreFile);
+
+impl std::str::FromStr for IgnoreName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix('.').unwrap_or(text) {
+            "dockerignore" => Ok(Self(IgnoreFile::Docker)),
+            "gitignore" => Ok(Self(IgnoreFile::Git)),
+            "s2iignore" => Ok(Self(IgnoreFile::S2i)),
+            _ => Err("expected `.dockerignore` or `.gitignore`".to_owned()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::flags::{S2iFlags, given};
 use super::order::{self, Called, Warnings};
+use super::source::{self, Brought};
 use super::{afterwards, deliver, is_shown, messages, redact, request};
 use crate::build::{BuildRequest, Tag};
 use crate::cli::args::Shared;
@@ -51,7 +52,7 @@ impl Wish<'_> {
         let builder = order::image_source(self.builder, "the builder")?;
         let mut request = request::bare(vec![tag], builder)?;
         request.inputs = self.step.read()?;
-        let warnings = order::apply(self.flags, self.source, self.called, &mut request)?;
+        let warnings = order::apply(self.flags, self.called, &mut request)?;
         if self.tag.is_none() && given(&self.flags.build.application_name).is_none() {
             // The name is ours, not theirs.
             request.s2i.generated_labels.remove(order::DISPLAY_NAME);
@@ -78,6 +79,7 @@ impl Wish<'_> {
                 .iter()
                 .for_each(|line| messages::say(line));
         }
+        let brought = source::bring(self.source, self.flags, self.called, &mut request, shared)?;
         if let Some(out) = given(&self.flags.build.as_dockerfile) {
             order::dockerfile(&request, self.flags, out.as_ref())?;
             messages::say(&format!("the Dockerfile is `{out}`"));
@@ -88,7 +90,7 @@ impl Wish<'_> {
             Called::S2i => deliver::choose(self.engine, &request.tags[0])?,
         };
         request.loads = delivery.engines();
-        let status = self.deliver(&request, &delivery, shared);
+        let status = self.deliver(&request, &delivery, &brought, shared);
         if !is_outermost {
             return status;
         }
@@ -116,6 +118,7 @@ impl Wish<'_> {
         &self,
         request: &BuildRequest,
         delivery: &deliver::Delivery,
+        brought: &Brought,
         shared: &Shared,
     ) -> Result<u8, Diagnostic> {
         let is_quiet = self.flags.common.quiet;
@@ -129,6 +132,7 @@ impl Wish<'_> {
                 Called::S2i => deliver::engine(self.engine),
                 Called::Overcoat => None,
             },
+            brought: brought.handed(),
             explains: false,
             is_quiet,
         };
