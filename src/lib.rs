@@ -22,6 +22,7 @@ pub mod builder_image;
 pub mod cli;
 pub mod debian;
 pub mod digest;
+pub mod dockerfile;
 pub mod event;
 pub mod fs;
 pub mod http;
