@@ -33,6 +33,7 @@ pub mod python;
 pub mod reference;
 pub mod registry;
 pub mod sandbox;
+pub mod scaffold;
 #[cfg(test)]
 mod skip_tests;
 pub mod source;
