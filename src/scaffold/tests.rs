@@ -243,13 +243,11 @@ fn ignored_is_what_the_patterns_of_s2i_can_say() {
     assert!(patterns.len() > 20);
     for pattern in patterns {
         assert!(
-            !pattern.contains("**") && !pattern.starts_with(['/', '!', '.', '*'])
-                || pattern.starts_with('.')
-                || pattern.starts_with('*'),
+            !pattern.contains("**") && !pattern.contains(".."),
             "{pattern}"
         );
         assert!(
-            !pattern.contains("..") && pattern.trim() == pattern,
+            !pattern.starts_with(['/', '!']) && pattern.trim() == pattern,
             "{pattern}"
         );
         for needed in [".s2i", ".s2iignore", "*", ".*"] {
