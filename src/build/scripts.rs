@@ -152,6 +152,28 @@ impl Search<'_> {
         Ok(found.ok())
     }
 
+    fn look(
+        &self,
+        place: &ScriptsPlace,
+        script: Script,
+        is_trusted: bool,
+        observer: &dyn Observer,
+    ) -> Result<Result<Found, String>, Error> {
+        let fetching = Fetching {
+            scratch: &self.scratch,
+            http: self.http,
+        };
+        fetching.look(place, script, is_trusted, observer)
+    }
+}
+
+/// How scripts are fetched.
+struct Fetching<'a> {
+    scratch: &'a Path,
+    http: &'a dyn Fn() -> Result<Arc<Http>, http::Error>,
+}
+
+impl Fetching<'_> {
     /// One script at one place; why it is not there, otherwise.
     fn look(
         &self,
@@ -188,7 +210,7 @@ impl Search<'_> {
             }
         };
         let path = self.scratch.join(script.name());
-        crate::fs::create_dir_all(&self.scratch)?;
+        crate::fs::create_dir_all(self.scratch)?;
         crate::fs::write_atomic(&path, &bytes)?;
         Ok(Ok(Found::File {
             path,
@@ -246,6 +268,31 @@ impl Scripts {
         let wanted = [Script::Assemble, Script::Run, Script::SaveArtifacts];
         Self(wanted.into_iter().filter_map(of).collect())
     }
+}
+
+/// The scripts at a URL, by name, as files below `scratch`; none of an `image://` URL, and none that is not there.
+///
+/// # Errors
+/// [`Error::Interrupted`], and when `scratch` cannot be written.
+pub fn fetch_scripts(
+    url: &str,
+    scratch: &Path,
+    http: &dyn Fn() -> Result<Arc<Http>, http::Error>,
+    observer: &dyn Observer,
+) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let place = ScriptsPlace::from_url(url, "/");
+    let mut found = BTreeMap::new();
+    for script in [Script::Assemble, Script::Run, Script::SaveArtifacts] {
+        let fetching = Fetching { scratch, http };
+        match fetching.look(&place, script, true, observer)? {
+            Ok(Found::File { path, .. }) => drop(found.insert(script.to_string(), path)),
+            Ok(_) => {}
+            Err(reason) => observer.observe(Event::Note {
+                text: format!("`{}`: {reason}", without_credentials(&place.url(script))),
+            }),
+        }
+    }
+    Ok(found)
 }
 
 /// A URL without the user and password that it may have.

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args as ClapArgs;
 
 use super::flags::{BuildFlags, S2iFlags};
-use super::{order, request, too_few};
+use super::{dockerfile, order, request, too_few};
 use crate::cli::args::{self, Shared};
 use crate::cli::diagnostic::Diagnostic;
 
@@ -36,8 +36,8 @@ pub(in crate::cli) struct Args {
 }
 
 /// Runs the command.
-pub(in crate::cli) fn run(args: &Args, _shared: &Shared) -> Result<(), Diagnostic> {
-    let [builder, out] = &args.positionals[..] else {
+pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
+    let [name, out] = &args.positionals[..] else {
         return Err(too_few("generate BUILDER OUTFILE", args.positionals.len()));
     };
     let flags = S2iFlags {
@@ -48,8 +48,8 @@ pub(in crate::cli) fn run(args: &Args, _shared: &Shared) -> Result<(), Diagnosti
         },
         ..S2iFlags::default()
     };
-    let builder = order::image_source(builder, "the builder")?;
+    let builder = order::image_source(name, "the builder")?;
     let mut request = request::bare(Vec::new(), builder)?;
     order::apply(&flags, order::Called::S2i, &mut request)?;
-    order::dockerfile(&request, &flags, Path::new(out))
+    dockerfile::write(&request, name, &flags, Path::new(out), shared).map(|_| ())
 }

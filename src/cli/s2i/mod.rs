@@ -7,6 +7,7 @@ pub(super) mod afterwards;
 mod args;
 mod build;
 mod deliver;
+mod dockerfile;
 mod file;
 pub(super) mod flags;
 pub(super) mod generate;
@@ -163,7 +164,9 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<u8, Diagnostic> {
 
 fn create(positionals: &[String]) -> Result<u8, Diagnostic> {
     match positionals {
-        [image, directory, ..] => order::create(image, Path::new(directory)),
+        [image, directory, ..] => {
+            crate::cli::create::scaffold(image, Path::new(directory)).map(|()| 0)
+        }
         _ => Err(too_few("create IMAGE DIRECTORY", positionals.len())),
     }
 }

@@ -255,24 +255,6 @@ fn steps(build: &BuildFlags, request: &mut BuildRequest) -> Result<(), Diagnosti
     Ok(())
 }
 
-/// Writes a Dockerfile and its context instead of an image: `--as-dockerfile`, and `generate` without a source.
-///
-/// LEAD: piece D's `dockerfile::write` belongs here.
-pub(in crate::cli) fn dockerfile(
-    _request: &BuildRequest,
-    _flags: &S2iFlags,
-    _out: &Path,
-) -> Result<(), Diagnostic> {
-    Err(unconnected("Dockerfiles"))
-}
-
-/// Makes the project of a builder image: `create IMAGE DIR`.
-///
-/// LEAD: piece D's `scaffold` belongs here.
-pub(super) fn create(_image: &str, _directory: &Path) -> Result<u8, Diagnostic> {
-    Err(unconnected("`create`"))
-}
-
 /// The image that s2i's grammar names: `docker://` may stand before a reference.
 ///
 /// # Errors
@@ -301,13 +283,6 @@ pub(super) fn tag(text: &str) -> Result<Tag, Diagnostic> {
     text.parse().map_err(|error: crate::reference::ParseError| {
         Diagnostic::from(error).attempting(format!("`{text}` cannot be the image's name"))
     })
-}
-
-fn unconnected(what: &str) -> Diagnostic {
-    Diagnostic::new(
-        Code::Usage,
-        format!("this version of overcoat cannot do {what}"),
-    )
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::flags::{S2iFlags, given};
 use super::order::{self, Called, Warnings};
 use super::source::{self, Brought};
-use super::{afterwards, deliver, is_shown, messages, redact, request};
+use super::{afterwards, deliver, dockerfile, is_shown, messages, redact, request};
 use crate::build::{BuildRequest, Tag};
 use crate::cli::args::Shared;
 use crate::cli::build::perform::{self, Built, Job};
@@ -81,8 +81,10 @@ impl Wish<'_> {
         }
         let brought = source::bring(self.source, self.flags, self.called, &mut request, shared)?;
         if let Some(out) = given(&self.flags.build.as_dockerfile) {
-            order::dockerfile(&request, self.flags, out.as_ref())?;
-            messages::say(&format!("the Dockerfile is `{out}`"));
+            let builder = self.builder;
+            let written = dockerfile::write(&request, builder, self.flags, out.as_ref(), shared)?;
+            let written = written.display();
+            messages::say(&format!("Application dockerfile generated in {written}"));
             return Ok(Code::Success as u8);
         }
         let delivery = match self.called {
