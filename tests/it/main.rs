@@ -27,6 +27,8 @@
 //! * `workloads` – what hooks really do: daemons, many files, all that a layer can say; apt, compilers and git, the
 //!   last three on the real recipe and with the network.
 //! * `matrix` – the main job on every kind of runner, with the same digest. Needs the network.
+//! * `s2i_builders` – the kinds of builder image that people have, and upstream's fake one. Part needs the network.
+//! * `s2i_apps` – applications of every kind on those, built, answering, edited. Needs the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
@@ -55,6 +57,8 @@ mod readers;
 mod registry;
 mod runners;
 mod runners_build;
+mod s2i_apps;
+mod s2i_builders;
 mod sources;
 mod steps;
 mod support;
