@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::flask::with_builder;
 use super::support::builders::{Builder, INCREMENTAL, answer, s2i_build};
 use super::support::registry::Registry;
-use super::support::{Overcoat, copy_of_app};
+use super::support::{Overcoat, copy_of_app, free_port, get, tool, wait_for};
 
 /// A store and a registry that several applications share.
 struct Scene {
@@ -50,8 +51,11 @@ impl Scene {
         let image = builder.image();
         let build = |more: &[&str]| {
             let all = [&["--push"], flags, more].concat();
+            // Something may be there of an image that was started and killed.
+            let left = self.overcoat.left_behind();
             let done = s2i_build(&self.overcoat, source, &image, &tag, &all);
             assert_eq!(done.code, Some(0), "{what}:\n{}", done.stderr);
+            assert!(self.overcoat.left_behind().len() <= left.len(), "{what}");
             done.digest(&tag)
         };
         let first = build(&[]);
@@ -92,7 +96,6 @@ impl Scene {
             false => expected.to_owned(),
         };
         assert_eq!(answer(&self.overcoat, &tag).trim_end(), expected, "{what}");
-        assert_eq!(self.overcoat.left_behind(), Vec::<String>::new(), "{what}");
     }
 
     /// The uploads of blobs that came to an end after so many requests.
@@ -135,6 +138,22 @@ fn network_the_openshift_like_builder_builds_web_applications() {
     let migration = "greetings/migrations/0001_initial.py";
     let django = ("django", migration, "Hello from django, /* collected */");
     scene.holds(Builder::Sclorg, django, &[]);
+    // As upstream's own tests start images: twice as somebody unknown, once under the wrapper (§5.5). The database is new
+    // each time, in the application's directory, which group 0 may write to.
+    let tag = format!("{}/sclorg-like/django:1", scene.registry.host());
+    let root = unpacked(scene.overcoat.path(), &tag);
+    for (user, more) in [
+        (100_001, &[][..]),
+        (12_345, &[]),
+        (100_001, &["ENABLE_INIT_WRAPPER=1"]),
+    ] {
+        let said = answer_as(&scene.overcoat, &tag, &root, user, more);
+        assert_eq!(said.trim_end(), "Goodbye from django, /* collected */");
+        let source = root.join("opt/app-root/src");
+        fs::remove_file(source.join("db.sqlite3")).unwrap();
+        // Where gunicorn has its control socket; the next user may not replace it.
+        fs::remove_dir_all(source.join(".gunicorn")).unwrap();
+    }
 }
 
 /// Poetry's and Pipenv's lock files, `setup.py`, `pyproject.toml`. The files that are edited are no part of a package: pip
@@ -219,11 +238,82 @@ fn many_files(directory: &Path) -> PathBuf {
 #[test]
 fn network_an_application_of_5000_files() {
     let scene = Scene::new();
+    let source = many_files(scene.overcoat.path());
     let expected = "Hello from 5000 files";
-    for builder in [Builder::DaeployOld, Builder::Minimal] {
-        let directory = scene.overcoat.path().join(builder.name());
-        fs::create_dir_all(&directory).unwrap();
-        let source = many_files(&directory);
-        scene.holds_of(builder, "many", &source, "app.py", expected, &[]);
+    scene.holds_of(Builder::Minimal, "many", &source, "app.py", expected, &[]);
+}
+
+/// Both of two tools that exclude each other, and nothing to move: the script's own message and status come out, and
+/// nothing is left.
+#[test]
+fn network_what_the_openshift_like_builder_refuses() {
+    let overcoat = with_builder(Overcoat::new());
+    let refuse = |name: &str, files: &[(&str, &str)], status: u32, text: &str| {
+        let directory = overcoat.path().join(name);
+        fs::create_dir_all(directory.join("app")).unwrap();
+        let source = super::tiny::application(&directory, files);
+        let image = Builder::Sclorg.image();
+        let done = s2i_build(&overcoat, Path::new(&source), &image, name, &[]);
+        assert_ne!(done.code, Some(0), "{name}");
+        let reason = format!("the `assemble` script failed with exit status {status}\n");
+        for text in [text, &reason] {
+            assert!(done.stderr.contains(text), "{name}:\n{}", done.stderr);
+        }
+        assert_eq!(overcoat.run(&["inspect", name]).code, Some(4), "{name}");
+        assert_eq!(overcoat.left_behind(), Vec::<String>::new(), "{name}");
+    };
+    let both = "ENABLE_PIPENV=1\nENABLE_MICROPIPENV=1\n";
+    let files = [(".s2i/environment", both), ("app.py", "")];
+    let text = "ERROR: ENABLE_PIPENV and ENABLE_MICROPIPENV exclude each other.";
+    refuse("both", &files, 3, text);
+    refuse("empty", &[], 1, "cannot stat '/tmp/src/*'");
+}
+
+/// The root file system of an image in a registry, as skopeo and umoci see it.
+fn unpacked(directory: &Path, tag: &str) -> PathBuf {
+    let layout = directory.join("layout");
+    let (from, to) = (
+        format!("docker://{tag}"),
+        format!("oci:{}:app", layout.display()),
+    );
+    let copy = ["copy", "--insecure-policy", "--src-tls-verify=false"];
+    tool("skopeo", &[&copy[..], &[&from, &to]].concat());
+    let bundle = directory.join("bundle");
+    let image = format!("{}:app", layout.display());
+    let unpack = ["unpack", "--image", &image, bundle.to_str().unwrap()];
+    tool("umoci", &unpack);
+    bundle.join("rootfs")
+}
+
+/// What the answer is when an engine starts the image as `user:0`, a user that has no name in it, as OpenShift does.
+fn answer_as(overcoat: &Overcoat, tag: &str, root: &Path, user: u32, more: &[&str]) -> String {
+    let port = free_port();
+    let config = overcoat.inspect(tag)["config"].clone();
+    let words = |field: &str| -> Vec<String> {
+        let words = config[field].as_array().into_iter().flatten();
+        words
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let script = "mount --rbind /dev \"$1/dev\" && mount --rbind /proc \"$1/proc\" && cd / && \
+        chroot --userspec=\"$2:0\" --groups= \"$1\" /bin/sh -c 'cd \"$0\" && exec \"$@\"' \"$3\" \"${@:4}\"; exit";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child"]);
+    command.args(["bash", "-c", script, "bash"]).arg(root);
+    command.arg(user.to_string());
+    command.arg(config["WorkingDir"].as_str().unwrap());
+    command.args(words("Entrypoint")).args(words("Cmd"));
+    command.env_clear();
+    let port_variable = format!("PORT={port}");
+    let more = more.iter().map(ToString::to_string);
+    for variable in words("Env").into_iter().chain(more).chain([port_variable]) {
+        let (name, value) = variable.split_once('=').unwrap();
+        command.env(name, value);
     }
+    let mut child = command.spawn().unwrap();
+    let body = wait_for("an answer", || get(port));
+    // The shell, which stays process 1, ends with it, and everything in its pid namespace with the shell.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    body
 }
