@@ -48,7 +48,7 @@ pub fn unpacked_seed() -> PathBuf {
     directory.join("umoci/rootfs")
 }
 
-pub(super) fn with_builder(overcoat: Overcoat) -> Overcoat {
+pub(crate) fn with_builder(overcoat: Overcoat) -> Overcoat {
     let store = overcoat.store();
     let copied = Command::new("cp")
         .args(["--archive", "--reflink=auto"])

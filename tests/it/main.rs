@@ -30,6 +30,8 @@
 //! * `matrix` – the main job on every kind of runner, with the same digest. Needs the network.
 //! * `dockerfile` – contexts of `--as-dockerfile`, built with buildah: the same tree as `overcoat build` makes.
 //! * `scaffold` – `create` and `init`: what they write builds, runs and passes its own test. Needs the network.
+//! * `s2i_builders` – the kinds of builder image that people have, and upstream's fake one. Part needs the network.
+//! * `s2i_apps` – applications of every kind on those, built, answering, edited. Needs the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
@@ -62,6 +64,8 @@ mod runners;
 mod runners_build;
 mod s2i;
 mod scaffold;
+mod s2i_apps;
+mod s2i_builders;
 mod sources;
 mod steps;
 mod support;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use overcoat::image::edit::{Changes, NewLayer, from_scratch};
-use overcoat::image::{Descriptor, Platform, media_type};
+use overcoat::image::{Descriptor, Image, Platform, media_type};
 use overcoat::layer::{Entry, EntryPath, Kind, LayerWriter};
 use overcoat::store::BlobStore;
 
@@ -32,6 +32,18 @@ pub struct Tiny {
     pub files: Vec<(&'static str, &'static str)>,
     /// Links in the same layer: paths without a leading slash, with their targets.
     pub links: Vec<(&'static str, String)>,
+    /// Scripts by name in `/usr/libexec/s2i`, instead of `assemble` and the usual ones.
+    pub scripts: Option<Vec<(&'static str, String)>>,
+    /// Programs that it lacks: `tar`, `sh`.
+    pub without: Vec<&'static str>,
+    /// Directories that everybody may write to, paths without a leading slash.
+    pub open: Vec<&'static str>,
+    /// More variables of the image.
+    pub variables: Vec<(&'static str, &'static str)>,
+    /// The entry point; none when empty.
+    pub entrypoint: Vec<&'static str>,
+    /// `OnBuild` of the configuration: instructions of a Dockerfile.
+    pub on_build: Vec<&'static str>,
 }
 
 impl Default for Tiny {
@@ -42,11 +54,53 @@ impl Default for Tiny {
             user: "1001",
             files: Vec::new(),
             links: Vec::new(),
+            scripts: None,
+            without: Vec::new(),
+            open: Vec::new(),
+            variables: Vec::new(),
+            entrypoint: Vec::new(),
+            on_build: Vec::new(),
         }
     }
 }
 
+/// A script of the fake builder (`s2i-compat.md` §4.1), in `testdata/builders/fake`.
+pub fn fake_script(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/builders/fake");
+    std::fs::read_to_string(path.join(name)).unwrap()
+}
+
 impl Tiny {
+    /// The fake builder of `s2i-compat.md` §4.1: its scripts leave traces in `/sti-fake`. The scripts are in the image,
+    /// and a label says where.
+    pub fn fake() -> Self {
+        let scripts = ["assemble", "run", "save-artifacts", "usage"];
+        Self {
+            scripts: Some(scripts.map(|name| (name, fake_script(name))).to_vec()),
+            open: vec!["sti-fake"],
+            user: "0",
+            ..Self::default()
+        }
+    }
+
+    /// The fake builder without scripts and without a label that names any: `--scripts-url` has to.
+    pub fn fake_without_scripts() -> Self {
+        Self {
+            scripts: Some(Vec::new()),
+            labels: Vec::new(),
+            ..Self::fake()
+        }
+    }
+
+    /// The same without a shell in its place; scripts name busybox for their interpreter.
+    pub fn without_shell(mut self) -> Self {
+        self.without.push("sh");
+        for (_, text) in self.scripts.iter_mut().flatten() {
+            *text = text.replacen("#!/bin/sh", "#!/bin/busybox sh", 1);
+        }
+        self
+    }
+
     /// Writes the builder as a layout below `directory`; the text for `--build-image`.
     pub fn write(&self, directory: &Path) -> String {
         let layout = directory.join("builder");
@@ -59,14 +113,17 @@ impl Tiny {
                 ("HOME", "/opt/app-root/src"),
                 ("FROM_BUILDER", "yes"),
             ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
+            .iter()
+            .chain(&self.variables)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
             labels: self
                 .labels
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
             command: Some(vec!["/usr/libexec/s2i/usage".to_owned()]),
+            entrypoint: Some(self.entrypoint.iter().map(ToString::to_string).collect()),
             user: Some(self.user.to_owned()),
             working_directory: Some("/opt/app-root/src".to_owned()),
             exposed_ports: vec!["8080/tcp".to_owned()],
@@ -74,13 +131,9 @@ impl Tiny {
             ..Changes::default()
         };
         let image = from_scratch(&Platform::host(), &layers, &changes).unwrap();
-        store.put_documents(&image).unwrap();
+        let manifest = with_triggers(&store, &image, &self.on_build);
         store
-            .tag(
-                &"tiny".parse().unwrap(),
-                &image.manifest.descriptor,
-                &Platform::host(),
-            )
+            .tag(&"tiny".parse().unwrap(), &manifest, &Platform::host())
             .unwrap();
         drop(store);
         let readable = std::process::Command::new("chmod")
@@ -125,21 +178,34 @@ impl Tiny {
         directories.retain(|path| !self.links.iter().any(|(link, _)| link == path));
         let programs = PROGRAMS
             .iter()
+            .filter(|name| !self.without.contains(name))
             .map(|name| (format!("bin/{name}"), "busybox".to_owned()));
         let more = self
             .links
             .iter()
             .map(|(path, target)| ((*path).to_owned(), target.clone()));
         let links: Vec<(String, String)> = programs.chain(more).collect();
-        layer(store, "base", &directories, &files, &links)
+        layer(store, "base", &directories, &self.open, &files, &links)
     }
 
     fn scripts(&self, store: &BlobStore) -> NewLayer {
-        let files: [(&str, u32, &[u8]); 3] = [
-            ("usr/libexec/s2i/assemble", 0o755, self.assemble.as_bytes()),
-            ("usr/libexec/s2i/run", 0o755, RUN.as_bytes()),
-            ("usr/libexec/s2i/usage", 0o755, b"#!/bin/sh\necho usage\n"),
-        ];
+        let usual = || {
+            let scripts = [
+                ("assemble", self.assemble),
+                ("run", RUN),
+                ("usage", "#!/bin/sh\necho usage\n"),
+            ];
+            scripts.map(|(name, text)| (name, text.to_owned())).to_vec()
+        };
+        let scripts = self.scripts.clone().unwrap_or_else(usual);
+        let paths: Vec<(String, String)> = scripts
+            .into_iter()
+            .map(|(name, text)| (format!("usr/libexec/s2i/{name}"), text))
+            .collect();
+        let files: Vec<(&str, u32, &[u8])> = paths
+            .iter()
+            .map(|(path, text)| (path.as_str(), 0o755, text.as_bytes()))
+            .collect();
         let directories = [
             "opt",
             "opt/app-root",
@@ -148,7 +214,7 @@ impl Tiny {
             "usr/libexec",
             "usr/libexec/s2i",
         ];
-        layer(store, "scripts", &directories, &files, &[])
+        layer(store, "scripts", &directories, &[], &files, &[])
     }
 }
 
@@ -166,11 +232,31 @@ fn busybox() -> Vec<u8> {
     bytes
 }
 
+/// Puts an image's documents into the store, with `OnBuild` when there are triggers; the manifest.
+fn with_triggers(store: &BlobStore, image: &Image, triggers: &[&str]) -> Descriptor {
+    if triggers.is_empty() {
+        store.put_documents(image).unwrap();
+        return image.manifest.descriptor.clone();
+    }
+    let mut config = image.config.parsed.value().clone();
+    config["config"]["OnBuild"] = triggers.into();
+    let config_bytes = config.to_string().into_bytes();
+    let config = Descriptor::of(media_type::OCI_CONFIG, &config_bytes);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest.bytes).unwrap();
+    manifest["config"] = config.to_value();
+    let manifest_bytes = manifest.to_string().into_bytes();
+    let manifest = Descriptor::of(media_type::OCI_MANIFEST, &manifest_bytes);
+    store.put(&config, &config_bytes).unwrap();
+    store.put(&manifest, &manifest_bytes).unwrap();
+    manifest
+}
+
 /// A layer of these members, parents first; `opt/app-root` and below belong to the application's user.
 fn layer(
     store: &BlobStore,
     name: &str,
     directories: &[&str],
+    open: &[&str],
     files: &[(&str, u32, &[u8])],
     links: &[(String, String)],
 ) -> NewLayer {
@@ -192,6 +278,10 @@ fn layer(
         writer
             .append(&entry(path, Kind::Directory, mode), std::io::empty())
             .unwrap();
+    }
+    for path in open {
+        let directory = entry(path, Kind::Directory, 0o777);
+        writer.append(&directory, std::io::empty()).unwrap();
     }
     for (path, mode, content) in files {
         let size = content.len() as u64;

@@ -1,0 +1,4 @@
+from django.urls import path
+from greetings.views import hello
+
+urlpatterns = [path("", hello)]
