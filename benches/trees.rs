@@ -20,7 +20,7 @@ use overcoat::layer::snapshot::{self, Snapshot};
 use overcoat::layer::stack::Stack;
 use overcoat::layer::{self, Entry, EntryPath, Kind, LayerWriter, Ownership};
 use overcoat::source::content::Contents;
-use overcoat::source::local;
+use overcoat::source::{Rules, local};
 use overcoat::store::{BlobStore, Lease, unpack_layers};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -101,7 +101,9 @@ fn source(table: &mut Table<'_>) -> Outcome {
     let root = place.path().join("source");
     fill(&root, 10_000)?;
     let memory = place.path().join("memory");
-    let tree = table.time("list", RUNS, || local::read(&root, &Silent))?;
+    let tree = table.time("list", RUNS, || {
+        local::read(&root, &Rules::default(), &Silent)
+    })?;
     // Only what has rested is believed; the files have, at this time.
     let later = SystemTime::now() + Duration::from_secs(10);
     let mut read = |what: &str, memory: Option<&Path>, threads| {

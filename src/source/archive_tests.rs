@@ -1,6 +1,7 @@
 //! Archives of ordinary people, and of others.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 

@@ -7,69 +7,20 @@ use std::path::{Component, Path, PathBuf};
 use super::Error;
 use super::archive::{self, Limits};
 use super::git::clone::{self, Order};
-use super::git::command::{Git, Origin};
+use super::git::command::{Git, Host, Origin};
 use super::git::{Repository, repository};
-use super::location::{Location, file_url_of};
+use super::location::Location;
 use super::provenance::{GitFacts, Provenance};
 use super::rules::{Hooks, Links};
+use super::url_text::file_url_of;
+use super::wanted::{Fetched, How, Wanted};
 use crate::event::{Event, Observer, stage};
 use crate::fs::Context;
-
-pub use super::git::command::Host;
 
 /// How many files with uncommitted changes are named.
 const NAMED_CHANGES: usize = 3;
 /// What messages and provenance call the standard input.
 const STDIN: &str = "-";
-
-/// What is to be brought.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// From where; `None` for a build that consists of scripts alone.
-    pub location: Option<Location>,
-    /// `--ref`: a branch, tag, commit or other ref; it goes before the location's fragment.
-    pub reference: Option<String>,
-    /// `--context-dir`: a directory below the top of the source.
-    pub context_dir: Option<String>,
-    /// `--copy`: a local repository is taken as it is, with everything that was not committed.
-    pub copies: bool,
-    /// Whether of a local repository only what is committed is taken, as s2i does.
-    pub is_committed_only: bool,
-    /// `--ignore-submodules`.
-    pub ignores_submodules: bool,
-    /// What becomes of the links of a directory that is read where it is: s2i follows them unless there is
-    /// `--keep-symlinks`. Those of clones and archives always stay links.
-    pub links: Links,
-}
-
-/// A source that is here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// The directory that [`super::local::read`] lists. A directory of the person's, or one below the directory that
-    /// [`fetch`] was given.
-    pub root: PathBuf,
-    /// How it came here.
-    pub how: How,
-    /// What is to become of its links ([`super::Rules::for_fetched`]).
-    pub links: Links,
-    /// What is to become of scripts that are ignored.
-    pub hooks: Hooks,
-    /// Where it comes from.
-    pub provenance: Provenance,
-}
-
-/// How a source came here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// There is none: an empty directory.
-    Nothing,
-    /// It is where it was.
-    InPlace,
-    /// By git.
-    Cloned,
-    /// From an archive.
-    Unpacked,
-}
 
 /// Brings a source here.
 ///

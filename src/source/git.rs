@@ -3,6 +3,7 @@
 //! ```text
 //! repository     what a directory is, from its files alone: nothing of a repository is run to find out
 //! command        one run of git: what it is told, what it may not do, whose secrets are in its output
+//! process        its streams, and its end
 //! clone          ls-remote, init, fetch of one commit, checkout, submodules, facts
 //! ```
 //!
@@ -11,8 +12,10 @@
 
 pub(super) mod clone;
 pub(super) mod command;
+mod process;
 mod repository;
 
+pub use command::Host;
 pub use repository::{Repository, repository};
 
 #[cfg(test)]

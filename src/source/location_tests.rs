@@ -1,6 +1,7 @@
 //! What a text that names a source is read as, and what is shown of it.
 
 use super::*;
+use crate::source::url_text::file_url_of;
 
 fn parsed(text: &str) -> Location {
     Location::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))

@@ -22,15 +22,19 @@ pub mod provenance;
 mod rules;
 #[cfg(test)]
 mod test_git;
+mod url_text;
+mod wanted;
 
 use std::path::PathBuf;
 
 pub use error::Error;
-pub use fetch::{Fetched, Host, Wanted, fetch};
+pub use fetch::fetch;
+pub use git::Host;
 pub use ignore::Exclude;
 pub use location::Location;
 pub use provenance::{GitFacts, Provenance};
 pub use rules::{Hooks, IgnoreFile, Links, Rules};
+pub use wanted::{Fetched, How, Wanted};
 
 /// An application's files, listed; their content stays where it is until it is copied.
 #[derive(Clone, Debug)]

@@ -30,7 +30,7 @@ impl Rules {
     /// These rules for a source that was fetched: links of other people's are never followed, and the scripts of a clone
     /// stay.
     #[must_use]
-    pub fn for_fetched(mut self, fetched: &super::fetch::Fetched) -> Self {
+    pub fn for_fetched(mut self, fetched: &super::wanted::Fetched) -> Self {
         self.links = fetched.links;
         self.hooks = fetched.hooks;
         self

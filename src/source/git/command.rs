@@ -2,27 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use rustix::process::{Pid, Signal};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use super::super::Error;
-use super::super::location::{Credentials, redact};
+use super::super::location::Credentials;
+use super::super::url_text::redact;
+use super::process::{Keep, collect, wait};
 use crate::event::{Observer, printable};
 use crate::fs::Context;
 
-/// How often waiting looks whether the person asked to stop.
-const POLL: Duration = Duration::from_millis(50);
-/// How long git has to tidy up when it is asked to end, in steps of [`POLL`].
-const TIDY_POLLS: u32 = 40;
-/// How long output may still come after git has ended: an SSH connection that stays open holds it.
-const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// The most of git's answers that is kept.
 const MAX_OUTPUT_BYTES: usize = 16 << 20;
 /// The most of its complaints, and how many of their last lines are shown.
@@ -303,7 +294,7 @@ impl<'a> Git<'a> {
         let stdout = collect(child.stdout.take(), MAX_OUTPUT_BYTES, Keep::First, &done);
         let stderr = collect(child.stderr.take(), MAX_ERROR_BYTES, Keep::Last, &done);
         drop(done);
-        let status = self.wait(&mut child, &ended)?;
+        let status = wait(&mut child, &ended, &self.program, self.observer)?;
         let taken = |bytes: &Mutex<Vec<u8>>| {
             std::mem::take(&mut *bytes.lock().unwrap_or_else(PoisonError::into_inner))
         };
@@ -312,28 +303,6 @@ impl<'a> Git<'a> {
             stdout: taken(&stdout),
             reason: self.reason(&taken(&stderr), status),
         })
-    }
-
-    fn wait(&self, child: &mut Child, ended: &mpsc::Receiver<()>) -> Result<ExitStatus, Error> {
-        let program = &self.program;
-        loop {
-            if self.observer.is_cancelled() {
-                end(child);
-                return Err(Error::Interrupted);
-            }
-            // Nothing is ever sent: the senders go away when both streams have ended.
-            match ended.recv_timeout(POLL) {
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Ok(child.wait().context("wait for", program)?);
-                }
-                _ => {
-                    if let Some(status) = child.try_wait().context("wait for", program)? {
-                        let _ = ended.recv_timeout(LAST_OUTPUT);
-                        return Ok(status);
-                    }
-                }
-            }
-        }
     }
 
     fn reason(&self, stderr: &[u8], status: ExitStatus) -> String {
@@ -409,65 +378,4 @@ fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}\"", text.replace('\n', "\\n").replace('\t', "\\t"))
-}
-
-/// Which part of a stream is kept when there is too much of it.
-#[derive(Clone, Copy)]
-enum Keep {
-    First,
-    Last,
-}
-
-/// Reads a stream to its end; `done` is dropped there.
-fn collect(
-    stream: Option<impl Read + Send + 'static>,
-    limit: usize,
-    keep: Keep,
-    done: &mpsc::Sender<()>,
-) -> Arc<Mutex<Vec<u8>>> {
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let (shared, done) = (Arc::clone(&kept), done.clone());
-    // Not a scoped thread: something that git left behind may hold the stream open for as long as it likes.
-    std::thread::spawn(move || {
-        let _done = done;
-        let Some(mut stream) = stream else {
-            return;
-        };
-        let mut buffer = [0; 8192];
-        loop {
-            match stream.read(&mut buffer) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return,
-                Ok(count) => {
-                    let mut kept = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.extend_from_slice(&buffer[..count]);
-                    let excess = kept.len().saturating_sub(limit);
-                    match keep {
-                        Keep::First => kept.truncate(limit),
-                        Keep::Last => drop(kept.drain(..excess)),
-                    }
-                }
-            }
-        }
-    });
-    kept
-}
-
-/// Ends git and what it started: asks first, so that it removes its temporary files.
-fn end(child: &mut Child) {
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let signal = |signal| {
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, signal);
-        }
-    };
-    signal(Signal::TERM);
-    for _ in 0..TIDY_POLLS {
-        if let Ok(Some(_)) | Err(_) = child.try_wait() {
-            break;
-        }
-        std::thread::sleep(POLL);
-    }
-    signal(Signal::KILL);
-    let _ = child.wait();
 }
