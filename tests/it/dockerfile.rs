@@ -28,10 +28,10 @@ const LEFT_BY_BUILDAH: [&str; 6] = [
 ];
 
 /// buildah with a storage of its own.
-struct Buildah(tempfile::TempDir);
+pub(super) struct Buildah(tempfile::TempDir);
 
 impl Buildah {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -50,14 +50,14 @@ impl Buildah {
     }
 
     #[track_caller]
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(super) fn run(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output();
         let output = output.expect("buildah, which ./test.sh installs");
         Done::from(output).ok().stdout
     }
 
     /// What skopeo calls an image of this storage.
-    fn name(&self, name: &str) -> String {
+    pub(super) fn name(&self, name: &str) -> String {
         let (root, run) = (self.0.path().join("root"), self.0.path().join("run"));
         format!(
             "containers-storage:[overlay@{}+{}]localhost/{name}",
@@ -68,7 +68,7 @@ impl Buildah {
 
     /// Gives buildah an image of a layout, `oci:LAYOUT:NAME`; what `FROM` calls it then.
     #[track_caller]
-    fn take(&self, image: &str, name: &str) -> String {
+    pub(super) fn take(&self, image: &str, name: &str) -> String {
         let arguments = [
             "copy",
             "--insecure-policy",
@@ -168,7 +168,7 @@ fn list(root: &Path, below: &Path, tree: &mut Tree) {
 fn assert_same(theirs: &Tree, ours: &Tree) {
     let is_left = |path: &str| {
         let is = |left: &&str| path == *left || (left.ends_with('/') && path.starts_with(left));
-        LEFT_BY_BUILDAH.iter().any(|left| is(&left))
+        LEFT_BY_BUILDAH.iter().any(is)
     };
     let is_compared = |path: &&String| ours.contains_key(*path) || !is_left(path);
     let paths: BTreeSet<&String> = theirs
