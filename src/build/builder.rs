@@ -309,8 +309,14 @@ pub(super) fn obtain_for(
         }
     }
     let policy = request.s2i.pull;
-    let (image, name) =
-        find_image(builder, platform, policy, Bytes::DocumentsOnly, tools, observer)?;
+    let (image, name) = find_image(
+        builder,
+        platform,
+        policy,
+        Bytes::DocumentsOnly,
+        tools,
+        observer,
+    )?;
     Ok(Obtained {
         image,
         name,

@@ -19,8 +19,8 @@ use std::time::SystemTime;
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::cache::{Record, Records};
 use super::cache::record::STEPS;
+use super::cache::{Record, Records};
 use super::engine::{self, ENGINE};
 use crate::image::Descriptor;
 use crate::store::{self, BlobStore, Unreached};
@@ -82,7 +82,9 @@ impl Kind {
         let mut names = relative.iter().filter_map(|name| name.to_str());
         match (names.next(), names.next()) {
             (Some("wheels"), _) => Self::Wheels,
-            (_, Some(STEPS | ENGINE | "last" | "sources" | "resolutions" | "targets")) => Self::Records,
+            (_, Some(STEPS | ENGINE | "last" | "sources" | "resolutions" | "targets")) => {
+                Self::Records
+            }
             (_, Some("pypi")) => Self::Indexes,
             (_, Some("debian")) => Self::Debian,
             (_, Some("mounts")) => Self::Mounts,

@@ -78,7 +78,12 @@ pub(super) fn download(
     let mut stream = connect(socket, talk)?;
     stream
         .write_all(head("GET", path, "").as_bytes())
-        .map_err(|error| told(crate::fs::Error::new("write to", socket, error).into(), talk))?;
+        .map_err(|error| {
+            told(
+                crate::fs::Error::new("write to", socket, error).into(),
+                talk,
+            )
+        })?;
     let mut piece = vec![0; 128 << 10];
     let mut start = Vec::new();
     let end = loop {
@@ -147,9 +152,7 @@ fn connect<'a>(socket: &Path, talk: &Talk<'a>) -> Result<Patient<'a>, Error> {
 }
 
 fn head(method: &str, path: &str, about_body: &str) -> String {
-    format!(
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\n{about_body}Connection: close\r\n\r\n"
-    )
+    format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n{about_body}Connection: close\r\n\r\n")
 }
 
 /// Reads a whole answer behind a request that was sent, or was not.
