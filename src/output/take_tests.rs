@@ -159,6 +159,9 @@ fn no_such_image_is_an_answer() {
     assert_eq!(requests.len(), 1);
 }
 
+/// What is wrong, the engine's answers, and words that the reason must have.
+type Row<'a> = (&'a str, Vec<Vec<u8>>, &'a [&'a str]);
+
 #[test]
 fn what_is_not_the_image_is_refused_with_the_reason() {
     let fake = Fake::new(Format::Docker);
@@ -170,7 +173,7 @@ fn what_is_not_the_image_is_refused_with_the_reason() {
     let failing = b"{\"message\":\"disk on fire\\u001b[2J\"}";
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec();
     let differ = [other.as_str(), id.as_str()];
-    let table: Vec<(&str, Vec<Vec<u8>>, &[&str])> = vec![
+    let table: Vec<Row<'_>> = vec![
         (
             "an id that is none",
             vec![fake.inspected("../../etc")],

@@ -1,5 +1,6 @@
 //! Images in Docker's store as builders: found there, taken once, and built on.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use overcoat::build::assemble::Loan;
@@ -14,7 +15,7 @@ use overcoat::store::BlobStore;
 
 use super::support::engine::{Engine, Podman};
 use super::support::tiny::Tiny;
-use super::support::tool;
+use super::support::{free_port, tool};
 
 /// A tool that knows one engine, and nobody else.
 fn tools(store: &BlobStore, engine: Option<EngineAccess>) -> Tools<'_> {
@@ -48,8 +49,20 @@ fn places(docker_host: Option<String>) -> Places {
     }
 }
 
+/// A directory with a command that has these variables, as the person's shell would; there is no other way to give them to
+/// it here.
+fn wrapper(directory: &Path, name: &str, variables: &[&str]) -> String {
+    let file = directory.join("bin").join(name);
+    std::fs::create_dir(directory.join("bin")).unwrap();
+    let variables = variables.join(" ");
+    let script = format!("#!/bin/sh\nexec env {variables} /usr/bin/{name} \"$@\"\n");
+    std::fs::write(&file, script).unwrap();
+    tool("chmod", &["+x", file.to_str().unwrap()]);
+    directory.join("bin").display().to_string()
+}
+
 /// The tiny builder as an archive, and its diff ids.
-fn archive(directory: &std::path::Path) -> String {
+fn archive(directory: &Path) -> String {
     let layout = Tiny::default().write(directory);
     let file = directory.join("tiny.tar").display().to_string();
     tool(
@@ -113,17 +126,9 @@ fn podman_hands_out_its_images_with_a_configuration_of_its_own() {
     let podman = Podman::new();
     podman.run(&["load", "--input", &archive(directory.path())]);
     let configuration = podman.configuration();
-    // As the person's shell would have it; there is no way to give it to the command but a command.
-    let wrapper = directory.path().join("bin/podman");
-    std::fs::create_dir(wrapper.parent().unwrap()).unwrap();
-    let script = format!(
-        "#!/bin/sh\nexport CONTAINERS_STORAGE_CONF={}\nexec /usr/bin/podman \"$@\"\n",
-        configuration.display()
-    );
-    std::fs::write(&wrapper, script).unwrap();
-    tool("chmod", &["+x", wrapper.to_str().unwrap()]);
+    let variable = format!("CONTAINERS_STORAGE_CONF={}", configuration.display());
     let places = Places {
-        search_path: wrapper.parent().unwrap().display().to_string(),
+        search_path: wrapper(directory.path(), "podman", &[&variable]),
         ..places(None)
     };
     let access = EngineAccess::Asked(load::Engine::Podman.find(&places).unwrap());
@@ -138,4 +143,69 @@ fn podman_hands_out_its_images_with_a_configuration_of_its_own() {
     let image = find("team/tiny", &store, &access).unwrap();
     assert_eq!(diff_ids(&image), layers);
     assert!(find("team/other", &store, &access).is_err());
+}
+
+/// An authority, and certificates of its for the engine and for us, as Docker's own instructions make them.
+fn certificates(directory: &Path) {
+    let script = r#"
+        set -e; cd "$0"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out ca.pem
+        sign() {
+            openssl req -newkey rsa:2048 -nodes -subj "/CN=$1" -keyout "$2key.pem" -out "$1.csr"
+            printf '%s\n' "$3" > "$1.ext"
+            openssl x509 -req -days 2 -in "$1.csr" -CA ca.pem -CAkey ca-key.pem -CAcreateserial -extfile "$1.ext" -out "$2cert.pem"
+        }
+        sign server server- 'subjectAltName=IP:127.0.0.1'
+        sign client '' 'extendedKeyUsage=clientAuth'
+    "#;
+    tool("sh", &["-c", script, directory.to_str().unwrap()]);
+}
+
+/// Case 220. TLS is Docker's own command's work: it has the variables that the person's shell has.
+#[test]
+fn docker_over_tls_with_client_certificates_is_reached_through_its_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(&directory.path().join("store")).unwrap();
+    certificates(directory.path());
+    let port = free_port();
+    let docker = Engine::docker_with_tls(directory.path(), port);
+    docker.docker_command(&["load", "--input", &archive(directory.path())]);
+    let host = format!("tcp://127.0.0.1:{port}");
+    let variables = [
+        format!("DOCKER_HOST={host}"),
+        "DOCKER_TLS_VERIFY=1".to_owned(),
+        format!("DOCKER_CERT_PATH={}", directory.path().display()),
+    ];
+    let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
+    let with = Places {
+        search_path: wrapper(directory.path(), "docker", &variables),
+        ..places(Some(host.clone()))
+    };
+    let access = EngineAccess::Asked(load::Engine::Docker.find(&with).unwrap());
+    let image = find("team/tiny", &store, &access).unwrap();
+    assert_eq!(diff_ids(&image).len(), 2);
+    let error = find("team/other", &store, &access).unwrap_err();
+    assert!(
+        error.to_string().contains("and the container engine"),
+        "{error}"
+    );
+
+    // Without certificates the engine does not speak with us.
+    let bare = directory.path().join("bare");
+    std::fs::create_dir(&bare).unwrap();
+    let without = Places {
+        search_path: wrapper(
+            &bare,
+            "docker",
+            &[&format!("DOCKER_HOST={host}"), "DOCKER_CONFIG=/none"],
+        ),
+        ..places(Some(host))
+    };
+    let access = EngineAccess::Asked(load::Engine::Docker.find(&without).unwrap());
+    let error = find("team/other", &store, &access).unwrap_err();
+    assert!(matches!(error, Error::NotHere { .. }), "{error}");
+    assert!(
+        !error.to_string().contains("and the container engine"),
+        "{error}"
+    );
 }

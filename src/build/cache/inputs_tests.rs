@@ -13,7 +13,8 @@ fn of(inputs: &StepInputs) -> (Inputs, Inputs, bool) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("app.py"), "1").unwrap();
     let source = local::read(directory.path(), &Silent).unwrap();
-    let contents = Contents::read(&source, None, std::time::SystemTime::UNIX_EPOCH, 1, &Silent).unwrap();
+    let contents =
+        Contents::read(&source, None, std::time::SystemTime::UNIX_EPOCH, 1, &Silent).unwrap();
     let process = Process {
         arguments: vec!["assemble".to_owned()],
         environment: Vec::new(),
@@ -37,7 +38,9 @@ fn of(inputs: &StepInputs) -> (Inputs, Inputs, bool) {
 fn hosts_and_capabilities_make_another_step_and_their_order_and_spelling_none() {
     let (plain, ..) = of(&StepInputs::default());
     let hosts = |names: &[&str]| {
-        let hosts = names.iter().map(|name| (name.to_string(), "::1".to_owned()));
+        let hosts = names
+            .iter()
+            .map(|name| (name.to_string(), "::1".to_owned()));
         let inputs = StepInputs {
             hosts: hosts.collect(),
             ..StepInputs::default()
@@ -47,7 +50,9 @@ fn hosts_and_capabilities_make_another_step_and_their_order_and_spelling_none() 
         portable
     };
     let dropped = |texts: &[&str]| {
-        let lists = texts.iter().map(|text| Capability::parse_list(text).unwrap());
+        let lists = texts
+            .iter()
+            .map(|text| Capability::parse_list(text).unwrap());
         let inputs = StepInputs {
             dropped_capabilities: lists.flatten().collect(),
             ..StepInputs::default()
@@ -60,7 +65,10 @@ fn hosts_and_capabilities_make_another_step_and_their_order_and_spelling_none() 
     // The first match counts.
     assert_ne!(hosts(&["a", "b"]).key(), hosts(&["b", "a"]).key());
     assert_ne!(plain.key(), dropped(&["chown"]).key());
-    assert_eq!(dropped(&["chown", "kill"]).key(), dropped(&["-CAP_KILL,CHOWN,kill"]).key());
+    assert_eq!(
+        dropped(&["chown", "kill"]).key(),
+        dropped(&["-CAP_KILL,CHOWN,kill"]).key()
+    );
 }
 
 #[test]
