@@ -48,6 +48,8 @@ mod scripts;
 mod split;
 mod step_output;
 #[cfg(test)]
+mod test_engine;
+#[cfg(test)]
 mod test_requests;
 mod usage;
 mod volatile;

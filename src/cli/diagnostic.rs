@@ -313,6 +313,7 @@ impl From<sandbox::Error> for Diagnostic {
             Error::Interrupted => return interrupted(),
             error if error.is_full() => return disk_full(error),
             Error::NoSuchUser { .. } | Error::Command { .. } => Code::Process,
+            Error::Injection { .. } => Code::Usage,
             _ => Code::Sandbox,
         };
         Self {
