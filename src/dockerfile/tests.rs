@@ -30,7 +30,7 @@ impl Place {
     }
 
     fn source(&self) -> SourceTree {
-        local::read(&self.path("app"), &Silent).unwrap()
+        local::read(&self.path("app"), &Default::default(), &Silent).unwrap()
     }
 
     /// Writes a request for this application, changed by `change`; its instructions.

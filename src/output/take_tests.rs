@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! Engines that hand out images, and some that hand out something else.
 
 use std::io::{Read, Write};
@@ -253,4 +250,3 @@ fn whoever_has_had_enough_does_not_wait_for_the_engine() {
     let error = found.look(NAME, &store, &Impatient).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
 }
->>>>>>> q3

@@ -192,7 +192,7 @@ fn assert_same(theirs: &Tree, ours: &Tree) {
 }
 
 fn read(source: &Path) -> SourceTree {
-    local::read(source, &Silent).unwrap()
+    local::read(source, &Default::default(), &Silent).unwrap()
 }
 
 fn put(path: PathBuf, text: &str, mode: u32) {

@@ -18,12 +18,9 @@
 //! * `readers` – wheel layers and zstd, read and run by other programs. Needs the network.
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
-<<<<<<< HEAD
 //! * `s2i` – the program called as `s2i`: its words, streams and statuses, and where images go.
-=======
 //! * `injections` – injected files, added hosts, fewer capabilities, and captured output, on every rung.
 //! * `places` – images in Docker's and podman's stores as builders.
->>>>>>> q3
 //! * `check` – a second build in another way, and what is said of the difference.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
@@ -69,9 +66,9 @@ mod registry;
 mod runners;
 mod runners_build;
 mod s2i;
-mod scaffold;
 mod s2i_apps;
 mod s2i_builders;
+mod scaffold;
 mod sources;
 mod steps;
 mod support;

@@ -176,3 +176,7 @@ fn add_process(inputs: &mut Inputs, process: &Process) {
     inputs.add("the working directory", working_directory);
     inputs.add("the user", user);
 }
+
+#[cfg(test)]
+#[path = "step_inputs_tests.rs"]
+mod tests;

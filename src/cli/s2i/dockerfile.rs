@@ -8,27 +8,11 @@ use crate::build::{self, BuildRequest, Bytes, Tools};
 use crate::builder_image::labels;
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
-use crate::cli::exit::Code;
 use crate::cli::{env, observer, open_store};
-use crate::dockerfile::{self, DockerfileRequest, Error, Injection, ScriptSources};
+use crate::dockerfile::{self, DockerfileRequest, Injection, ScriptSources};
 use crate::event::{Event, Observer};
 use crate::image::Image;
 use crate::source;
-
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::NoScripts { .. } => Code::NotABuilder,
-            Error::File(_) | Error::Occupied { .. } => Code::Output,
-            Error::Unsayable { .. } | Error::Injection { .. } => Code::Usage,
-            Error::Unsafe { .. } => Code::UnreadableSource,
-        };
-        Self {
-            hints: error.hints(),
-            ..Self::new(code, &error)
-        }
-    }
-}
 
 /// Writes it; the path of the Dockerfile. A request without a source leaves `upload/src` empty.
 ///

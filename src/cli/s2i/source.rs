@@ -14,8 +14,7 @@ use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{env, observer};
-use crate::source::fetch::How;
-use crate::source::{Exclude, Hooks, IgnoreFile, Links, Location, Rules, Wanted, fetch};
+use crate::source::{Exclude, Hooks, How, IgnoreFile, Links, Location, Rules, Wanted, fetch};
 
 /// Larger files are not ours, in bytes.
 const MAX_HANDED: u64 = 1 << 20;

@@ -97,17 +97,6 @@ pub(super) fn load(socket: &Path, load: &Load<'_>) -> Result<(), Error> {
     })
 }
 
-<<<<<<< HEAD
-/// As [`id`]; `None` when Docker has no such image.
-pub(super) fn find_id(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<Option<String>, Error> {
-    match id(socket, name, talk) {
-        Err(Error::Refused { how, .. }) if how == NOT_FOUND => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-=======
->>>>>>> q3
 /// The id of the image that Docker has under a name.
 pub(super) fn id(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<String, Error> {
     let image = inspect(socket, name, talk)?;

@@ -134,11 +134,6 @@ impl Found {
         };
         let place = store.workspace().map_err(super::super::Error::from)?;
         let mut file = tempfile::NamedTempFile::new_in(place).context("create a file in", place)?;
-<<<<<<< HEAD
-        self.export(name, id, file.as_file_mut(), &talk)?;
-        let image = archive::read_identified(file.path(), id, platform, store, observer)?;
-        Ok(image)
-=======
         let exported = self.export(name, &seen.id, file.as_file_mut(), &talk);
         exported.map_err(|error| match error {
             Error::Refused { engine, how, said } => Error::NotGiven {
@@ -154,7 +149,6 @@ impl Found {
         Ok(archive::read_identified(
             file, id, diff_ids, platform, store, observer,
         )?)
->>>>>>> q3
     }
 
     fn export(

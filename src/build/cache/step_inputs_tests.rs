@@ -12,7 +12,7 @@ use crate::source::local;
 fn of(inputs: &StepInputs) -> (Inputs, Inputs, bool) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("app.py"), "1").unwrap();
-    let source = local::read(directory.path(), &Silent).unwrap();
+    let source = local::read(directory.path(), &Default::default(), &Silent).unwrap();
     let contents =
         Contents::read(&source, None, std::time::SystemTime::UNIX_EPOCH, 1, &Silent).unwrap();
     let process = Process {
@@ -25,13 +25,14 @@ fn of(inputs: &StepInputs) -> (Inputs, Inputs, bool) {
     let step = AssembleStep {
         process: &process,
         destination: "/tmp",
+        scripts: &Scripts::default(),
         application_directory: "app".to_owned(),
         request: &request,
         inputs,
     };
     let portable = step.inputs(&builder(&json!({})), &contents);
-    let local = step.local_inputs(&portable, &Loan::default());
-    (portable, local, step.can_be_taken())
+    let local = local_of_step(&portable, inputs, &Loan::default());
+    (portable, local, inputs.can_be_taken())
 }
 
 #[test]
