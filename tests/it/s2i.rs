@@ -276,7 +276,7 @@ fn an_ordinary_user_reads_the_same_words() {
         "{}",
         done.stderr
     );
-    let done = scene.build(&["--loglevel=1"]).ok();
+    let done = scene.build(&["--loglevel=1", "-e", "NEW=1"]).ok();
     assert!(done.stderr.contains("sandbox: "), "{}", done.stderr);
     let failing = Tiny {
         assemble: FAILS,
@@ -436,7 +436,7 @@ fn run_starts_the_image_and_ends_with_it() {
     let port = free_port();
     let hook = Path::new(&scene.source).join(".s2i/bin");
     std::fs::create_dir_all(&hook).unwrap();
-    let run = format!("#!/bin/sh\necho started\nexec nc -lk -p {port} -e echo hello\n");
+    let run = format!("#!/bin/sh\necho started\nexec httpd -f -p 127.0.0.1:{port} -h /tmp\n");
     std::fs::write(hook.join("run"), run).unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(hook.join("run"), executable).unwrap();
