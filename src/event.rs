@@ -53,6 +53,8 @@ pub enum Event {
     Output {
         /// Which step.
         step: String,
+        /// Where it was printed. Lines of one stream are in order; between the two, nothing is known.
+        stream: Stream,
         /// The line, without its end.
         line: String,
     },
@@ -73,6 +75,16 @@ pub enum Event {
         /// What to do about it.
         hint: Option<String>,
     },
+}
+
+/// Where a process printed a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Its standard output.
+    Out,
+    /// Its standard error.
+    Err,
 }
 
 /// Which way a transfer goes, seen from this machine.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::agent::Proxy;
-use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, SecretInput, StepInputs};
+use super::inputs::{AGENT_SOCKET, PIP_CACHE, Redaction, SecretInput, StepInputs, show_hosts};
 use super::plan::{HOOKS, last_wins};
 use super::rootfs::{RootFs, Wanted};
 use super::step_output::{LOGS, StepOutput};
@@ -214,6 +214,8 @@ fn run(
         // The container has its own name resolution.
         binds.retain(|bind| !bind.target.starts_with("/etc/"));
     }
+    let directory = &sandbox.directory;
+    show_hosts(&inputs.hosts, directory, is_here, &mut binds, observer)?;
     let has_caches = sandbox.rung.has_mounts();
     let is_told = process
         .environment
@@ -292,13 +294,20 @@ fn run(
         target: secret.target(),
         content: secret.content.clone(),
     });
+    let injections = inputs
+        .injections
+        .iter()
+        .map(|injection| injection.resolve(&process.working_directory, step.form.epoch));
     let input = Input {
         uploads,
         binds,
         secrets: secrets.collect(),
+        injections: injections.collect::<Result<_, _>>()?,
+        dropped: inputs.dropped_capabilities.clone(),
         network: inputs.network,
         limits: inputs.limits,
         timeout: inputs.timeout,
+        capture: None,
     };
     let output = StepOutput::new(
         observer,
@@ -309,6 +318,7 @@ fn run(
     let running = stage(observer, "assemble", process.arguments.join(" "));
     let ended = sandbox.run_step("assemble", &process, input, &output);
     let forgotten = sandbox.forget(inputs.secrets.iter().map(SecretInput::target));
+    let taken_back = sandbox.take_back_injections();
     let failed = |how, tail: Vec<String>, output: StepOutput<'_>| Error::Script {
         script: "assemble",
         how,
@@ -334,6 +344,7 @@ fn run(
         (status, _) => return Err(failed(ScriptFailure::Status(status), exit.tail, output)),
     }
     forgotten?;
+    taken_back?;
     output.finish();
     running.finish("");
     let scaffolding = Scaffolding::new(&exit, &caches, step);

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::find::{find_image, look};
 use super::request::{BuildRequest, Push};
+use super::s2i::PullPolicy;
 use super::work::PreviousImage;
 use super::{Error, Tools, base};
 use crate::builder_image::recipe;
@@ -144,14 +146,10 @@ pub fn obtain(
 ) -> Result<(Image, String), Error> {
     let store = tools.store;
     let image = match source {
-        ImageSource::Reference(reference) => match in_store(reference, platform, tools)? {
-            Some(image) => image,
-            None if bytes == Bytes::All => pull(reference, platform, tools, observer)?,
-            None => {
-                let registry = tools.registry()?;
-                registry.pull(reference, platform, store, Layers::None, observer)?
-            }
-        },
+        ImageSource::Reference(_) => {
+            let policy = PullPolicy::IfNotPresent;
+            return find_image(source, platform, policy, bytes, tools, observer);
+        }
         ImageSource::OciLayout { directory, name } => {
             oci_layout::read(directory, name.as_deref(), platform, store)?
         }
@@ -310,7 +308,15 @@ pub(super) fn obtain_for(
             previous = Some(images);
         }
     }
-    let (image, name) = obtain(builder, platform, Bytes::DocumentsOnly, tools, observer)?;
+    let policy = request.s2i.pull;
+    let (image, name) = find_image(
+        builder,
+        platform,
+        policy,
+        Bytes::DocumentsOnly,
+        tools,
+        observer,
+    )?;
     Ok(Obtained {
         image,
         name,
@@ -337,18 +343,21 @@ pub(super) fn origins(request: &BuildRequest, previous: &[PreviousImage]) -> Vec
 pub(super) fn describe(
     source: &ImageSource,
     platform: &Platform,
+    policy: PullPolicy,
     tools: &Tools<'_>,
     scratch: &BlobStore,
     observer: &dyn Observer,
 ) -> Result<(Image, String), Error> {
     let image = match source {
-        ImageSource::Reference(reference) => match in_store(reference, platform, tools)? {
-            Some(image) => image,
-            None => {
-                let registry = tools.registry()?;
-                registry.pull(reference, platform, scratch, Layers::None, observer)?
+        ImageSource::Reference(reference) => {
+            match look(reference, platform, policy, tools, scratch, observer)? {
+                Some(image) => image,
+                None => {
+                    let registry = tools.registry()?;
+                    registry.pull(reference, platform, scratch, Layers::None, observer)?
+                }
             }
-        },
+        }
         ImageSource::OciLayout { directory, name } => {
             oci_layout::read(directory, name.as_deref(), platform, scratch)?
         }
@@ -362,7 +371,7 @@ pub(super) fn describe(
 }
 
 /// Checks that an image is for the platform, and gives it the name that may be recorded.
-fn named(
+pub(super) fn named(
     source: &ImageSource,
     platform: &Platform,
     image: Image,
@@ -380,7 +389,7 @@ fn named(
 }
 
 /// The store's image of that name, when it is for the platform and complete.
-fn in_store(
+pub(super) fn in_store(
     reference: &Reference,
     platform: &Platform,
     tools: &Tools<'_>,

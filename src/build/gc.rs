@@ -19,8 +19,9 @@ use std::time::SystemTime;
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::cache::Records;
 use super::cache::record::STEPS;
+use super::cache::{Record, Records};
+use super::engine::{self, ENGINE};
 use crate::image::Descriptor;
 use crate::store::{self, BlobStore, Unreached};
 
@@ -47,7 +48,7 @@ pub enum Kind {
     /// Layers as directories.
     Unpacked,
     /// What steps made and were made of, and what was found out for them: `cache/steps`, `cache/last`,
-    /// `cache/sources`, `cache/resolutions`, `cache/targets`.
+    /// `cache/engine`, `cache/sources`, `cache/resolutions`, `cache/targets`.
     Records,
     /// Wheels.
     Wheels,
@@ -81,7 +82,9 @@ impl Kind {
         let mut names = relative.iter().filter_map(|name| name.to_str());
         match (names.next(), names.next()) {
             (Some("wheels"), _) => Self::Wheels,
-            (_, Some(STEPS | "last" | "sources" | "resolutions" | "targets")) => Self::Records,
+            (_, Some(STEPS | ENGINE | "last" | "sources" | "resolutions" | "targets")) => {
+                Self::Records
+            }
             (_, Some("pypi")) => Self::Indexes,
             (_, Some("debian")) => Self::Debian,
             (_, Some("mounts")) => Self::Mounts,
@@ -246,6 +249,7 @@ pub fn remove_image(
 fn entries(store: &BlobStore) -> Result<Vec<Entry>, store::Error> {
     let root = store.root();
     let (steps, mounts) = (store.cache(STEPS), store.cache("mounts"));
+    let engine = store.cache(ENGINE);
     let leftovers = root.join("wheels/tmp");
     let records = Records::new(store);
     let mut found = Vec::new();
@@ -276,18 +280,23 @@ fn entries(store: &BlobStore) -> Result<Vec<Entry>, store::Error> {
                 continue;
             }
             let is_temporary = entry.file_name().to_string_lossy().starts_with(".tmp-");
-            let record = (path.parent() == Some(&steps)).then(|| records.read(&path));
-            let is_useless = matches!(record, Some(None));
-            let layers = record.flatten().map(|record| record.layers);
+            let of_step = |record: Record| {
+                let layers = record.layers.into_iter();
+                layers.map(|layer| layer.descriptor).collect()
+            };
+            let layers: Option<Option<Vec<Descriptor>>> = if path.parent() == Some(&steps) {
+                Some(records.read(&path).map(of_step))
+            } else if path.starts_with(&engine) {
+                Some(engine::reached(store, &path))
+            } else {
+                None
+            };
+            let is_useless = matches!(layers, Some(None));
             found.push(Entry {
                 kind,
                 bytes: metadata.len(),
                 used: used(&metadata),
-                layers: layers
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|layer| layer.descriptor)
-                    .collect(),
+                layers: layers.flatten().unwrap_or_default(),
                 is_waste: is_temporary || is_useless,
                 path,
             });

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::sandbox::{Access, Limits, Network};
+use super::injection::Injection;
+use crate::event::{Event, Observer};
+use crate::fs::Context;
+use crate::sandbox::{Access, Bind, Capability, Limits, Network};
 
 /// Where secrets are files.
 const SECRETS: &str = "/run/secrets";
@@ -25,6 +28,12 @@ pub struct StepInputs {
     pub cache_mounts: Vec<String>,
     /// `--ssh`: the agent's socket.
     pub agent: Option<PathBuf>,
+    /// `--inject`.
+    pub injections: Vec<Injection>,
+    /// `--add-host`: names and addresses, as [`host_entry`] gives them.
+    pub hosts: Vec<(String, String)>,
+    /// `--cap-drop`.
+    pub dropped_capabilities: Vec<Capability>,
     /// `--network`.
     pub network: Network,
     /// `--memory`, `--cpus`.
@@ -77,12 +86,28 @@ pub struct Volume {
 impl std::str::FromStr for Volume {
     type Err = String;
 
-    /// Reads `HOST:PATH[:ro|:rw]`. A relative `HOST` stays relative.
+    /// Reads `HOST:PATH[:OPTIONS]`, the options with commas between them: `ro`, `rw`, and those of SELinux, `z` and `Z`,
+    /// which a sandbox without labels of its own does not need. A relative `HOST` stays relative.
+    ///
+    /// # Spec
+    /// docker-run(1), `--volume`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (text, access) = match (text.strip_suffix(":ro"), text.strip_suffix(":rw")) {
-            (Some(rest), _) => (rest, Access::ReadOnly),
-            (None, Some(rest)) => (rest, Access::ReadWrite),
-            (None, None) => (text, Access::ReadWrite),
+        let is_option = |word: &str| matches!(word, "ro" | "rw" | "z" | "Z");
+        let (text, options) = match text.rsplit_once(':') {
+            // A path in the image begins with a slash.
+            Some((rest, last)) if !last.starts_with('/') && rest.contains(':') => (rest, last),
+            _ => (text, "rw"),
+        };
+        if let Some(unknown) = options.split(',').find(|word| !is_option(word)) {
+            return Err(format!(
+                "`{unknown}` is not understood behind the path; expected `ro`, `rw`, `z` or `Z`"
+            ));
+        }
+        let has = |wanted: &str| options.split(',').any(|word| word == wanted);
+        let access = match (has("ro"), has("rw")) {
+            (true, true) => return Err("it cannot be both `ro` and `rw`".to_owned()),
+            (true, false) => Access::ReadOnly,
+            (false, _) => Access::ReadWrite,
         };
         let Some((source, target)) = text.rsplit_once(':') else {
             return Err("expected HOST:PATH or HOST:PATH:ro".to_owned());
@@ -128,6 +153,107 @@ pub fn inner_path(text: &str) -> Result<String, String> {
         }
     }
     Ok(path.to_string_lossy().into_owned())
+}
+
+/// Reads `NAME:ADDRESS` (also `NAME=ADDRESS`), as Docker's `--add-host` does; an IPv6 address may have brackets.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+///
+/// # Spec
+/// docker-run(1), `--add-host`; hosts(5).
+pub fn host_entry(text: &str) -> Result<(String, String), String> {
+    let Some((name, address)) = text.split_once([':', '=']) else {
+        return Err("expected NAME:ADDRESS".to_owned());
+    };
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > 253 || !name.chars().all(is_allowed) {
+        return Err(format!("`{name}` is not the name of a host"));
+    }
+    let bare = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(address);
+    match bare.parse::<std::net::IpAddr>() {
+        Ok(address) => Ok((name.to_owned(), address.to_string())),
+        Err(_) if bare == "host-gateway" => Err(
+            "there is no gateway: a step has this machine's own network, so use 127.0.0.1"
+                .to_owned(),
+        ),
+        Err(_) => Err(format!("`{address}` is not an IP address")),
+    }
+}
+
+/// Puts hosts into the `/etc/hosts` that a step is shown, or makes one. They come first: the first match counts. `is_here`
+/// says that the step has this machine's own file, which stays as it is.
+///
+/// # Errors
+/// [`crate::fs::Error`] when the file cannot be written.
+pub(super) fn show_hosts(
+    hosts: &[(String, String)],
+    directory: &Path,
+    is_here: bool,
+    binds: &mut Vec<Bind>,
+    observer: &dyn Observer,
+) -> Result<(), crate::fs::Error> {
+    const FILE: &str = "/etc/hosts";
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    if is_here {
+        let names: Vec<&str> = hosts.iter().map(|(name, _)| name.as_str()).collect();
+        observer.observe(Event::Warning {
+            text: format!(
+                "the step does not know the addresses given for {}: it runs in this container, whose {FILE} it has",
+                names.join(", ")
+            ),
+            hint: Some(format!("add them to {FILE} of this container")),
+        });
+        return Ok(());
+    }
+    let shown = binds.iter().position(|bind| bind.target == FILE);
+    let below = match shown {
+        Some(index) => crate::fs::read_limited(&binds[index].source, 1 << 20)?,
+        None => b"127.0.0.1\tlocalhost\n::1\tlocalhost\n".to_vec(),
+    };
+    let mut text = String::new();
+    for (name, address) in hosts {
+        text.push_str(&format!("{address}\t{name}\n"));
+    }
+    let source = directory.join("hosts-of-the-step");
+    std::fs::write(&source, [text.as_bytes(), &below].concat()).context("write", &source)?;
+    let bind = Bind {
+        source,
+        target: FILE.to_owned(),
+        access: Access::ReadOnly,
+        is_per_user: false,
+    };
+    match shown {
+        Some(index) => binds[index] = bind,
+        None => binds.push(bind),
+    }
+    Ok(())
+}
+
+impl Network {
+    /// Understands `--network` as s2i takes it: any of the engine's modes. A step has this machine's network or none at
+    /// all; also a sentence for people when that is not what was asked for.
+    ///
+    /// # Spec
+    /// `s2i-compat.md` §1.6.
+    pub fn of_s2i(text: &str) -> (Self, Option<String>) {
+        match text {
+            "" | "default" | "host" => (Self::Host, None),
+            "none" => (Self::None, None),
+            other => {
+                let other = crate::event::printable(other);
+                let note = format!(
+                    "`--network {other}`: there is no engine with networks of its own; the scripts have this machine's"
+                );
+                (Self::Host, Some(note))
+            }
+        }
+    }
 }
 
 /// Hides secrets in what a step prints.
@@ -182,10 +308,21 @@ mod tests {
         assert_eq!(volume("a:b:/x/").unwrap().source, Path::new("a:b"));
         assert_eq!(volume("./x:/x//y/").unwrap().target, "/x/y");
         assert_eq!(volume("x:/x:rw").unwrap().access, Access::ReadWrite);
+        // Case 222.
+        let labelled = volume("x:/home/:z").unwrap();
+        assert_eq!(
+            (labelled.target.as_str(), labelled.access),
+            ("/home", Access::ReadWrite)
+        );
+        assert_eq!(volume("x:/x:Z,ro").unwrap().access, Access::ReadOnly);
+        assert_eq!(volume("a:b:/x:ro").unwrap().source, Path::new("a:b"));
         for wrong in [
             "/data",
             ":/x",
             "x:y",
+            "x:/x:",
+            "x:/x:ro,rw",
+            "x:/x:cached",
             "x:/",
             "x:/a/../b",
             "x:/proc/sys",
@@ -194,6 +331,44 @@ mod tests {
             "x:/var/run/secrets",
         ] {
             assert!(volume(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_read() {
+        let entry =
+            |text: &str| host_entry(text).map(|(name, address)| format!("{address} {name}"));
+        assert_eq!(entry("pypi.org:0.0.0.0").unwrap(), "0.0.0.0 pypi.org");
+        assert_eq!(entry("six:::1").unwrap(), "::1 six");
+        assert_eq!(entry("six=[fe80::2]").unwrap(), "fe80::2 six");
+        for (wrong, reason) in [
+            ("pypi.org", "NAME:ADDRESS"),
+            (":1.2.3.4", "not the name"),
+            ("a b:1.2.3.4", "not the name"),
+            ("a\nb:1.2.3.4", "not the name"),
+            ("a:b", "not an IP address"),
+            ("a:1.2.3.4 b", "not an IP address"),
+            ("a:host-gateway", "127.0.0.1"),
+        ] {
+            let said = host_entry(wrong).unwrap_err();
+            assert!(said.contains(reason), "{wrong}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_networks_of_an_engine_are_this_machines_or_none() {
+        for quiet in ["", "default", "host"] {
+            assert_eq!(Network::of_s2i(quiet), (Network::Host, None));
+        }
+        assert_eq!(Network::of_s2i("none"), (Network::None, None));
+        for other in ["bridge", "container:1f", "netns:/x", "mine\u{1b}[2J"] {
+            let (network, note) = Network::of_s2i(other);
+            let note = note.unwrap();
+            assert_eq!(network, Network::Host);
+            assert!(
+                note.contains("this machine's") && !note.contains('\u{1b}'),
+                "{note}"
+            );
         }
     }
 

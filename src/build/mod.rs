@@ -20,12 +20,15 @@ pub mod copy;
 mod deciding;
 mod dependencies;
 mod direct;
+mod engine;
 mod errand;
 mod execute;
 mod facts;
 mod fidelity;
+mod find;
 pub mod gc;
 mod in_place;
+mod injected;
 mod injection;
 pub mod inputs;
 mod look;
@@ -50,7 +53,9 @@ pub use allowed_uids::{AllowedUids, Forbidden};
 pub use builder::{Bytes, ImageSource, obtain, pull};
 pub use bytecode::Bytecode;
 pub use confinement::{Confinement, RootfsKind};
+pub use engine::EngineAccess;
 pub use execute::{Decided, execute};
+pub use find::find_image;
 pub use in_place::InPlaceError;
 pub use injection::Injection;
 pub use plan::{BuildPlan, Direct, PlanError, Steps, Way};
@@ -163,6 +168,17 @@ pub enum Error {
     /// A layout or archive.
     #[error(transparent)]
     Output(#[from] output::Error),
+    /// The image is not on this machine, and its registry may not be asked.
+    #[error("`{image}` is not in {asked}, and its registry is not asked (pull policy `never`)")]
+    NotHere {
+        /// The reference.
+        image: String,
+        /// Where it was looked for.
+        asked: String,
+    },
+    /// A container engine has the image, and it cannot be taken from there.
+    #[error(transparent)]
+    Engine(output::load::Error),
     /// The HTTP client could not be started.
     #[error(transparent)]
     Http(#[from] http::Error),
@@ -216,6 +232,8 @@ pub struct Tools<'a> {
     pub confinement: Option<Confinement>,
     /// How to authenticate at package indexes.
     pub python_credentials: Credentials,
+    /// Where images are looked for that are not in the store, before their registry; nowhere if `None`.
+    pub engine: Option<EngineAccess>,
     client: OnceLock<Arc<Http>>,
     registry: OnceLock<RegistryClient>,
 }
@@ -243,6 +261,7 @@ impl<'a> Tools<'a> {
             threads: host.threads,
             confinement: None,
             python_credentials: host.python_credentials,
+            engine: None,
             client: OnceLock::new(),
             registry: OnceLock::new(),
         }

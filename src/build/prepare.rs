@@ -94,6 +94,7 @@ pub fn plan(
     let described = builder::describe(
         &request.builder,
         &request.platform,
+        request.s2i.pull,
         tools,
         scratch,
         observer,

@@ -76,7 +76,7 @@ fn file_name(name: &str) -> String {
 impl Observer for StepOutput<'_> {
     fn observe(&self, event: Event) {
         match event {
-            Event::Output { step, line } => {
+            Event::Output { step, stream, line } => {
                 let line = self.redaction.hide(&line);
                 if let Ok(mut log) = self.log.lock()
                     && let Some(file) = log.as_mut()
@@ -84,7 +84,7 @@ impl Observer for StepOutput<'_> {
                 {
                     *log = None;
                 }
-                self.inner.observe(Event::Output { step, line });
+                self.inner.observe(Event::Output { step, stream, line });
             }
             other => self.inner.observe(other),
         }

@@ -120,6 +120,10 @@ impl From<build::Error> for Diagnostic {
             Error::Output(error) => error.into(),
             Error::File(error) => error.into(),
             Error::Http(error) => Self::new(Code::Registry, error),
+            Error::NotHere { .. } => Self::new(Code::NoSuchImage, &error).hint(
+                "allow the registry to be asked (`--pull-policy if-not-present`), or bring the image here: `overcoat pull`",
+            ),
+            Error::Engine(error) => error.into(),
             Error::Builder { image, source } => {
                 let diagnostic = Self::from(*source);
                 let code = match diagnostic.code {

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self as rfs, Mode, OFlags, ResolveFlags};
+use rustix::thread::CapabilitySet;
 
 use super::identity::Identity;
 use super::ledger::{self, Credentials, Ledger, Owner, Supervision};
 use super::namespaces::setup;
-use super::{Error, ImageOwners, RootFilesystem, Spec, StatusError, sys};
+use super::{Capability, Error, ImageOwners, RootFilesystem, Spec, StatusError, sys};
 
 const SOCKET: &str = "ledger.sock";
 const LEDGER: &str = "ledger.json";
@@ -34,6 +35,7 @@ pub(super) struct Bookkeeper {
     upper: Option<OwnedFd>,
     output: File,
     owners: Vec<KnownOwners>,
+    lacks: CapabilitySet,
 }
 
 /// Owners in one layer, or in all.
@@ -74,6 +76,7 @@ impl Bookkeeper {
             directory,
             upper,
             owners,
+            lacks: Capability::set(&spec.dropped),
         }))
     }
 
@@ -122,6 +125,7 @@ impl Bookkeeper {
                     gid: identity.gid,
                     groups: identity.groups,
                 },
+                lacks: self.lacks,
                 real: Owner {
                     uid: rustix::process::geteuid().as_raw(),
                     gid: rustix::process::getegid().as_raw(),

@@ -24,7 +24,10 @@ use super::ladder::Rung;
 use super::mounts::{self, Root, refused};
 use super::namespaces::SpecSource;
 use super::uploads::{self, Owner};
-use super::{Spec, Status, StatusError, command, confine, exit_status, privileges, seccomp};
+use super::{
+    Capability, Spec, Status, StatusError, command, confine, exit_status, injections, privileges,
+    seccomp,
+};
 
 /// The exit status of pid 1 when the process was never started; the status file says why.
 pub(super) const NOT_STARTED: u8 = 125;
@@ -85,7 +88,7 @@ fn prepare(spec: &Spec, status: &mut Status) -> Result<(), StatusError> {
     if spec.rung == Rung::SingleId {
         privileges::be_called(&identity)?;
     }
-    privileges::drop(&identity, spec.rung)?;
+    privileges::drop(&identity, spec.rung, Capability::set(&spec.dropped))?;
     // Changing the user clears it.
     super::namespaces::die_with_parent();
     // Nobody inside may look at pid 1 through /proc, nor at the program that it is.
@@ -121,6 +124,7 @@ fn enter_namespaces(spec: &Spec, status: &mut Status) -> Result<Identity, Status
     for wanted in &spec.binds {
         root.bind(&uploads::for_user(wanted, &identity, owner)?)?;
     }
+    injections::show(&mut root, spec, owner)?;
     status.scaffolding = std::mem::take(&mut root.stubs);
     mounts::pivot(&root)?;
     // podman's list of system calls forbids it; then the container's name is seen, which keeps no secret.
@@ -179,6 +183,7 @@ fn enter_chroot(spec: &Spec, status: &mut Status) -> Result<Identity, StatusErro
     let owner = Owner::new(&identity, spec.rung);
     uploads::copy_binds(&root, &spec.binds, owner, status)?;
     uploads::copy_secrets(&root, &spec.secrets, owner, &mut status.scaffolding)?;
+    injections::copy_all(&root, spec, owner, status)?;
     if !uploads::make_devices(&root)? {
         status.notes.push(
             "this container may not make device nodes: /dev/null and its kin are ordinary files for the step".to_owned(),
@@ -206,6 +211,7 @@ fn settle_in_place(spec: &Spec, status: &mut Status) -> Result<Identity, StatusE
     let owner = Owner::new(&identity, spec.rung);
     uploads::copy_binds(&root, &spec.binds, owner, status)?;
     uploads::copy_secrets(&root, &spec.secrets, owner, &mut status.scaffolding)?;
+    injections::copy_all(&root, spec, owner, status)?;
     let top: OwnedFd = root
         .directory_at(Path::new("/"))
         .map_err(|errno| refused("open the root", errno))?;

@@ -17,17 +17,20 @@
 //! labels or scripts.
 
 mod bookkeeping;
+mod capabilities;
 mod cgroup;
 mod command;
 mod confine;
 mod identity;
 mod init;
+mod injections;
 mod keeper;
 pub mod ladder;
 mod ledger;
 mod mounts;
 mod namespaces;
 mod network;
+mod output;
 mod privileges;
 pub mod probe;
 mod refusal;
@@ -36,12 +39,14 @@ mod seccomp;
 mod sys;
 mod uploads;
 
+pub use capabilities::Capability;
 pub use cgroup::{ControlGroup, Limits};
 pub use identity::{IdMap, SubordinateIds};
+pub use injections::{InjectedFile, Injection};
 pub use ladder::Rung;
 pub use ledger::{Device, FileIdentity, Ledger, Owner};
 pub use namespaces::{UserNamespace, enter_user_namespace};
-pub use run::{Exit, Input, Sandbox, exit_status};
+pub use run::{Capture, Exit, Input, Sandbox, exit_status};
 
 use std::path::PathBuf;
 
@@ -94,6 +99,12 @@ pub enum Error {
         limit: std::time::Duration,
         /// The last lines it printed.
         tail: Vec<String>,
+    },
+    /// The step's standard output, which was to be kept, is larger than it may be.
+    #[error("the step printed more than {limit} bytes on its standard output, which is kept")]
+    TooMuchOutput {
+        /// How much it may be.
+        limit: u64,
     },
     /// The person asked to stop.
     #[error("interrupted")]
@@ -261,6 +272,8 @@ struct Spec {
     uploads: Vec<Upload>,
     binds: Vec<Bind>,
     secrets: Vec<Secret>,
+    injections: Vec<Injection>,
+    dropped: Vec<Capability>,
     network: Network,
     on_signal: OnSignal,
     owners: Vec<ImageOwners>,
@@ -294,6 +307,8 @@ struct Status {
     scaffolding: Vec<Vec<u8>>,
     /// Directories that stand for caches: all that is in them is there only because of us.
     caches: Vec<Vec<u8>>,
+    /// Files that were put where the image may have some, relative to the root, where they could not be mounted.
+    injected: Vec<injections::Placed>,
     /// What is less than it could be, for people.
     notes: Vec<String>,
 }

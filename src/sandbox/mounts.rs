@@ -166,7 +166,7 @@ pub(super) struct Root {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
+pub(super) enum Want {
     Directory,
     File,
 }
@@ -351,8 +351,18 @@ impl Root {
 
     /// A path to mount on: resolved inside the root, made if need be, and remembered as a stub then.
     fn mount_point(&mut self, target: &str, want: Want) -> Result<PathBuf, StatusError> {
+        self.mount_point_at(Path::new(target), want)
+    }
+
+    /// As [`Self::mount_point`], for names that need not be text.
+    pub(super) fn mount_point_at(
+        &mut self,
+        target: &Path,
+        want: Want,
+    ) -> Result<PathBuf, StatusError> {
         let mut made = Vec::new();
-        let place = open_or_create(self.directory(), Path::new(target), want, &mut made);
+        let place = open_or_create(self.directory(), target, want, &mut made);
+        let target = target.display();
         let top = real_path(&self.directory).map_err(|errno| refused("find the root", errno))?;
         let place =
             place.map_err(|errno| refused(format!("make the mount point `{target}`"), errno))?;

@@ -10,7 +10,7 @@ use super::ladder::Rung;
 use super::mounts::refused;
 
 /// Docker's default set: what a process that is root inside may do.
-const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+pub(super) const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
@@ -35,8 +35,12 @@ const CAPABILITIES_WITHOUT_MOUNTS: CapabilitySet = CAPABILITIES
 /// have.
 const OPEN_FILES: (u64, u64) = (1024, 1_048_576);
 
-/// Makes this process the image's user, for good.
-pub(super) fn drop(identity: &Identity, rung: Rung) -> Result<(), StatusError> {
+/// Makes this process the image's user, for good, without the capabilities in `dropped`.
+pub(super) fn drop(
+    identity: &Identity,
+    rung: Rung,
+    dropped: CapabilitySet,
+) -> Result<(), StatusError> {
     let failed = |step: &'static str| move |errno| refused(step, errno);
     limit().map_err(failed("set the resource limits"))?;
     rthread::set_no_new_privs(true).map_err(failed("set no_new_privs"))?;
@@ -44,7 +48,8 @@ pub(super) fn drop(identity: &Identity, rung: Rung) -> Result<(), StatusError> {
         CAPABILITIES
     } else {
         CAPABILITIES_WITHOUT_MOUNTS
-    };
+    }
+    .difference(dropped);
     let has = rthread::capabilities(None).map_err(failed("read the capabilities"))?;
     // Before the user changes (T16 of `rust-crates.md`). Who has none cannot cut the set and gains nothing from it.
     if has.effective.contains(CapabilitySet::SETPCAP) {

@@ -1,24 +1,23 @@
 //! The parent's side: a spec is written, a stage started, its output and its end are watched.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::output::{self, Said};
 use super::{
-    Bind, ControlGroup, Error, ImageOwners, Ledger, Limits, Network, OnSignal, Process,
-    RootFilesystem, Rung, STAGE_ARGUMENT, Secret, Spec, Status, Upload,
+    Bind, Capability, ControlGroup, Error, ImageOwners, Injection, Ledger, Limits, Network,
+    OnSignal, Process, RootFilesystem, Rung, STAGE_ARGUMENT, Secret, Spec, Status, Upload,
 };
-use super::{bookkeeping, uploads};
-use crate::event::{Event, Observer, printable};
+use super::{bookkeeping, injections, uploads};
+use crate::event::{Event, Observer, Stream};
 use crate::fs::{Context, create_dir_all};
 
 /// How often a silent step is looked after.
 const POLL: Duration = Duration::from_millis(50);
-/// A line longer than this is cut; a step may print anything.
-const MAX_LINE_BYTES: u64 = 64 << 10;
 /// So many last lines are kept for the report of a failure.
 const TAIL_LINES: usize = 40;
 
@@ -46,12 +45,27 @@ pub struct Input {
     pub binds: Vec<Bind>,
     /// Files in memory.
     pub secrets: Vec<Secret>,
+    /// Files of this machine that stand among the image's while the process runs.
+    pub injections: Vec<Injection>,
+    /// Capabilities that it does not have even as root.
+    pub dropped: Vec<Capability>,
     /// Its network.
     pub network: Network,
     /// What it may use of this machine; for steps.
     pub limits: Limits,
     /// How long it may take; for steps.
     pub timeout: Option<Duration>,
+    /// Where its standard output goes instead of to the observer; for steps.
+    pub capture: Option<Capture>,
+}
+
+/// A file that receives a step's standard output as it is: bytes, of which few are in memory at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The file: made, or emptied, with mode 0600.
+    pub file: PathBuf,
+    /// The most bytes that it may hold. A step that prints more is ended, with [`Error::TooMuchOutput`].
+    pub limit: u64,
 }
 
 /// How a process ended.
@@ -79,11 +93,12 @@ impl Sandbox {
         self.directory.join("upper")
     }
 
-    /// Runs a step: its output goes line by line to the observer, its input is empty.
+    /// Runs a step: its output goes line by line to the observer, or what it prints on its standard output into
+    /// [`Input::capture`]; its input is empty.
     ///
     /// # Errors
     /// [`Error::Setup`] and its kin when it could not be started; [`Error::Interrupted`] when the person asked to
-    /// stop, after everything in the sandbox has ended.
+    /// stop, [`Error::TimedOut`] and [`Error::TooMuchOutput`], all three after everything in the sandbox has ended.
     pub fn run_step(
         &self,
         name: &str,
@@ -92,6 +107,7 @@ impl Sandbox {
         observer: &dyn Observer,
     ) -> Result<Exit, Error> {
         let (limits, timeout) = (input.limits, input.timeout);
+        let capture = input.capture.as_ref().map(open_capture).transpose()?;
         let spec = self.spec(process, input, OnSignal::Kill)?;
         let group = self.control_group(&limits, observer);
         let mut child = Command::new(&self.program)
@@ -112,7 +128,7 @@ impl Sandbox {
             // A stage that ends early says why by its status.
             let _ = std::io::Write::write_all(&mut input, &bytes);
         }
-        let (status, tail) = watch(&mut child, name, timeout, observer)?;
+        let (status, tail) = watch(&mut child, name, timeout, capture, observer)?;
         let mut exit = self.conclude(&spec, status, tail, observer)?;
         exit.ran_out_of_memory = group.is_some_and(|group| group.has_run_out_of_memory());
         Ok(exit)
@@ -139,6 +155,24 @@ impl Sandbox {
                 )?;
         }
         Ok(())
+    }
+
+    /// Takes back what [`Input::injections`] put among the image's files, where there are no mounts that end with the
+    /// process; what was there before is there again. To be called once the process has ended, however that was.
+    ///
+    /// # Errors
+    /// [`Error::File`] when something may still be there.
+    pub fn take_back_injections(&self) -> Result<(), Error> {
+        let root = match &self.root {
+            _ if self.rung.has_mounts() => return Ok(()),
+            RootFilesystem::Overlay { .. } => return Ok(()),
+            RootFilesystem::Tree(tree) => tree.as_path(),
+            RootFilesystem::Host => std::path::Path::new("/"),
+        };
+        // It is written before the process starts, also when something fails half way.
+        let said = crate::fs::read_limited(&self.directory.join(super::STATUS), 64 << 20).ok();
+        let said: Option<Status> = said.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        injections::take_back(root, &said.unwrap_or_default().injected)
     }
 
     /// A control group for the limits, if there are any and this machine lets us.
@@ -190,7 +224,7 @@ impl Sandbox {
     }
 
     fn spec(&self, process: &Process, input: Input, on_signal: OnSignal) -> Result<Spec, Error> {
-        for name in ["upper", "work", "root"] {
+        for name in ["upper", "work", "root", injections::DIRECTORY] {
             create_dir_all(&self.directory.join(name))?;
         }
         // The upper directory is what the process sees as `/`.
@@ -205,6 +239,8 @@ impl Sandbox {
             uploads: input.uploads,
             binds: input.binds,
             secrets: input.secrets,
+            injections: input.injections,
+            dropped: input.dropped,
             network: input.network,
             on_signal,
             owners: self.owners.clone(),
@@ -321,53 +357,68 @@ fn signal(child: &Child, number: i32) {
     }
 }
 
+fn open_capture(capture: &Capture) -> Result<(File, u64), Error> {
+    let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(true), 0o600);
+    let file = options
+        .open(&capture.file)
+        .context("create", &capture.file)?;
+    Ok((file, capture.limit))
+}
+
 fn watch(
     child: &mut Child,
     name: &str,
     timeout: Option<Duration>,
+    capture: Option<(File, u64)>,
     observer: &dyn Observer,
 ) -> Result<(ExitStatus, Vec<String>), Error> {
     let start = Instant::now();
-    let (lines, received) = mpsc::sync_channel::<String>(1024);
-    let streams: [Option<Box<dyn Read + Send>>; 2] = [
-        child
-            .stdout
-            .take()
-            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
-        child
-            .stderr
-            .take()
-            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
-    ];
+    let (says, said) = mpsc::sync_channel::<Said>(1024);
+    let (out, err) = (child.stdout.take(), child.stderr.take());
     let mut tail = std::collections::VecDeque::new();
     std::thread::scope(|scope| {
         // Dropped on the way out, so that a reader that waits for room never waits for ever.
-        let received = received;
-        for stream in streams.into_iter().flatten() {
-            let lines = lines.clone();
-            scope.spawn(move || read_lines(stream, &lines));
+        let said = said;
+        if let Some(stream) = out {
+            let says = says.clone();
+            scope.spawn(move || match capture {
+                Some((file, limit)) => output::keep(stream, file, limit, &says),
+                None => output::read_lines(stream, Stream::Out, &says),
+            });
         }
-        drop(lines);
+        if let Some(stream) = err {
+            let says = says.clone();
+            scope.spawn(move || output::read_lines(stream, Stream::Err, &says));
+        }
+        drop(says);
+        // The stage kills pid 1, and with it everything, before it ends itself.
+        let end = |child: &mut Child| {
+            signal(child, rustix::process::Signal::TERM.as_raw());
+            let _ = child.wait();
+        };
         loop {
             let overdue = timeout.filter(|limit| start.elapsed() > *limit);
             if observer.is_cancelled() || overdue.is_some() {
-                // The stage kills pid 1, and with it everything, before it ends itself.
-                signal(child, rustix::process::Signal::TERM.as_raw());
-                let _ = child.wait();
+                end(child);
                 let tail = tail.into_iter().collect();
                 return Err(match overdue {
                     Some(limit) => Error::TimedOut { limit, tail },
                     None => Error::Interrupted,
                 });
             }
-            match received.recv_timeout(POLL) {
-                Ok(line) => {
+            match said.recv_timeout(POLL) {
+                Ok(Said::Line(stream, line)) => {
                     if tail.len() == TAIL_LINES {
                         tail.pop_front();
                     }
                     tail.push_back(line.clone());
                     let step = name.to_owned();
-                    observer.observe(Event::Output { step, line });
+                    observer.observe(Event::Output { step, stream, line });
+                }
+                Ok(Said::Full(error)) => {
+                    end(child);
+                    return Err(error);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // Both streams have ended, so everybody who could write has.
@@ -380,33 +431,4 @@ fn watch(
             }
         }
     })
-}
-
-fn read_lines(stream: Box<dyn Read + Send>, lines: &mpsc::SyncSender<String>) {
-    let mut reader = BufReader::new(stream);
-    let mut bytes = Vec::new();
-    loop {
-        bytes.clear();
-        match reader
-            .by_ref()
-            .take(MAX_LINE_BYTES)
-            .read_until(b'\n', &mut bytes)
-        {
-            Ok(0) | Err(_) => return,
-            // The rest goes: in two lines, a secret at the cut would not be recognised.
-            Ok(_) if bytes.last() != Some(&b'\n') => {
-                if reader.skip_until(b'\n').is_err() {
-                    return;
-                }
-            }
-            Ok(_) => {}
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        // Progress bars rewrite their line with carriage returns; what was written last counts.
-        let line = text.trim_end_matches(['\n', '\r']);
-        let line = line.rsplit('\r').next().unwrap_or(line);
-        if lines.send(printable(line)).is_err() {
-            return;
-        }
-    }
 }

@@ -25,7 +25,7 @@ impl Owner {
         )
     }
 
-    fn give(self, parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    pub(super) fn give(self, parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
         match self.0 {
             Some((uid, gid)) => {
                 let flags = rfs::AtFlags::SYMLINK_NOFOLLOW;
@@ -100,7 +100,7 @@ pub(super) fn place(root: &Root, upload: &Upload, owner: Owner) -> Result<(), St
     }
 }
 
-fn copy_file(
+pub(super) fn copy_file(
     source: &Path,
     parent: BorrowedFd<'_>,
     name: &Path,

@@ -140,7 +140,7 @@ impl Observer for Terminal {
                     bar.finish_and_clear();
                 }
             }
-            Event::Output { step, line } if self.detail == Detail::Normal => {
+            Event::Output { step, line, .. } if self.detail == Detail::Normal => {
                 self.output(step, line);
             }
             event => {

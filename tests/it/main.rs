@@ -45,6 +45,7 @@ mod engines;
 mod errors;
 mod escape;
 mod flask;
+mod injections;
 mod login;
 mod matrix;
 mod mirrors;

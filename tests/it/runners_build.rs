@@ -63,7 +63,7 @@ fn build(runner: &Runner, more: &[&str]) -> Done {
 
 /// The rung in the line `==> sandbox: RUNG …` of a build's messages.
 #[track_caller]
-fn rung(done: &Done) -> String {
+pub(super) fn rung(done: &Done) -> String {
     let line = done
         .stderr
         .lines()
@@ -78,7 +78,7 @@ fn usual_digest() -> String {
 }
 
 /// GNU tar's listing of every layer of `app` in a runner's store.
-fn listing(runner: &Runner) -> String {
+pub(super) fn listing(runner: &Runner) -> String {
     let image: serde_json::Value =
         serde_json::from_str(&runner.overcoat(&["inspect", "app"]).ok().stdout).unwrap();
     let layers = image["layers"].as_array().unwrap();

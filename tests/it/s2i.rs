@@ -293,12 +293,13 @@ fn an_ordinary_user_reads_the_same_words() {
     );
 }
 
-/// Cases M8 (its half about stdout), 136 and 138.
+/// Cases M8, 136 and 138.
 #[test]
 fn levels_and_quiet_choose_what_is_shown() {
     let scene = Scene::loud();
     let quiet = scene.build(&["-q"]).ok();
     assert!(!quiet.stderr.contains("indented"), "{}", quiet.stderr);
+    assert!(quiet.stderr.contains("to-stderr"), "{}", quiet.stderr);
     assert!(quiet.stderr.contains("Build completed"), "{}", quiet.stderr);
     let steps = scene.build(&["--loglevel", "1", "-e", "A=1"]).ok().stderr;
     assert!(

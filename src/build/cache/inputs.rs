@@ -1,7 +1,8 @@
 //! The inputs of each step. docs/cache.md tells the same in words; what is not here does not make a step run again.
 
+use std::collections::BTreeSet;
+
 use super::key::Inputs;
-use crate::build::BuildRequest;
 use crate::build::assemble::Loan;
 use crate::build::bytecode::Bytecode;
 use crate::build::inputs::StepInputs;
@@ -9,13 +10,14 @@ use crate::build::packages::{
     PipSettings, Wanted, add_layout, parts_of_places, without_credentials,
 };
 use crate::build::plan::{BuildPlan, Direct};
+use crate::build::{BuildRequest, Injection};
 use crate::builder_image::BuilderImage;
 use crate::digest::chain_ids;
 use crate::image::edit::NewLayer;
 use crate::layer::EntryPath;
 use crate::python::Target;
 use crate::python::requirements::Line;
-use crate::sandbox::{Network, Process};
+use crate::sandbox::{Capability, Network, Process};
 use crate::source::SourceTree;
 use crate::source::content::Contents;
 
@@ -67,10 +69,26 @@ impl AssembleStep<'_> {
             },
         );
         inputs.add_list("cache mounts", &self.inputs.cache_mounts);
+        // Only where there are some: keys of before know nothing of them.
+        let StepInputs {
+            hosts,
+            dropped_capabilities: dropped,
+            ..
+        } = self.inputs;
+        if !hosts.is_empty() {
+            let hosts = hosts
+                .iter()
+                .map(|(name, address)| format!("{name} {address}"));
+            inputs.add_list("`--add-host`", hosts);
+        }
+        if !dropped.is_empty() {
+            let names: BTreeSet<&str> = dropped.iter().map(Capability::name).collect();
+            inputs.add_list("`--cap-drop`", names);
+        }
         inputs
     }
 
-    /// The same, and what counts on this machine alone. Secrets and the SSH agent count by their names: what they open is
+    /// The same, and what counts on this machine alone. Secrets, injected files and the SSH agent count by their names: what they open is
     /// the same whatever the key, and an image does not depend on them.
     pub(in crate::build) fn local_inputs(&self, portable: &Inputs, loan: &Loan) -> Inputs {
         let mut inputs = of_this_machine(portable, loan);
@@ -78,12 +96,23 @@ impl AssembleStep<'_> {
         inputs.add_list("the names of secrets", secrets);
         let has_agent = self.inputs.agent.is_some();
         inputs.add("`--ssh`", if has_agent { "yes" } else { "no" });
+        let injections = &self.inputs.injections;
+        if !injections.is_empty() {
+            let name = |one: &Injection| format!("{}:{}", one.source.display(), one.destination);
+            inputs.add_list("the names of injected files", injections.iter().map(name));
+        }
         inputs
     }
 
     /// False when the step is given what another's result may not have been made with.
     pub(in crate::build) fn can_be_taken(&self) -> bool {
-        self.inputs.secrets.is_empty() && self.inputs.agent.is_none()
+        let StepInputs {
+            secrets,
+            agent,
+            injections,
+            ..
+        } = self.inputs;
+        secrets.is_empty() && agent.is_none() && injections.is_empty()
     }
 
     /// False when the step sees what no key can speak of: volumes of this machine.

@@ -250,6 +250,7 @@ fn job<'a>(args: &'a Args, request: &'a BuildRequest, flags: &'a confine::Flags)
         flags,
         creds: &args.creds,
         auth_file: args.s2i.common.dockercfg(),
+        engine: None,
         explains: args.explain,
         is_quiet: args.s2i.common.quiet,
     }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::build::{self, BuildReport, BuildRequest, Decided, ImageSource, Push, Tools};
+use crate::build::{
+    self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, Push, Tools,
+};
 use crate::cli::args::Shared;
 use crate::cli::confine::{self, Needs, Way};
 use crate::cli::diagnostic::Diagnostic;
@@ -13,7 +15,7 @@ use crate::image::Platform;
 use crate::ui::Muted;
 
 /// What is built, and how.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(in crate::cli) struct Job<'a> {
     /// What was asked for.
     pub(in crate::cli) request: &'a BuildRequest,
@@ -25,6 +27,8 @@ pub(in crate::cli) struct Job<'a> {
     pub(in crate::cli) creds: &'a creds::Flags,
     /// `--dockercfg-path`: where credentials are looked for first.
     pub(in crate::cli) auth_file: Option<&'a Path>,
+    /// The engine that may have the builder image.
+    pub(in crate::cli) engine: Option<EngineAccess>,
     /// `--explain`.
     pub(in crate::cli) explains: bool,
     /// `--quiet`.
@@ -58,6 +62,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         may_go_inside,
     )?;
     let mut tools = Tools::new(&store, host);
+    tools.engine.clone_from(&job.engine);
     let observer = observer(shared, job.is_quiet)?;
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.

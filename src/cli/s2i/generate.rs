@@ -10,6 +10,7 @@ use crate::build::{self, BuildRequest, Cache, Push, Strategy};
 use crate::cli::args::{self, Shared};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::env;
+use crate::cli::step_args::StepArgs;
 use crate::image::Platform;
 use crate::image::media_type::Compression;
 
@@ -73,6 +74,12 @@ pub(in crate::cli) fn run(args: &Args, _shared: &Shared) -> Result<(), Diagnosti
         s2i: build::S2iOptions::default(),
         max_layers: build::DEFAULT_MAX_LAYERS,
     };
-    order::apply(&flags, "", order::Called::S2i, &mut request)?;
+    order::apply(
+        &flags,
+        &StepArgs::default(),
+        "",
+        order::Called::S2i,
+        &mut request,
+    )?;
     order::dockerfile(&request, &flags, Path::new(out))
 }

@@ -9,6 +9,7 @@ use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::observer;
+use crate::cli::step_args::StepArgs;
 use crate::event::Event;
 
 /// The label with the name for people.
@@ -50,12 +51,14 @@ impl Warnings {
     }
 }
 
-/// Makes the flags part of `request`, which has its names already. `source` is what was typed.
+/// Makes the flags part of `request`, which has its names and what `step` gives to scripts already. `source` is what was
+/// typed.
 ///
 /// # Errors
 /// [`Code::Usage`] for flags that cannot go together, and what the parts say.
 pub(in crate::cli) fn apply(
     flags: &S2iFlags,
+    step: &StepArgs,
     source: &str,
     called: Called,
     request: &mut BuildRequest,
@@ -69,7 +72,9 @@ pub(in crate::cli) fn apply(
     scripts(common, build, request, &mut warnings)?;
     users(build, request);
     images(common, build, request)?;
-    steps(build)?;
+    if let Some(note) = step.note() {
+        warnings.add(note, None);
+    }
     Ok(warnings)
 }
 
@@ -241,30 +246,6 @@ fn images(
         artifacts: artifacts.collect(),
         user: given(&build.assemble_runtime_user).map(str::to_owned),
     });
-    Ok(())
-}
-
-/// What scripts get beside the source.
-///
-/// LEAD: piece C's fields of `StepInputs` belong here: `build.injections`, `build.add_hosts`, `build.cap_drops`.
-fn steps(build: &BuildFlags) -> Result<(), Diagnostic> {
-    for injection in build.injections.iter().flat_map(|list| &list.0) {
-        if let Err(error) = std::fs::metadata(&injection.source) {
-            let path = injection.source.clone();
-            let error = crate::fs::Error::new("inject", path, error);
-            return Err(Diagnostic::new(Code::Usage, error)
-                .hint("`--inject SRC[:DST]` names a file or directory of this machine"));
-        }
-    }
-    for (flag, is_used) in [
-        ("`--inject`", !build.injections.is_empty()),
-        ("`--add-host`", !build.add_hosts.is_empty()),
-        ("`--cap-drop`", !build.cap_drops.is_empty()),
-    ] {
-        if is_used {
-            return Err(unconnected(flag));
-        }
-    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use clap::Args as ClapArgs;
 
 use super::flags::CommonFlags;
-use super::{order, too_few};
+use super::{deliver, order, too_few};
 use crate::build::{self, Bytes, ImageSource, PlanError, Tools};
 use crate::builder_image::{self, BuilderImage, Script};
 use crate::cli::args::Shared;
@@ -48,7 +48,11 @@ pub(in crate::cli) struct Args {
 ///
 /// # Spec
 /// `s2i-compat.md` §3.2.
-pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
+pub(in crate::cli) fn run(
+    args: &Args,
+    engine: Option<&str>,
+    shared: &Shared,
+) -> Result<u8, Diagnostic> {
     let [name, ..] = &args.positionals[..] else {
         return Err(too_few("usage BUILDER", 0));
     };
@@ -67,10 +71,21 @@ pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic
         .creds
         .apply(&mut host.registries, registry, shared, again)?;
     let image = {
-        let tools = Tools::new(&store, host);
+        let mut tools = Tools::new(&store, host);
+        if shared.s2i.is_some() {
+            tools.engine = deliver::choose(engine, None)?.access(shared);
+        }
         let observer = observer(shared, true)?;
         let platform = Platform::host();
-        let found = build::obtain(&source, &platform, Bytes::All, &tools, observer.as_ref());
+        let policy = args.common.pull_policy;
+        let found = build::find_image(
+            &source,
+            &platform,
+            policy,
+            Bytes::All,
+            &tools,
+            observer.as_ref(),
+        );
         found
             .map_err(|error| {
                 Diagnostic::from(build::Error::Builder {

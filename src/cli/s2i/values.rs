@@ -1,23 +1,10 @@
 //! How the values of s2i's flags are read.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::build::{ArtifactError, Injection, RuntimeArtifact, callback};
-
-/// The value of `--inject`: one or several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Injections(pub(in crate::cli) Vec<Injection>);
-
-impl FromStr for Injections {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Injection::parse_list(text).map(Self)
-    }
-}
+use crate::build::{ArtifactError, RuntimeArtifact, callback};
 
 /// The value of `--runtime-artifact`: one or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,28 +20,6 @@ impl FromStr for Artifacts {
         })?;
         Ok(Self(list))
     }
-}
-
-/// Reads `NAME:IP`; the address may be of IPv6.
-///
-/// # Errors
-/// A sentence for clap.
-pub(super) fn host(text: &str) -> Result<(String, IpAddr), String> {
-    let (name, address) = text
-        .split_once(':')
-        .ok_or_else(|| "expected NAME:IP".to_owned())?;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if name.is_empty() || !name.chars().all(is_word) {
-        return Err(format!("`{name}` is no name of a host"));
-    }
-    let bare = address
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let address = bare.unwrap_or(address);
-    let address = address
-        .parse()
-        .map_err(|_| format!("`{address}` is no IP address"))?;
-    Ok((name.to_owned(), address))
 }
 
 /// Reads a URL that can be called; an empty one is passed on and means none.
@@ -116,26 +81,6 @@ pub(super) fn with_dashes(command: Command) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_have_a_name_and_an_address_of_either_kind() {
-        let of = |name: &str, address: &str| Ok((name.to_owned(), address.parse().unwrap()));
-        assert_eq!(host("pypi.org:0.0.0.0"), of("pypi.org", "0.0.0.0"));
-        assert_eq!(host("db:::1"), of("db", "::1"));
-        assert_eq!(host("db:[fe80::2]"), of("db", "fe80::2"));
-        for wrong in [
-            "",
-            "a",
-            "a:",
-            ":1.2.3.4",
-            "a b:1.2.3.4",
-            "a:b",
-            "a\n:1.2.3.4",
-            "a:1.2.3",
-        ] {
-            assert!(host(wrong).is_err(), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn truth_is_said_as_in_go() {

@@ -74,7 +74,13 @@ impl Wish<'_> {
             s2i: build::S2iOptions::default(),
             max_layers: build::DEFAULT_MAX_LAYERS,
         };
-        let warnings = order::apply(self.flags, self.source, self.called, &mut request)?;
+        let warnings = order::apply(
+            self.flags,
+            self.step,
+            self.source,
+            self.called,
+            &mut request,
+        )?;
         if self.tag.is_none() && given(&self.flags.build.application_name).is_none() {
             // The name is ours, not theirs.
             request.s2i.generated_labels.remove(order::DISPLAY_NAME);
@@ -108,7 +114,7 @@ impl Wish<'_> {
         }
         let delivery = match self.called {
             Called::Overcoat => deliver::Delivery::default(),
-            Called::S2i => deliver::choose(self.engine, &request.tags[0])?,
+            Called::S2i => deliver::choose(self.engine, Some(&request.tags[0]))?,
         };
         request.loads = delivery.engines();
         let status = self.deliver(&request, &delivery, shared);
@@ -148,6 +154,7 @@ impl Wish<'_> {
             flags: self.confine,
             creds: self.creds,
             auth_file: self.flags.common.dockercfg(),
+            engine: delivery.access(shared),
             explains: false,
             is_quiet,
         };

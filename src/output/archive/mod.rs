@@ -18,6 +18,7 @@ use std::path::Path;
 
 use super::Error;
 use super::names::Wanted;
+use crate::digest::{Digest, Mismatch};
 use crate::event::Observer;
 use crate::image::{Image, Index, Platform};
 use crate::store::{BlobStore, Stored};
@@ -84,6 +85,40 @@ pub fn read(
         Format::Docker => docker::read(&members, wanted, store, observer),
         _ => oci::read(&members, wanted, platform, store, observer),
     }
+}
+
+/// Brings the one image of an archive that a container engine wrote into the store, if it is the one that the engine calls
+/// `id`: by the digest of its configuration, of its manifest, or of the index that lists it.
+///
+/// # Errors
+/// As [`read`]; [`Error::Damaged`] for another image.
+pub fn read_identified(
+    file: &Path,
+    id: &Digest,
+    platform: &Platform,
+    store: &BlobStore,
+    observer: &dyn Observer,
+) -> Result<Image, Error> {
+    let members = Members::open(file, Format::Both, store, observer)?;
+    let wanted = Wanted::parse(None);
+    let (image, roots) = match members.format()? {
+        Format::Docker => (docker::read(&members, wanted, store, observer)?, Vec::new()),
+        _ => (
+            oci::read(&members, wanted, platform, store, observer)?,
+            oci::roots(&members)?,
+        ),
+    };
+    let config = &image.config.descriptor.digest;
+    if config == id || image.digest() == id || roots.contains(id) {
+        return Ok(image);
+    }
+    Err(Error::Damaged {
+        path: members.shown(),
+        source: crate::store::Error::Mismatch(Mismatch::Digest {
+            expected: id.clone(),
+            found: config.clone(),
+        }),
+    })
 }
 
 /// As [`read`], with the images for all platforms where the name stands for several.

@@ -52,6 +52,16 @@ pub(super) fn unpack(
     Ok(index)
 }
 
+/// The digests that the layout's index lists.
+pub(super) fn roots(members: &Members) -> Result<Vec<Digest>, Error> {
+    let index = index(members)?;
+    Ok(index
+        .manifests
+        .iter()
+        .map(|listed| listed.digest.clone())
+        .collect())
+}
+
 fn index(members: &Members) -> Result<Index, Error> {
     if !members.has("index.json") {
         let hint = members

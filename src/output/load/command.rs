@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use super::{Error, Load};
+use super::{Error, Load, Talk};
 use crate::event::printable;
 use crate::fs::Context;
 
@@ -30,7 +30,8 @@ pub(super) fn feed(
     arguments: &[&str],
     load: &Load<'_>,
 ) -> Result<(), Error> {
-    let mut running = Running::start(program, before, arguments, Stdio::piped(), load)?;
+    let talk = &load.talk;
+    let mut running = Running::start(program, before, arguments, Stdio::piped(), None, talk)?;
     let stdin = running.child.stdin.take();
     let moved = AtomicU64::new(0);
     let has_failed = AtomicBool::new(false);
@@ -40,10 +41,10 @@ pub(super) fn feed(
                 inner: stdin,
                 moved: &moved,
             };
-            let target = Path::new(load.engine);
+            let target = Path::new(load.talk.engine);
             let written = load
                 .plan
-                .write(&mut pipe, target, load.store, load.observer);
+                .write(&mut pipe, target, load.talk.store, load.talk.observer);
             match &written {
                 Ok(()) => pipe.inner = None,
                 // A broken pipe is the command's own doing, and it will end.
@@ -53,7 +54,8 @@ pub(super) fn feed(
             }
             (written, pipe.inner)
         });
-        let status = running.wait(&moved, &has_failed, load);
+        let has_moved = || moved.load(Ordering::Relaxed);
+        let status = running.wait(&has_moved, &has_failed, talk);
         let (written, pipe) = match writer.join() {
             Ok(written) => written,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -70,7 +72,7 @@ pub(super) fn feed(
         // It has what it wanted, and did not wait for the end.
         (Err(error), true) if is_broken_pipe(&error) => Ok(()),
         (Err(error), true) => Err(error.into()),
-        (_, false) => Err(running.refused(status, load)),
+        (_, false) => Err(running.refused(status, talk)),
     }
 }
 
@@ -79,14 +81,48 @@ pub(super) fn ask(
     program: &Path,
     before: &[String],
     arguments: &[String],
-    load: &Load<'_>,
+    talk: &Talk<'_>,
 ) -> Result<String, Error> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut running = Running::start(program, before, &arguments, Stdio::null(), load)?;
-    let status = running.wait(&AtomicU64::new(0), &AtomicBool::new(false), load)?;
+    let mut running = Running::start(program, before, &arguments, Stdio::null(), None, talk)?;
+    let status = running.wait(&|| 0, &AtomicBool::new(false), talk)?;
     match status.success() {
         true => Ok(tail(&mut running.stdout)),
-        false => Err(running.refused(status, load)),
+        false => Err(running.refused(status, talk)),
+    }
+}
+
+/// Runs a command that writes an archive to its standard output, into `file`; the command is stopped when that has more
+/// than `limit` bytes.
+pub(super) fn write_to(
+    program: &Path,
+    before: &[String],
+    arguments: &[String],
+    file: &File,
+    limit: u64,
+    talk: &Talk<'_>,
+) -> Result<(), Error> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let stdin = Stdio::null();
+    let mut running = Running::start(program, before, &arguments, stdin, Some(file), talk)?;
+    let is_too_much = AtomicBool::new(false);
+    let written = || {
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        if length > limit {
+            is_too_much.store(true, Ordering::Relaxed);
+        }
+        length
+    };
+    let status = running.wait(&written, &is_too_much, talk)?;
+    if written() > limit {
+        return Err(Error::Protocol {
+            engine: talk.engine.to_owned(),
+            reason: format!("it writes an archive of more than {limit} bytes"),
+        });
+    }
+    match status.success() {
+        true => Ok(()),
+        false => Err(running.refused(status, talk)),
     }
 }
 
@@ -130,12 +166,17 @@ impl Running {
         before: &[String],
         arguments: &[&str],
         stdin: Stdio,
-        load: &Load<'_>,
+        output: Option<&File>,
+        talk: &Talk<'_>,
     ) -> Result<Self, Error> {
-        let place = load.store.workspace().map_err(super::super::Error::from)?;
+        let place = talk.store.workspace().map_err(super::super::Error::from)?;
         let file = || tempfile::tempfile_in(place).context("create a file in", place);
-        let (stdout, stderr) = (file()?, file()?);
         let copy = |file: &File| file.try_clone().context("create a file in", place);
+        let stdout = match output {
+            Some(file) => copy(file)?,
+            None => file()?,
+        };
+        let stderr = file()?;
         let child = Command::new(program)
             .args(before)
             .args(arguments)
@@ -156,29 +197,29 @@ impl Running {
     /// Waits for the end, and brings it about when the person wants it, the archive cannot be read on, or nothing moves.
     fn wait(
         &mut self,
-        moved: &AtomicU64,
+        moved: &dyn Fn() -> u64,
         has_failed: &AtomicBool,
-        load: &Load<'_>,
+        talk: &Talk<'_>,
     ) -> Result<ExitStatus, Error> {
         let mut last = (0, Instant::now());
         loop {
             let ended = self.child.try_wait();
-            if let Some(status) = ended.context("wait for", Path::new(load.engine))? {
+            if let Some(status) = ended.context("wait for", Path::new(talk.engine))? {
                 self.has_ended = true;
                 return Ok(status);
             }
-            if load.observer.is_cancelled() {
+            if talk.observer.is_cancelled() {
                 self.stop();
                 return Err(Error::Interrupted);
             }
-            let now = moved.load(Ordering::Relaxed);
+            let now = moved();
             if now != last.0 {
                 last = (now, Instant::now());
             }
             if last.1.elapsed() > IDLE_LIMIT {
                 self.stop();
                 return Err(Error::Stalled {
-                    engine: load.engine.to_owned(),
+                    engine: talk.engine.to_owned(),
                     minutes: IDLE_LIMIT.as_secs() / 60,
                 });
             }
@@ -214,7 +255,7 @@ impl Running {
         self.has_ended = true;
     }
 
-    fn refused(&mut self, status: ExitStatus, load: &Load<'_>) -> Error {
+    fn refused(&mut self, status: ExitStatus, talk: &Talk<'_>) -> Error {
         let mut said = tail(&mut self.stderr);
         if said.trim().is_empty() {
             said = tail(&mut self.stdout);
@@ -222,7 +263,7 @@ impl Running {
         let lines: Vec<String> = said.lines().map(printable).collect();
         let first = lines.len().saturating_sub(KEPT_LINES);
         Error::Refused {
-            engine: load.engine.to_owned(),
+            engine: talk.engine.to_owned(),
             how: status.to_string(),
             said: lines[first..].to_vec(),
         }

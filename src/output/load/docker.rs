@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::socket::{self, Response};
-use super::{Access, Engine, Error, Load, Places, program};
+use super::{Access, Engine, Error, Load, Places, Talk, program};
 use crate::event::printable;
+
+/// How Docker refuses when it has no image of a name.
+const NOT_FOUND: &str = "it answered with the status 404";
 
 /// Where Docker is, in the order in which its own command looks: `DOCKER_HOST`, a context, the default socket.
 pub(super) fn find(places: &Places) -> Result<Access, Error> {
@@ -73,8 +76,8 @@ fn is_socket(path: &Path) -> bool {
 /// Sends the archive; Docker must say that it took it.
 pub(super) fn load(socket: &Path, load: &Load<'_>) -> Result<(), Error> {
     // Without `quiet` it answers with progress bars.
-    let response = socket::exchange(socket, "POST", "/images/load?quiet=1", true, load)?;
-    expect_success(&response, load)?;
+    let response = socket::send(socket, "/images/load?quiet=1", load)?;
+    expect_success(&response, &load.talk)?;
     // What goes wrong once it has begun is said behind the status of success.
     let messages = response.body.split(|byte| *byte == b'\n');
     let messages: Vec<Value> = messages
@@ -88,27 +91,38 @@ pub(super) fn load(socket: &Path, load: &Load<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Refused {
-        engine: load.engine.to_owned(),
+        engine: load.talk.engine.to_owned(),
         how: "it failed on the way".to_owned(),
         said: errors,
     })
 }
 
+/// As [`id`]; `None` when Docker has no such image.
+pub(super) fn find_id(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<Option<String>, Error> {
+    match id(socket, name, talk) {
+        Err(Error::Refused { how, .. }) if how == NOT_FOUND => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// The id of the image that Docker has under a name.
-pub(super) fn id(socket: &Path, name: &str, load: &Load<'_>) -> Result<String, Error> {
-    // Brackets, of IPv6 hosts, are all in a name that a path cannot hold.
-    let name = name.replace('[', "%5B").replace(']', "%5D");
-    let path = format!("/images/{name}/json");
-    let response = socket::exchange(socket, "GET", &path, false, load)?;
-    expect_success(&response, load)?;
+pub(super) fn id(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<String, Error> {
+    let path = format!("/images/{}/json", in_path(name));
+    let response = socket::get(socket, &path, talk)?;
+    expect_success(&response, talk)?;
     let image: Value = serde_json::from_slice(&response.body).map_err(|error| Error::Protocol {
-        engine: load.engine.to_owned(),
+        engine: talk.engine.to_owned(),
         reason: error.to_string(),
     })?;
     Ok(image["Id"].as_str().unwrap_or_default().to_owned())
 }
 
-fn expect_success(response: &Response, load: &Load<'_>) -> Result<(), Error> {
+/// A name as a part of a path: brackets, of IPv6 hosts, are all in it that a path cannot hold.
+pub(super) fn in_path(name: &str) -> String {
+    name.replace('[', "%5B").replace(']', "%5D")
+}
+
+pub(super) fn expect_success(response: &Response, talk: &Talk<'_>) -> Result<(), Error> {
     if (200..300).contains(&response.status) {
         return Ok(());
     }
@@ -117,7 +131,7 @@ fn expect_success(response: &Response, load: &Load<'_>) -> Result<(), Error> {
     let message = message.unwrap_or_else(|| String::from_utf8_lossy(&response.body).into_owned());
     let lines = message.lines().filter(|line| !line.trim().is_empty());
     Err(Error::Refused {
-        engine: load.engine.to_owned(),
+        engine: talk.engine.to_owned(),
         how: format!("it answered with the status {}", response.status),
         said: lines
             .take(super::SHOWN)

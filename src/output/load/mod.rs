@@ -7,6 +7,7 @@ mod command;
 mod docker;
 mod error;
 mod socket;
+mod take;
 
 pub use error::Error;
 
@@ -183,12 +184,18 @@ fn program(name: &str, search_path: &str) -> Option<PathBuf> {
     candidates.find(|path| rfs::access(path, rfs::Access::EXEC_OK).is_ok() && path.is_file())
 }
 
-/// What loading takes, for both ways.
-struct Load<'a> {
+/// What it takes to speak with an engine.
+#[derive(Clone, Copy)]
+struct Talk<'a> {
     engine: &'a str,
-    plan: &'a Plan<'a>,
     store: &'a BlobStore,
     observer: &'a dyn Observer,
+}
+
+/// What loading takes, for both ways.
+struct Load<'a> {
+    talk: Talk<'a>,
+    plan: &'a Plan<'a>,
 }
 
 impl Found {
@@ -211,12 +218,12 @@ impl Found {
         let (format, preferred) = (Format::Both, Some(host));
         let plan = archive::plan(&engine, format, content, names, preferred, store, observer)?;
         let names = names::all_full(names, &engine)?;
-        let load = Load {
+        let talk = Talk {
             engine: &engine,
-            plan: &plan,
             store,
             observer,
         };
+        let load = Load { talk, plan: &plan };
         match &self.access {
             Access::Socket(socket) => docker::load(socket, &load)?,
             Access::Command(program, arguments) => {
@@ -227,10 +234,10 @@ impl Found {
         let mut id = content.descriptor().digest.clone();
         for name in &names {
             let said = match &self.access {
-                Access::Socket(socket) => docker::id(socket, name, &load)?,
+                Access::Socket(socket) => docker::id(socket, name, &talk)?,
                 Access::Command(program, arguments) => {
                     let asked = self.id_arguments(name);
-                    let said = command::ask(program, arguments, &asked, &load)?;
+                    let said = command::ask(program, arguments, &asked, &talk)?;
                     self.id_in(&said)
                 }
             };

@@ -12,11 +12,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::command::IDLE_LIMIT;
-use super::{Error, Load};
+use super::{Error, Load, Talk};
 use crate::event::Observer;
 
 /// The most that an answer may have: descriptions of images with hundreds of layers, and a message for each layer.
 const MAX_RESPONSE_BYTES: u64 = 4 << 20;
+/// The most that the head of an answer may have, and a message about what went wrong.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How soon Ctrl-C is heard.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -29,51 +31,142 @@ pub(super) struct Response {
     pub(super) body: Vec<u8>,
 }
 
-/// Sends a request, with the archive as its body or without any, and reads the answer.
-pub(super) fn exchange(
+/// Sends a request with the archive as its body, and reads the answer.
+pub(super) fn send(socket: &Path, path: &str, load: &Load<'_>) -> Result<Response, Error> {
+    let talk = &load.talk;
+    let mut stream = connect(socket, talk)?;
+    let size = load.plan.size();
+    let body = format!("Content-Type: application/x-tar\r\nContent-Length: {size}\r\n");
+    let sent = stream.write_all(head("POST", path, &body).as_bytes());
+    let sent = sent.map_err(|error| crate::fs::Error::new("write to", socket, error).into());
+    let sent = sent.and_then(|()| {
+        let mut sink = io::BufWriter::with_capacity(128 << 10, &mut stream);
+        let engine = Path::new(talk.engine);
+        load.plan
+            .write(&mut sink, engine, talk.store, talk.observer)
+    });
+    finish(socket, stream, sent, talk)
+}
+
+/// Sends a request without a body, and reads the answer.
+pub(super) fn get(socket: &Path, path: &str, talk: &Talk<'_>) -> Result<Response, Error> {
+    let mut stream = connect(socket, talk)?;
+    let sent = stream.write_all(head("GET", path, "").as_bytes());
+    let sent = sent.map_err(|error| crate::fs::Error::new("write to", socket, error).into());
+    finish(socket, stream, sent, talk)
+}
+
+/// As [`get`], for an answer of any size: the body of a successful one goes to `sink`, `limit` bytes at most, and is not
+/// in what is returned.
+pub(super) fn download(
     socket: &Path,
-    method: &str,
     path: &str,
-    has_body: bool,
-    load: &Load<'_>,
+    limit: u64,
+    sink: &mut dyn Write,
+    talk: &Talk<'_>,
 ) -> Result<Response, Error> {
+    let failed = |error: io::Error| {
+        told(
+            crate::fs::Error::new("read from", socket, error).into(),
+            talk,
+        )
+    };
+    let refuse = |reason: String| Error::Protocol {
+        engine: talk.engine.to_owned(),
+        reason,
+    };
+    let mut stream = connect(socket, talk)?;
+    stream
+        .write_all(head("GET", path, "").as_bytes())
+        .map_err(|error| {
+            told(
+                crate::fs::Error::new("write to", socket, error).into(),
+                talk,
+            )
+        })?;
+    let mut piece = vec![0; 128 << 10];
+    let mut start = Vec::new();
+    let end = loop {
+        if let Some(end) = start.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        let count = stream.read(&mut piece).map_err(failed)?;
+        start.extend_from_slice(&piece[..count]);
+        if count == 0 || start.len() > MAX_HEAD_BYTES + piece.len() {
+            return Err(refuse("its head has no end".to_owned()));
+        }
+    };
+    let (status, length) = parse_head(&start[..end]).map_err(refuse)?;
+    let body = start.split_off(end);
+    if !(200..300).contains(&status) {
+        let mut body = body;
+        // What it says is for people: a cut-off one will do.
+        let _ = stream.take(MAX_HEAD_BYTES as u64).read_to_end(&mut body);
+        return Ok(Response { status, body });
+    }
+    let writing = |error| {
+        Error::File(crate::fs::Error::new(
+            "write",
+            Path::new("the image's archive"),
+            error,
+        ))
+    };
+    let mut size = body.len() as u64;
+    sink.write_all(&body).map_err(writing)?;
+    loop {
+        if size > limit {
+            return Err(refuse(format!("it has more than {limit} bytes")));
+        }
+        let count = stream.read(&mut piece).map_err(failed)?;
+        if count == 0 {
+            break;
+        }
+        size += count as u64;
+        sink.write_all(&piece[..count]).map_err(writing)?;
+    }
+    if length.is_some_and(|length| length != size) {
+        return Err(refuse(format!("it ended after {size} bytes, too early")));
+    }
+    Ok(Response {
+        status,
+        body: Vec::new(),
+    })
+}
+
+fn connect<'a>(socket: &Path, talk: &Talk<'a>) -> Result<Patient<'a>, Error> {
     let stream = UnixStream::connect(socket).and_then(|stream| {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)
     });
     let stream = stream.map_err(|source| Error::Connect {
-        engine: load.engine.to_owned(),
+        engine: talk.engine.to_owned(),
         socket: socket.to_owned(),
         source,
     })?;
-    let mut stream = Patient {
+    Ok(Patient {
         stream,
-        observer: load.observer,
+        observer: talk.observer,
         limit: IDLE_LIMIT,
-    };
-    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n");
-    if has_body {
-        let size = load.plan.size();
-        head += &format!("Content-Type: application/x-tar\r\nContent-Length: {size}\r\n");
-    }
-    head += "Connection: close\r\n\r\n";
-    let sent = stream.write_all(head.as_bytes());
-    let sent = sent.map_err(|error| crate::fs::Error::new("write to", socket, error).into());
-    let sent = sent.and_then(|()| match has_body {
-        true => {
-            let mut sink = io::BufWriter::with_capacity(128 << 10, &mut stream);
-            let engine = Path::new(load.engine);
-            load.plan
-                .write(&mut sink, engine, load.store, load.observer)
-        }
-        false => Ok(()),
-    });
+    })
+}
+
+fn head(method: &str, path: &str, about_body: &str) -> String {
+    format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n{about_body}Connection: close\r\n\r\n")
+}
+
+/// Reads a whole answer behind a request that was sent, or was not.
+fn finish(
+    socket: &Path,
+    mut stream: Patient<'_>,
+    sent: Result<(), super::super::Error>,
+    talk: &Talk<'_>,
+) -> Result<Response, Error> {
     // One that refuses does not read to the end first: its reason is there before ours.
     if let Err(error) = sent
         && !is_hung_up(&error)
     {
-        return Err(told(error, load));
+        return Err(told(error, talk));
     }
     let mut bytes = Vec::new();
     let read = (&mut stream)
@@ -87,10 +180,10 @@ pub(super) fn exchange(
         && !is_answered(&error)
     {
         let error = crate::fs::Error::new("read from", socket, error);
-        return Err(told(error.into(), load));
+        return Err(told(error.into(), talk));
     }
     parse(&bytes).map_err(|reason| Error::Protocol {
-        engine: load.engine.to_owned(),
+        engine: talk.engine.to_owned(),
         reason,
     })
 }
@@ -102,7 +195,7 @@ fn is_hung_up(error: &super::super::Error) -> bool {
 }
 
 /// What an error is that may be our own impatience.
-fn told(error: super::super::Error, load: &Load<'_>) -> Error {
+fn told(error: super::super::Error, talk: &Talk<'_>) -> Error {
     let stop = match &error {
         super::super::Error::Interrupted => return Error::Interrupted,
         super::super::Error::File(error) => error
@@ -114,7 +207,7 @@ fn told(error: super::super::Error, load: &Load<'_>) -> Error {
     match stop {
         Some(Stop::Interrupted) => Error::Interrupted,
         Some(Stop::Stalled) => Error::Stalled {
-            engine: load.engine.to_owned(),
+            engine: talk.engine.to_owned(),
             minutes: IDLE_LIMIT.as_secs() / 60,
         },
         None => error.into(),
@@ -128,8 +221,23 @@ fn parse(bytes: &[u8]) -> Result<Response, String> {
     }
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
     let end = end.ok_or("its head has no end")?;
-    let head = std::str::from_utf8(&bytes[..end]).map_err(|error| error.to_string())?;
+    let (status, length) = parse_head(&bytes[..end])?;
     let body = &bytes[end + 4..];
+    match length {
+        Some(length) if length != body.len() as u64 => Err(format!(
+            "it says that it has {length} bytes, and has {}",
+            body.len()
+        )),
+        _ => Ok(Response {
+            status,
+            body: body.to_vec(),
+        }),
+    }
+}
+
+/// Reads the head of an answer: the status, and the size of the body if that is said.
+fn parse_head(head: &[u8]) -> Result<(u16, Option<u64>), String> {
+    let head = std::str::from_utf8(head).map_err(|error| error.to_string())?;
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or_default();
     let status = status
@@ -138,6 +246,7 @@ fn parse(bytes: &[u8]) -> Result<Response, String> {
         .filter(|code| code.len() == 3)
         .and_then(|code| code.parse().ok())
         .ok_or("it does not begin with a status of HTTP")?;
+    let mut length = None;
     for line in lines {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.trim();
@@ -145,20 +254,16 @@ fn parse(bytes: &[u8]) -> Result<Response, String> {
         {
             return Err("it is chunked, which nobody asked for".to_owned());
         }
-        if name.eq_ignore_ascii_case("content-length")
-            && value.parse().ok() != Some(body.len() as u64)
-        {
-            return Err(format!(
-                "it says that it has {} bytes, and has {}",
-                crate::event::printable(&value.chars().take(40).collect::<String>()),
-                body.len()
-            ));
+        if name.eq_ignore_ascii_case("content-length") {
+            let shown = || crate::event::printable(&value.chars().take(40).collect::<String>());
+            length = Some(
+                value
+                    .parse()
+                    .map_err(|_| format!("`{}` is no number of bytes", shown()))?,
+            );
         }
     }
-    Ok(Response {
-        status,
-        body: body.to_vec(),
-    })
+    Ok((status, length))
 }
 
 /// Why waiting ended.

@@ -44,6 +44,7 @@ pub(super) use transfer::{receive_listener, send_listener};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
+use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 /// The user and group that own a file, as the image is to know them.
@@ -143,6 +144,8 @@ pub(super) struct Supervision {
     pub upper: Option<OwnedFd>,
     /// The user that the step believes to be.
     pub identity: Credentials,
+    /// Capabilities that it does not have even as root.
+    pub lacks: CapabilitySet,
     /// The user and group that files really get, as numbers of the supervisor's user namespace.
     pub real: Owner,
     /// The owners of the builder's files that have none recorded.

@@ -8,6 +8,7 @@ use rustix::fs::{
     Uid,
 };
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
 use super::calls::{At, Call, Kind, NewOwner};
 use super::credentials::{Ids, MAX_GROUPS, State};
@@ -165,7 +166,9 @@ impl Supervisor {
     fn chown(&mut self, notification: &Notification, object: Object, new: NewOwner) -> Answer {
         let state = self.state(notification)?;
         let on_root = self.is_on_root(&object);
-        let needs_old = !state.may_give_away() || new.uid.is_none() || new.gid.is_none();
+        let may_give_away =
+            state.may_give_away() && !self.supervision.lacks.contains(CapabilitySet::CHOWN);
+        let needs_old = !may_give_away || new.uid.is_none() || new.gid.is_none();
         let old = if on_root && needs_old {
             self.known_owner(&object)?
         } else {
@@ -176,7 +179,7 @@ impl Supervisor {
             uid: state.users.file,
             gid: state.groups.file,
         });
-        if !state.may_give_away() {
+        if !may_give_away {
             let keeps_user = new.uid.is_none_or(|uid| uid == old.uid);
             let keeps_group = new
                 .gid
@@ -326,7 +329,7 @@ impl Supervisor {
             return Ok(Reply::Continue);
         }
         let state = self.state(notification)?;
-        if !state.may_give_away() {
+        if !state.may_give_away() || self.supervision.lacks.contains(CapabilitySet::MKNOD) {
             return Err(Errno::PERM);
         }
         let target = self.target(notification);
@@ -382,7 +385,14 @@ impl Supervisor {
         }
         let mut new = old.clone();
         let mut value = 0;
-        let may = old.may_change_ids();
+        let needed = match call {
+            Call::Set(Kind::User, _)
+            | Call::SetTwo(Kind::User, ..)
+            | Call::SetThree(Kind::User, _)
+            | Call::SetFile(Kind::User, _) => CapabilitySet::SETUID,
+            _ => CapabilitySet::SETGID,
+        };
+        let may = old.may_change_ids() && !self.supervision.lacks.contains(needed);
         match call {
             Call::Set(kind, id) => new.ids(kind).set(may, id)?,
             Call::SetTwo(kind, real, effective) => {

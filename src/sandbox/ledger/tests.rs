@@ -32,6 +32,7 @@ fn supervision(uid: u32, gid: u32) -> Supervision {
             gid,
             groups: Vec::new(),
         },
+        lacks: CapabilitySet::empty(),
         real: Owner {
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),

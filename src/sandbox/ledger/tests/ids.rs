@@ -39,6 +39,40 @@ else: raise SystemExit('gave away')
 }
 
 #[test]
+fn root_without_a_capability_may_not_do_what_takes_it() {
+    let lacks = |set| Supervision {
+        lacks: set,
+        ..supervision(0, 0)
+    };
+    let tried = |set| {
+        let directory = directory();
+        let script = r#"
+import os
+open("f", "w")
+def may(call, *arguments):
+    try:
+        call(*arguments)
+        return 1
+    except PermissionError:
+        return 0
+print(may(os.chown, "f", 7, 7), may(os.mknod, "n", 0o020600, os.makedev(1, 3)),
+      may(os.setgroups, [5]), may(os.setgid, 9), may(os.setuid, 9))
+"#;
+        let path = directory.path().to_owned();
+        let (text, _) = supervised(lacks(set), || {
+            fs::write(path.join("script.py"), script).unwrap();
+            sh(&path, "python3 script.py")
+        });
+        text
+    };
+    assert_eq!(tried(CapabilitySet::empty()), "1 1 1 1 1\n");
+    assert_eq!(tried(CapabilitySet::CHOWN), "0 1 1 1 1\n");
+    assert_eq!(tried(CapabilitySet::MKNOD), "1 0 1 1 1\n");
+    assert_eq!(tried(CapabilitySet::SETGID), "1 1 0 0 1\n");
+    assert_eq!(tried(CapabilitySet::SETUID), "1 1 1 1 0\n");
+}
+
+#[test]
 fn the_step_is_who_it_should_be() {
     let step = Supervision {
         identity: Credentials {
