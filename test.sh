@@ -35,7 +35,7 @@ if ! setpriv --reuid=overcoat-test --regid=overcoat-test --clear-groups test -x 
     target=$CARGO_TARGET_DIR
 fi
 
-shellcheck s2i-scripts/python/* test.sh .ci/run tests/compare-skips testdata/runners/probe
+shellcheck s2i-scripts/python/* src/scaffold/builder/bin/* src/scaffold/builder/test-run src/scaffold/application/assemble src/scaffold/application/run test.sh .ci/run tests/compare-skips testdata/runners/probe
 
 # The builder image of a run is made in that run, and so is the list of tests that could not be run.
 rm -rf "$target/tmp/seed-store" "$target/tmp/seed-unpacked" "$target/tmp/skipped"

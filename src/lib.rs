@@ -22,6 +22,7 @@ pub mod builder_image;
 pub mod cli;
 pub mod debian;
 pub mod digest;
+pub mod dockerfile;
 pub mod event;
 pub mod fs;
 pub mod http;
@@ -32,6 +33,7 @@ pub mod python;
 pub mod reference;
 pub mod registry;
 pub mod sandbox;
+pub mod scaffold;
 #[cfg(test)]
 mod skip_tests;
 pub mod source;

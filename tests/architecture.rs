@@ -22,9 +22,11 @@ debian: digest event fs http
 python: digest event fs http image layer store
 builder_image: debian digest event fs http image layer python reference store
 output: digest event fs image layer reference store
-build: builder_image debian digest event fs http image layer output python reference registry sandbox source store
+dockerfile: builder_image fs source
+build: builder_image debian digest dockerfile event fs http image layer output python reference registry sandbox source store
+scaffold: fs
 ui: event
-cli: build builder_image debian digest event fs http image layer output python reference registry sandbox source store ui
+cli: build builder_image debian digest dockerfile event fs http image layer output python reference registry sandbox scaffold source store ui
 ";
 
 /// What only some modules may do: the text that gives it away, where it is allowed (a module, or one file below `src`),

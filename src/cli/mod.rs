@@ -7,6 +7,7 @@ mod check;
 mod completion;
 mod confine;
 mod copy;
+mod create;
 mod creds;
 mod delete;
 pub mod diagnostic;
@@ -99,6 +100,8 @@ enum Command {
     #[command(visible_alias = "prune")]
     Gc(gc::Args),
     Doctor(doctor::Args),
+    Create(create::Args),
+    Init(create::InitArgs),
     Completion(completion::Args),
 }
 
@@ -161,6 +164,8 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Rm(args) => rm::run(&args, &shared),
         Command::Gc(args) => gc::run(&args, &shared),
         Command::Doctor(args) => doctor::run(&args, &shared),
+        Command::Create(args) => create::run(&args).map(done),
+        Command::Init(args) => create::init(&args).map(done),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
     }
 }

@@ -28,6 +28,8 @@
 //! * `workloads` – what hooks really do: daemons, many files, all that a layer can say; apt, compilers and git, the
 //!   last three on the real recipe and with the network.
 //! * `matrix` – the main job on every kind of runner, with the same digest. Needs the network.
+//! * `dockerfile` – contexts of `--as-dockerfile`, built with buildah: the same tree as `overcoat build` makes.
+//! * `scaffold` – `create` and `init`: what they write builds, runs and passes its own test. Needs the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
@@ -40,6 +42,7 @@ mod cache;
 mod check;
 mod copy;
 mod direct;
+mod dockerfile;
 mod doctor;
 mod engines;
 mod errors;
@@ -58,6 +61,7 @@ mod registry;
 mod runners;
 mod runners_build;
 mod s2i;
+mod scaffold;
 mod sources;
 mod steps;
 mod support;

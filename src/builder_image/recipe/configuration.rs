@@ -46,11 +46,14 @@ pub(super) fn assemble(
     );
     environment.extend(image.env.clone());
     let scripts_url = (labels::SCRIPTS_URL.to_owned(), format!("image://{scripts}"));
-    let stock = (
-        labels::STOCK_SCRIPTS.to_owned(),
-        super::stock_scripts_digest(),
-    );
-    let mut all_labels = BTreeMap::from([scripts_url, stock]);
+    let mut all_labels = BTreeMap::from([scripts_url]);
+    // What others' scripts do, only they know: such a builder has to execute them.
+    if recipe.scripts.is_empty() {
+        all_labels.insert(
+            labels::STOCK_SCRIPTS.to_owned(),
+            super::stock_scripts_digest(),
+        );
+    }
     if let Some(facts) = facts {
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
         all_labels.extend(facts.labels(&diff_ids));

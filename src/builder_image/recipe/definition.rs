@@ -30,6 +30,7 @@ pub(super) struct Definition {
     pub(super) filesystem: Filesystem,
     #[serde(default)]
     pub(super) image: Image,
+    pub(super) scripts: Option<Scripts>,
     pub(super) venv: Venv,
     #[serde(default, rename = "file")]
     pub(super) files: Vec<File>,
@@ -108,6 +109,14 @@ impl Default for Image {
             labels: BTreeMap::new(),
         }
     }
+}
+
+/// S2I scripts of the recipe's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scripts {
+    /// Where they are, below the recipe's directory.
+    pub(super) directory: String,
 }
 
 /// The virtual environment.
@@ -264,6 +273,13 @@ impl Definition {
                 "`{name}` in `merged_usr` is no name of a top directory"
             ));
         }
+        if let Some(Scripts { directory }) = &self.scripts
+            && !directory.split('/').all(is_word_of_a_path)
+        {
+            return Err(format!(
+                "`{directory}` in `[scripts]` is no path below the recipe's directory"
+            ));
+        }
         self.check_layers()?;
         self.check_names()
     }
@@ -303,6 +319,11 @@ impl Definition {
         }
         Ok(())
     }
+}
+
+/// True for one component of a path on this machine that leads down; it may be hidden, as `.s2i` is.
+fn is_word_of_a_path(text: &str) -> bool {
+    is_word(text.strip_prefix('.').unwrap_or(text))
 }
 
 /// True for a text that is one safe component of paths and URLs.
@@ -405,6 +426,10 @@ python = "/usr/bin/python3.11"
                 "[filesystem]\nmerged_usr = [\"a/b\"]\n",
                 "`a/b` in `merged_usr`",
             ),
+            ("[scripts]\ndirectory = \"../x\"\n", "`../x` in `[scripts]`"),
+            ("[scripts]\ndirectory = \"/x\"\n", "`/x` in `[scripts]`"),
+            ("[scripts]\ndirectory = \"\"\n", "`` in `[scripts]`"),
+            ("[scripts]\n", "missing field `directory`"),
         ];
         for (more, expected) in rows {
             let text = refusal(more);

@@ -8,7 +8,7 @@ use super::content::{Content, File};
 use super::definition::{Alternative, Debian, Definition, ImagePath, Pattern};
 use super::filesystem::OpenLayer;
 use super::packages::{Unpacked, matches};
-use super::{EPOCH, Error, Supplies, configuration, shipped, venv};
+use super::{EPOCH, Error, Recipe, Supplies, configuration, shipped, venv};
 use crate::debian::mirror::{DEFAULT_MIRROR, DEFAULT_SECURITY_MIRROR};
 use crate::debian::status;
 use crate::image::edit::NewLayer;
@@ -36,11 +36,12 @@ pub(super) struct Generated<'a> {
 /// Makes everything and writes it as one layer. `python` is the interpreter's full version. Gives also the distributions
 /// in the virtual environment, as their `.dist-info` directories are called.
 pub(super) fn write_layer(
-    definition: &Definition,
+    recipe: &Recipe,
     unpacked: &mut Unpacked,
     python: &str,
     supplies: &Supplies<'_>,
 ) -> Result<(NewLayer, Vec<String>), Error> {
+    let definition = &recipe.definition;
     let entries = BTreeMap::new();
     let mut generated = Generated {
         definition,
@@ -53,7 +54,9 @@ pub(super) fn write_layer(
     for alternative in &definition.alternatives {
         generated.add_alternative(alternative)?;
     }
-    for (name, bytes) in shipped::SCRIPTS {
+    let stock = shipped::SCRIPTS.iter().copied();
+    let own = recipe.scripts.iter();
+    for (name, bytes) in stock.chain(own.map(|(name, bytes)| (&name[..], &bytes[..]))) {
         let path = path(&format!("{}/{name}", shipped::SCRIPTS_DIRECTORY))?;
         generated.put_file(&path, bytes.to_vec(), 0o755, (0, 0))?;
     }

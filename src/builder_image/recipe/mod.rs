@@ -18,6 +18,7 @@ mod error;
 mod facts;
 mod filesystem;
 mod generated;
+mod own_scripts;
 mod packages;
 mod read_ahead;
 mod selection;
@@ -27,6 +28,7 @@ mod tests;
 mod venv;
 mod wheel;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -64,6 +66,8 @@ pub struct Recipe {
     definition: Definition,
     digest: Digest,
     keyrings: Vec<Vec<u8>>,
+    /// Scripts of its own, by name; they take the place of the stock ones that are called so.
+    scripts: BTreeMap<String, Vec<u8>>,
 }
 
 /// What a recipe is materialised with.
@@ -186,6 +190,7 @@ impl Recipe {
     ) -> Result<Self, Error> {
         let definition = Definition::parse(text, origin)?;
         let keyring = |key: &String| keyring(key, origin, directory);
+        let scripts = own_scripts::read(&definition, origin, directory)?;
         let recipe = Self {
             keyrings: definition
                 .debian
@@ -193,9 +198,10 @@ impl Recipe {
                 .iter()
                 .map(keyring)
                 .collect::<Result<_, _>>()?,
-            digest: digest(text),
+            digest: digest(text, &scripts),
             definition,
             name,
+            scripts,
         };
         recipe.reference(&Platform::host())?;
         Ok(recipe)
@@ -236,7 +242,7 @@ fn keyring(key: &str, recipe: &str, directory: Option<&Path>) -> Result<Vec<u8>,
 }
 
 /// The digest of everything that goes into the image and is not from a package.
-fn digest(text: &str) -> Digest {
+fn digest(text: &str, own_scripts: &BTreeMap<String, Vec<u8>>) -> Digest {
     let mut digester = Digester::new(Algorithm::Sha256);
     let scripts = shipped::SCRIPTS
         .iter()
@@ -246,7 +252,10 @@ fn digest(text: &str) -> Digest {
         text.as_bytes(),
         shipped::ACTIVATE.as_bytes(),
     ];
-    for part in fixed.into_iter().chain(scripts) {
+    let own = own_scripts
+        .iter()
+        .flat_map(|(name, bytes)| [name.as_bytes(), bytes]);
+    for part in fixed.into_iter().chain(scripts).chain(own) {
         digester.update(&(part.len() as u64).to_le_bytes());
         digester.update(part);
     }
@@ -301,7 +310,7 @@ pub fn materialise(
         observer,
     )?;
     let python = selection::python_version(definition, &unpacked, &selection)?;
-    let (layer, installed) = generated::write_layer(definition, &mut unpacked, &python, supplies)?;
+    let (layer, installed) = generated::write_layer(recipe, &mut unpacked, &python, supplies)?;
     layers.push(layer);
     let facts = facts::of(definition, &python, &selection, installed);
     let image = configuration::assemble(recipe, &platform, &layers, facts.as_ref(), &key)?;

@@ -305,6 +305,57 @@ fn a_package_s_own_link_of_a_merged_directory_is_the_same_link() {
 }
 
 #[test]
+fn scripts_of_a_recipe_s_own_take_the_place_of_the_stock_ones() {
+    let bench = Bench::new(&format!("{RECIPE}[scripts]\ndirectory = \".s2i/bin\"\n"));
+    let directory = bench.path("zork/.s2i/bin");
+    let find = || find(bench.path("zork").to_str().unwrap());
+    assert!(find().unwrap_err().to_string().contains(".s2i/bin"));
+    std::fs::create_dir_all(&directory).unwrap();
+    let text = find().unwrap_err().to_string();
+    assert!(
+        text.ends_with("`.s2i/bin` in `[scripts]` has no file"),
+        "{text}"
+    );
+
+    std::fs::write(directory.join("assemble"), "own\n").unwrap();
+    std::fs::write(directory.join("helper"), "more\n").unwrap();
+    std::fs::write(directory.join(".hidden"), "no\n").unwrap();
+    let store = bench.store("store");
+    let image = bench.make(&store, 2, Refresh::IfAbsent).unwrap();
+    let top = image.layers().count() - 1;
+    let members = layer(&store, &image, top);
+    let content = |name: &str| {
+        let path = format!("/usr/libexec/s2i/{name}");
+        let found = members
+            .iter()
+            .find(|(entry, _)| entry.path.to_string() == path);
+        found.map(|(entry, text)| (entry.mode, text.clone()))
+    };
+    assert_eq!(content("assemble"), Some((0o755, "own\n".to_owned())));
+    assert_eq!(content("helper"), Some((0o755, "more\n".to_owned())));
+    assert_eq!(content(".hidden"), None);
+    let stock = content("run").unwrap().1;
+    assert!(stock.contains("# run: starts the application"), "{stock}");
+    // Nobody but the scripts themselves knows what they do.
+    let labels = image.config.parsed.labels().clone();
+    assert!(!labels.contains_key(crate::builder_image::labels::STOCK_SCRIPTS));
+    assert!(labels.contains_key(crate::builder_image::labels::SCRIPTS_URL));
+
+    // An edit of a script is another image.
+    assert_eq!(bench.make(&store, 2, Refresh::IfAbsent).unwrap(), image);
+    std::fs::write(directory.join("helper"), "else\n").unwrap();
+    let second = bench.make(&store, 2, Refresh::IfAbsent).unwrap();
+    assert_ne!(second.digest(), image.digest());
+
+    std::os::unix::fs::symlink("assemble", directory.join("link")).unwrap();
+    let text = find().unwrap_err().to_string();
+    assert!(
+        text.ends_with("`.s2i/bin/link` is no file, as scripts are"),
+        "{text}"
+    );
+}
+
+#[test]
 fn shipped_recipes_are_found_by_name_and_others_by_directory() {
     let names: Vec<String> = list()
         .iter()

@@ -13,8 +13,8 @@ use super::confine;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::load;
-use super::s2i::afterwards;
-use super::s2i::flags::S2iFlags;
+use super::s2i::flags::{S2iFlags, given};
+use super::s2i::{afterwards, dockerfile};
 use super::step_args::StepArgs;
 use super::{check, creds, env, observer, print};
 use crate::build::{self, BuildRequest, Push, Tag, Tools};
@@ -206,6 +206,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let is_outermost = shared.entered.is_none();
     if is_outermost {
         warnings.tell(shared, args.s2i.common.quiet)?;
+    }
+    if let Some(out) = given(&args.s2i.build.as_dockerfile) {
+        let asked = dockerfile::Asked {
+            request: &request,
+            flags: &args.s2i,
+            has_source: true,
+        };
+        return dockerfile::write(&asked, out.as_ref(), shared);
     }
     let status = deliver(args, &request, shared);
     let status = match is_outermost {

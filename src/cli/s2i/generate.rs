@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 
 use super::flags::{BuildFlags, S2iFlags};
-use super::{order, too_few};
+use super::{dockerfile, order, too_few};
 use crate::build::{self, BuildRequest, Cache, Push, Strategy};
 use crate::cli::args::{self, Shared};
 use crate::cli::diagnostic::Diagnostic;
@@ -41,7 +41,7 @@ pub(in crate::cli) struct Args {
 }
 
 /// Runs the command.
-pub(in crate::cli) fn run(args: &Args, _shared: &Shared) -> Result<(), Diagnostic> {
+pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let [builder, out] = &args.positionals[..] else {
         return Err(too_few("generate BUILDER OUTFILE", args.positionals.len()));
     };
@@ -81,5 +81,10 @@ pub(in crate::cli) fn run(args: &Args, _shared: &Shared) -> Result<(), Diagnosti
         order::Called::S2i,
         &mut request,
     )?;
-    order::dockerfile(&request, &flags, Path::new(out))
+    let asked = dockerfile::Asked {
+        request: &request,
+        flags: &flags,
+        has_source: false,
+    };
+    dockerfile::write(&asked, Path::new(out), shared).map(|_| ())
 }

@@ -7,6 +7,7 @@ pub(super) mod afterwards;
 mod args;
 mod build;
 mod deliver;
+pub(super) mod dockerfile;
 mod environment;
 mod file;
 pub(super) mod flags;
@@ -30,7 +31,7 @@ use self::args::{Cli, Command};
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{completion, print};
+use super::{completion, create, print};
 use crate::ui::S2iOutput;
 
 /// The first argument of this program when it starts itself again: the name that it was called by is lost then.
@@ -152,7 +153,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<u8, Diagnostic> {
         Command::Rebuild(args) => rebuild::run(&args, order::Called::S2i, engine, &shared),
         Command::Usage(args) => usage::run(&args, engine, &shared),
         Command::Generate(args) => generate::run(&args, &shared).map(|()| 0),
-        Command::Create(args) => create(&args.positionals),
+        Command::Create(args) => scaffold(&args.positionals),
         Command::Version => print(&format!("s2i {}", args::VERSION)).map(|()| 0),
         Command::Completion(args) => {
             completion::script(args.shell, &mut args::command(), "s2i").map(|()| 0)
@@ -160,9 +161,12 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<u8, Diagnostic> {
     }
 }
 
-fn create(positionals: &[String]) -> Result<u8, Diagnostic> {
+fn scaffold(positionals: &[String]) -> Result<u8, Diagnostic> {
     match positionals {
-        [image, directory, ..] => order::create(image, Path::new(directory)),
+        // As in s2i, there is nothing to say when all went well.
+        [image, directory, ..] => {
+            create::make(image, Path::new(directory), &mut |_| Ok(())).map(|()| 0)
+        }
         _ => Err(too_few("create IMAGE DIRECTORY", positionals.len())),
     }
 }

@@ -249,24 +249,6 @@ fn images(
     Ok(())
 }
 
-/// Writes a Dockerfile and its context instead of an image: `--as-dockerfile`, and `generate` without a source.
-///
-/// LEAD: piece D's `dockerfile::write` belongs here.
-pub(in crate::cli) fn dockerfile(
-    _request: &BuildRequest,
-    _flags: &S2iFlags,
-    _out: &Path,
-) -> Result<(), Diagnostic> {
-    Err(unconnected("Dockerfiles"))
-}
-
-/// Makes the project of a builder image: `create IMAGE DIR`.
-///
-/// LEAD: piece D's `scaffold` belongs here.
-pub(super) fn create(_image: &str, _directory: &Path) -> Result<u8, Diagnostic> {
-    Err(unconnected("`create`"))
-}
-
 /// The image that s2i's grammar names: `docker://` may stand before a reference.
 ///
 /// # Errors

@@ -428,7 +428,7 @@ fn builders_are_references_with_or_without_docker_in_front() {
             expected
         );
     }
-    for wrong in ["oci://x", "containers-storage:b", "docker://", "UPPER"] {
+    for wrong in ["oci://x", "containers-storage://b", "docker://", "UPPER"] {
         let error = order::image_source(wrong, "the builder").unwrap_err();
         assert!(error.what.contains(wrong), "{error}");
     }

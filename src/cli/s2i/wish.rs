@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::flags::{S2iFlags, given};
 use super::order::{self, Called, Warnings};
-use super::{afterwards, deliver, is_shown, messages, redact};
+use super::{afterwards, deliver, dockerfile, is_shown, messages, redact};
 use crate::build::{self, BuildRequest, Cache, Push, Strategy, Tag};
 use crate::cli::args::Shared;
 use crate::cli::build::perform::{self, Built, Job};
@@ -108,9 +108,12 @@ impl Wish<'_> {
                 .for_each(|line| messages::say(line));
         }
         if let Some(out) = given(&self.flags.build.as_dockerfile) {
-            order::dockerfile(&request, self.flags, out.as_ref())?;
-            messages::say(&format!("the Dockerfile is `{out}`"));
-            return Ok(Code::Success as u8);
+            let asked = dockerfile::Asked {
+                request: &request,
+                flags: self.flags,
+                has_source: true,
+            };
+            return dockerfile::write(&asked, out.as_ref(), shared);
         }
         let delivery = match self.called {
             Called::Overcoat => deliver::Delivery::default(),
