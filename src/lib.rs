@@ -11,7 +11,8 @@
 //! To read it in order: [`digest`], [`mod@reference`], [`event`], [`fs`] and [`http`] are names and small tools. [`image`] has
 //! the OCI documents as data, [`layer`] file system changes as tar bytes, [`store`] the bytes kept on this machine.
 //! [`registry`], [`source`], [`sandbox`] and [`debian`] are the outside world, each knowing nothing of the others.
-//! [`python`] knows what an interpreter needs, [`builder_image`] what makes an image a builder, [`output`] the formats of files. [`build`] is the operation;
+//! [`python`] knows what an interpreter needs, [`builder_image`] what makes an image a builder, [`output`] the formats of files, [`dockerfile`] the same build as a Dockerfile.
+//! [`build`] is the operation, [`scaffold`] has files to begin with;
 //! [`ui`] and [`cli`] are for people.
 //!
 //! A module names only those before it (`tests/architecture.rs`). Nothing below `cli` and `ui` prints, ends the program, or

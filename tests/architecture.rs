@@ -22,7 +22,7 @@ debian: digest event fs http
 python: digest event fs http image layer store
 builder_image: debian digest event fs http image layer python reference store
 output: digest event fs image layer reference store
-dockerfile: builder_image fs source
+dockerfile: builder_image event fs source
 build: builder_image debian digest dockerfile event fs http image layer output python reference registry sandbox source store
 scaffold: fs
 ui: event

@@ -1,6 +1,7 @@
 //! People: the command line. One file for each command; arguments, environment, messages and exit codes beside them.
 
 pub mod args;
+mod as_dockerfile;
 mod build;
 mod builder;
 mod check;

@@ -170,7 +170,8 @@ impl Error {
 /// `upload` of an earlier run is replaced; another one is never touched, and neither is any other file.
 ///
 /// # Errors
-/// [`Error`]; nothing is left of the upload then, and an earlier one is still there.
+/// [`Error`]; nothing is left of a new upload then, and an earlier one is still there, unless it is the Dockerfile itself
+/// that cannot be written.
 pub fn write(request: &DockerfileRequest<'_>, out: &Path) -> Result<Written, Error> {
     let chosen = scripts::choose(request)?;
     let injected = context::injected(&request.injections)?;

@@ -187,6 +187,13 @@ impl Application<'_> {
             };
             return Finding::set("APP_MODULE", &format!("{module}:{callable}"), why);
         }
+        if let Some(list) = gunicorn
+            && self.has("setup.py")
+        {
+            return Finding::nothing(format!(
+                "`{list}` has gunicorn, which serves the package that `setup.py` names; no variable is needed"
+            ));
+        }
         if self.has("app.sh") {
             return Finding::set("APP_SCRIPT", "app.sh", "`app.sh` is there".to_owned());
         }

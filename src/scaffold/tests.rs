@@ -93,7 +93,7 @@ fn how_an_application_is_started_is_found_by_looking() {
     const GUNICORN: (&str, &str) = ("requirements.txt", "flask\ngunicorn>=20 # server\n");
     let flask = ("app.py", "from flask import Flask\napp = Flask(__name__)\n");
     type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
-    let rows: [Row<'_>; 22] = [
+    let rows: [Row<'_>; 23] = [
         (&[], &[]),
         (&[("app.py", "")], &["APP_FILE=app.py"]),
         (&[flask], &["APP_FILE=app.py"]),
@@ -164,6 +164,7 @@ fn how_an_application_is_started_is_found_by_looking() {
             &["APP_FILE=service.py"],
         ),
         (&[("only.py", ""), ("setup.py", "")], &["APP_FILE=only.py"]),
+        (&[("only.py", ""), ("setup.py", ""), GUNICORN], &[]),
         (&[("one.py", ""), ("two.py", "")], &[]),
         (
             &[

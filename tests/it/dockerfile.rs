@@ -28,15 +28,14 @@ const LEFT_BY_BUILDAH: [&str; 6] = [
 ];
 
 /// buildah with a storage of its own.
-struct Buildah(tempfile::TempDir);
+pub(super) struct Buildah(tempfile::TempDir);
 
 impl Buildah {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    #[track_caller]
-    fn run(&self, arguments: &[&str]) -> String {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("buildah");
         let at = |name: &str| self.0.path().join(name);
         command
@@ -44,25 +43,41 @@ impl Buildah {
             .arg(at("root"))
             .arg("--runroot")
             .arg(at("run"));
-        command.args(["--storage-driver", "vfs"]).args(arguments);
-        let output = command.output().expect("buildah, which ./test.sh installs");
+        command
+            .args(["--storage-driver", "overlay"])
+            .args(arguments);
+        command
+    }
+
+    #[track_caller]
+    pub(super) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output();
+        let output = output.expect("buildah, which ./test.sh installs");
         Done::from(output).ok().stdout
+    }
+
+    /// What skopeo calls an image of this storage.
+    pub(super) fn name(&self, name: &str) -> String {
+        let (root, run) = (self.0.path().join("root"), self.0.path().join("run"));
+        format!(
+            "containers-storage:[overlay@{}+{}]localhost/{name}",
+            root.display(),
+            run.display()
+        )
     }
 
     /// Gives buildah an image of a layout, `oci:LAYOUT:NAME`; what `FROM` calls it then.
     #[track_caller]
-    fn take(&self, image: &str) -> String {
-        let (root, run) = (self.0.path().join("root"), self.0.path().join("run"));
-        let to = format!(
-            "containers-storage:[vfs@{}+{}]localhost/builder:1",
-            root.display(),
-            run.display()
-        );
-        tool(
-            "skopeo",
-            &["copy", "--insecure-policy", "--quiet", image, &to],
-        );
-        "localhost/builder:1".to_owned()
+    pub(super) fn take(&self, image: &str, name: &str) -> String {
+        let arguments = [
+            "copy",
+            "--insecure-policy",
+            "--quiet",
+            image,
+            &self.name(name),
+        ];
+        tool("skopeo", &arguments);
+        format!("localhost/{name}")
     }
 
     /// Builds a context; what the steps printed.
@@ -70,6 +85,7 @@ impl Buildah {
     fn build(&self, written: &Written, name: &str) -> String {
         let file = written.dockerfile.to_str().unwrap();
         let context = written.context.to_str().unwrap();
+        let name = format!("localhost/{name}");
         self.run(&[
             "bud",
             "--isolation",
@@ -79,38 +95,46 @@ impl Buildah {
             "--file",
             file,
             "--tag",
-            name,
+            &name,
             context,
         ])
     }
 
-    /// The tree and the configuration of an image.
+    /// The tree and the configuration of an image in this storage.
     #[track_caller]
     fn image(&self, name: &str) -> (Tree, Value) {
-        let layout = self.0.path().join(format!("layout-{name}"));
-        self.run(&["push", name, &format!("oci:{}:image", layout.display())]);
-        image(&format!("{}:image", layout.display()))
+        let container = self.run(&["from", &format!("localhost/{name}")]);
+        let root = self.run(&["mount", container.trim()]);
+        let mut tree = Tree::new();
+        list(Path::new(root.trim()), Path::new(""), &mut tree);
+        let config = tool("skopeo", &["inspect", "--config", &self.name(name)]);
+        let config: Value = serde_json::from_str(&config).unwrap();
+        (tree, config["config"].clone())
+    }
+
+    /// The same of an image in overcoat's store.
+    #[track_caller]
+    fn ours(&self, overcoat: &Overcoat, name: &str) -> (Tree, Value) {
+        let image = format!("oci:{}:{name}:latest", overcoat.store().display());
+        self.take(&image, &format!("ours-{name}"));
+        self.image(&format!("ours-{name}"))
+    }
+}
+
+impl Drop for Buildah {
+    /// Or the directory could not be removed.
+    fn drop(&mut self) {
+        let _ = self.command(&["umount", "--all"]).output();
+        // The storage itself is a mount.
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path().join("root/overlay"))
+            .output();
     }
 }
 
 /// Path below the root, without a slash, to what is there: type and mode, owner, content or target.
 type Tree = BTreeMap<String, String>;
-
-/// The tree and the configuration of an image in a layout, `LAYOUT:NAME`.
-#[track_caller]
-fn image(image: &str) -> (Tree, Value) {
-    let directory = tempfile::tempdir().unwrap();
-    let bundle = directory.path().join("bundle");
-    tool(
-        "umoci",
-        &["unpack", "--image", image, bundle.to_str().unwrap()],
-    );
-    let config = tool("skopeo", &["inspect", "--config", &format!("oci:{image}")]);
-    let config: Value = serde_json::from_str(&config).unwrap();
-    let mut tree = Tree::new();
-    list(&bundle.join("rootfs"), Path::new(""), &mut tree);
-    (tree, config["config"].clone())
-}
 
 fn list(root: &Path, below: &Path, tree: &mut Tree) {
     for entry in fs::read_dir(root.join(below)).unwrap() {
@@ -144,7 +168,7 @@ fn list(root: &Path, below: &Path, tree: &mut Tree) {
 fn assert_same(theirs: &Tree, ours: &Tree) {
     let is_left = |path: &str| {
         let is = |left: &&str| path == *left || (left.ends_with('/') && path.starts_with(left));
-        LEFT_BY_BUILDAH.iter().any(|left| is(&left))
+        LEFT_BY_BUILDAH.iter().any(is)
     };
     let is_compared = |path: &&String| ours.contains_key(*path) || !is_left(path);
     let paths: BTreeSet<&String> = theirs
@@ -236,7 +260,7 @@ fn buildah_makes_the_same_tree_and_environment() {
     let given = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let buildah = Buildah::new();
     let request = DockerfileRequest {
-        builder: buildah.take(&builder),
+        builder: buildah.take(&builder, "builder"),
         source: Some(&tree),
         environment: tree.environment.iter().cloned().chain(given).collect(),
         labels: BTreeMap::from([("cost".to_owned(), "$5 \"x\" \\".to_owned())]),
@@ -246,7 +270,7 @@ fn buildah_makes_the_same_tree_and_environment() {
     let printed = buildah.build(&written, "app");
     assert!(printed.contains("---> assembling as 1001:0"), "{printed}");
     let (theirs, their_config) = buildah.image("app");
-    let (ours, our_config) = image(&format!("{}:app:latest", overcoat.store().display()));
+    let (ours, our_config) = buildah.ours(&overcoat, "app");
     assert_same(&theirs, &ours);
     assert!(
         ours.contains_key("opt/app-root/src/made")
@@ -284,14 +308,14 @@ fn network_buildah_makes_the_same_tree_with_the_stock_scripts() {
         overcoat.store().display()
     );
     let request = DockerfileRequest {
-        builder: buildah.take(&builder),
+        builder: buildah.take(&builder, "builder"),
         source: Some(&tree),
         ..DockerfileRequest::default()
     };
     let written = dockerfile::write(&request, &overcoat.path().join("out/Dockerfile")).unwrap();
     buildah.build(&written, "app");
     let (theirs, _) = buildah.image("app");
-    let (ours, _) = image(&format!("{}:app:latest", overcoat.store().display()));
+    let (ours, _) = buildah.ours(&overcoat, "app");
     assert!(ours.contains_key("opt/app-root/src/app.py"));
     assert_same(&theirs, &ours);
 }
@@ -307,7 +331,7 @@ fn buildah_carries_artifacts_from_one_build_to_the_next() {
     let assemble = "#!/bin/sh\nset -e\ncd /opt/app-root/src\nif [ -f /build/artifacts/kept ]; then cp /build/artifacts/kept .; fi\necho x >> kept\n";
     put(source.join(".s2i/bin/assemble"), assemble, 0o755);
     let buildah = Buildah::new();
-    let builder = buildah.take(&builder);
+    let builder = buildah.take(&builder, "builder");
     let build = |previous: &str, name: &str| {
         let tree = read(&source);
         let request = DockerfileRequest {
@@ -361,7 +385,7 @@ fn buildah_shows_injected_files_to_assemble_alone() {
     };
     let buildah = Buildah::new();
     let request = DockerfileRequest {
-        builder: buildah.take(&builder),
+        builder: buildah.take(&builder, "builder"),
         source: Some(&tree),
         injections: vec![
             injection(&secret, "/tmp/secret", false),
@@ -397,7 +421,7 @@ fn buildah_builds_a_generated_context_once_it_is_filled() {
     let directory = tempfile::tempdir().unwrap();
     let buildah = Buildah::new();
     let request = DockerfileRequest {
-        builder: buildah.take(&Tiny::default().write(directory.path())),
+        builder: buildah.take(&Tiny::default().write(directory.path()), "builder"),
         assemble_user: Some("root".to_owned()),
         builder_user: Some("1001".to_owned()),
         ..DockerfileRequest::default()

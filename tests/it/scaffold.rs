@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use super::dockerfile::Buildah;
 use super::flask::with_builder;
-use super::support::{Done, Overcoat, app, copy_of_app, free_port, get, wait_for};
+use super::support::{Done, Overcoat, app, copy_of_app, free_port, get, tool, wait_for};
 
 /// A program that calls overcoat and writes its arguments down, a line a call.
 fn recorder(overcoat: &Overcoat) -> std::path::PathBuf {
@@ -98,6 +99,60 @@ fn network_a_new_builder_builds_and_passes_its_own_test_at_once() {
     );
 }
 
+/// The Dockerfile beside the recipe gives a builder image as well. Its base is one that can be had here, and the host's
+/// apt settings (proxies, mirrors) are lent to it.
+#[test]
+fn network_the_dockerfile_of_a_new_builder_makes_one_too() {
+    let overcoat = with_builder(Overcoat::new());
+    let directory = overcoat.path().join("my-builder");
+    let at = directory.to_str().unwrap();
+    overcoat.run(&["create", "acme/python", at]).ok();
+    let buildah = Buildah::new();
+    let base = format!(
+        "oci:{}:builder/python-3.11:latest",
+        overcoat.store().display()
+    );
+    let base = format!("BASE={}", buildah.take(&base, "base"));
+    let settings = "/etc/apt/apt.conf.d:/etc/apt/apt.conf.d:ro";
+    let mut arguments = vec!["bud", "--isolation", "chroot", "--network", "host"];
+    arguments.extend([
+        "--build-arg",
+        &base,
+        "--volume",
+        settings,
+        "--tag",
+        "localhost/made",
+        at,
+    ]);
+    buildah.run(&arguments);
+    let layout = format!("oci:{}:made", overcoat.path().join("layout").display());
+    tool(
+        "skopeo",
+        &[
+            "copy",
+            "--insecure-policy",
+            "--quiet",
+            &buildah.name("made"),
+            &layout,
+        ],
+    );
+    let source = directory.join("test/test-app");
+    overcoat
+        .run(&[
+            "build",
+            source.to_str().unwrap(),
+            "--build-image",
+            &layout,
+            "-t",
+            "app",
+        ])
+        .ok();
+    let port = free_port();
+    let _running = overcoat.spawn(&["run", "app", "-e", &format!("PORT={port}")]);
+    let body = wait_for("an answer", || get(port));
+    assert_eq!(body, "Hello from the test application\n");
+}
+
 #[test]
 fn what_exists_is_left_as_it_is_and_the_rest_is_written() {
     let overcoat = Overcoat::new();
@@ -147,6 +202,10 @@ fn init_finds_how_the_test_applications_are_started() {
         (
             "flask-hello",
             "APP_MODULE=app:app, because `requirements.txt` has gunicorn, and `app.py` defines `app`",
+        ),
+        (
+            "setup-py",
+            "`requirements.txt` has gunicorn, which serves the package that `setup.py` names; no variable is needed",
         ),
         (
             "no-requirements",
