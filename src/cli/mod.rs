@@ -146,7 +146,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Rebuild(args) => {
             s2i::rebuild::run(&args, s2i::order::Called::Overcoat, None, &shared)
         }
-        Command::Usage(args) => s2i::usage::run(&args, &shared),
+        Command::Usage(args) => s2i::usage::run(&args, None, &shared),
         Command::Generate(args) => s2i::generate::run(&args, &shared).map(done),
         Command::Lock(args) => lock::run(&args, &shared).map(done),
         Command::Builder(args) => builder::run(&args, &shared).map(done),

@@ -9,8 +9,9 @@ use clap::Args;
 use super::args;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use crate::build::inputs::{SecretInput, StepInputs, Volume, inner_path};
-use crate::sandbox::{Limits, Network};
+use crate::build::Injection;
+use crate::build::inputs::{SecretInput, StepInputs, Volume, host_entry, inner_path};
+use crate::sandbox::{Capability, Limits, Network};
 
 /// More than this is no secret but data; a volume is for that.
 const LARGEST_SECRET: u64 = 4 << 20;
@@ -35,6 +36,20 @@ pub(super) struct StepArgs {
     #[arg(long = "cache-mount", value_name = "PATH", value_parser = inner_path)]
     cache_mounts: Vec<String>,
 
+    /// Show files of this machine to the scripts among the image's, and in no layer; several with `;`; may be repeated
+    ///
+    /// Every file below SRC is at DST while `assemble` runs. DST is absolute or below the image's working directory.
+    #[arg(short, long = "inject", value_name = "SRC[:DST]")]
+    injections: Vec<Injections>,
+
+    /// Tell the scripts the address of a host; may be repeated
+    #[arg(long = "add-host", value_name = "NAME:IP", value_parser = host_entry)]
+    hosts: Vec<(String, String)>,
+
+    /// Take a capability from scripts that are root, or `all`; may be repeated
+    #[arg(long = "cap-drop", value_name = "NAME", value_parser = Capability::parse_list)]
+    dropped: Vec<Vec<Capability>>,
+
     /// Let the scripts use this shell's SSH agent (`SSH_AUTH_SOCK`)
     #[arg(long)]
     ssh: bool,
@@ -58,9 +73,9 @@ pub(super) struct StepArgs {
     assemble_timeout: Option<Duration>,
 }
 
-/// A network by its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct NetworkArg(Network);
+/// A network by its name, and what is different of it here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct NetworkArg((Network, Option<String>));
 
 impl FromStr for NetworkArg {
     type Err = String;
@@ -69,16 +84,22 @@ impl FromStr for NetworkArg {
     /// `s2i-compat.md` §1.6, the validation list; cases 164 and 165.
     fn from_str(text: &str) -> Result<Self, String> {
         let has_more = |kind: &str| text.strip_prefix(kind).is_some_and(|rest| !rest.is_empty());
-        match text {
-            "none" => Ok(Self(Network::None)),
-            "" | "host" | "bridge" | "default" => Ok(Self(Network::Host)),
-            _ if has_more("container:") || has_more("netns:") => Ok(Self(Network::Host)),
-            _ => Err("expected `host` or `none`; s2i's `bridge`, `container:ID` and `netns:PATH` mean `host`".to_owned()),
+        let is_known = matches!(text, "" | "none" | "host" | "bridge" | "default");
+        match is_known || has_more("container:") || has_more("netns:") {
+            true => Ok(Self(Network::of_s2i(text))),
+            false => Err(
+                "expected `host` or `none`; s2i's `bridge`, `container:ID` and `netns:PATH` mean `host`".to_owned(),
+            ),
         }
     }
 }
 
 impl StepArgs {
+    /// What is worth knowing of the flags.
+    pub(super) fn note(&self) -> Option<&str> {
+        self.network.0.1.as_deref()
+    }
+
     /// Reads what the flags name.
     ///
     /// # Errors
@@ -97,6 +118,8 @@ impl StepArgs {
             }
         }
         let volumes = self.volumes.iter().map(volume).collect::<Result<_, _>>()?;
+        let injections = self.injections.iter().flat_map(|list| &list.0);
+        let injections = injections.map(injection);
         let agent = match self.ssh {
             false => None,
             true => Some(agent()?),
@@ -106,14 +129,42 @@ impl StepArgs {
             volumes,
             cache_mounts: self.cache_mounts.clone(),
             agent,
-            network: self.network.0,
+            network: self.network.0.0,
             limits: Limits {
                 memory: self.memory,
                 cpus: self.cpus,
             },
             timeout: self.assemble_timeout,
-            ..StepInputs::default()
+            injections: injections.collect::<Result<_, _>>()?,
+            hosts: self.hosts.clone(),
+            dropped_capabilities: self.dropped.concat(),
         })
+    }
+}
+
+/// The value of `--inject`: one or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Injections(Vec<Injection>);
+
+impl FromStr for Injections {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Injection::parse_list(text).map(Self)
+    }
+}
+
+/// # Errors
+/// When nothing is there.
+fn injection(injection: &Injection) -> Result<Injection, Diagnostic> {
+    match std::fs::metadata(&injection.source) {
+        Ok(_) => Ok(injection.clone()),
+        Err(error) => {
+            let path = injection.source.clone();
+            let error = crate::fs::Error::new("inject", path, error);
+            Err(Diagnostic::new(Code::Usage, error)
+                .hint("`--inject SRC[:DST]` names a file or directory of this machine"))
+        }
     }
 }
 
@@ -213,17 +264,14 @@ mod tests {
     /// Cases 164 and 165, as far as they are about networks.
     #[test]
     fn networks_are_ours_or_those_of_an_engine() {
-        for host in [
-            "",
-            "host",
-            "bridge",
-            "default",
-            "container:0a1b",
-            "netns:/proc/1/ns/net",
-        ] {
-            assert_eq!(host.parse(), Ok(NetworkArg(Network::Host)), "{host}");
+        let network = |text: &str| text.parse::<NetworkArg>().map(|found| found.0);
+        assert_eq!(network("none"), Ok((Network::None, None)));
+        assert_eq!(network("host"), Ok((Network::Host, None)));
+        for other in ["bridge", "container:0a1b", "netns:/proc/1/ns/net"] {
+            let (network, note) = network(other).unwrap();
+            assert_eq!(network, Network::Host);
+            assert!(note.unwrap().contains(other));
         }
-        assert_eq!("none".parse(), Ok(NetworkArg(Network::None)));
         for wrong in ["foobar", "container:", "netns:", "Host"] {
             assert!(wrong.parse::<NetworkArg>().is_err(), "{wrong}");
         }

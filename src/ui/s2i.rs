@@ -23,8 +23,8 @@ impl S2iOutput {
             |level: u8, text: String| (self.level >= level && !text.is_empty()).then_some(text);
         match event {
             // Daeploy and others read what goes wrong at the beginning of lines: scripts keep theirs.
-            Event::Output { line, .. } => {
-                (!(self.is_quiet && is_from_stdout(event))).then(|| line.clone())
+            Event::Output { line, stream, .. } => {
+                (!(self.is_quiet && *stream == Stream::Out)).then(|| line.clone())
             }
             Event::Warning { text, hint } => {
                 let hint = hint.iter().flat_map(|hint| hint.lines());
@@ -46,17 +46,6 @@ impl S2iOutput {
             Event::TransferAdvanced { .. } | Event::TransferFinished { .. } => None,
         }
     }
-}
-
-/// True for a line that a script printed on its stdout.
-fn is_from_stdout(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Output {
-            stream: Stream::Out,
-            ..
-        }
-    )
 }
 
 impl Observer for S2iOutput {
@@ -109,6 +98,19 @@ mod tests {
             );
         }
         assert_eq!(shown(1, false, started("")).as_deref(), Some("pull"));
+    }
+
+    /// Case M8.
+    #[test]
+    fn quiet_hides_what_scripts_print_on_stdout_alone() {
+        let output = |stream| Event::Output {
+            step: "assemble".to_owned(),
+            stream,
+            line: "  x".to_owned(),
+        };
+        assert_eq!(shown(0, false, output(Stream::Out)).as_deref(), Some("  x"));
+        assert_eq!(shown(0, true, output(Stream::Out)), None);
+        assert_eq!(shown(0, true, output(Stream::Err)).as_deref(), Some("  x"));
     }
 
     #[test]

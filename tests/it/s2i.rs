@@ -276,7 +276,7 @@ fn an_ordinary_user_reads_the_same_words() {
         "{}",
         done.stderr
     );
-    let done = scene.build(&["--loglevel=1"]).ok();
+    let done = scene.build(&["--loglevel=1", "-e", "NEW=1"]).ok();
     assert!(done.stderr.contains("sandbox: "), "{}", done.stderr);
     let failing = Tiny {
         assemble: FAILS,
@@ -293,12 +293,13 @@ fn an_ordinary_user_reads_the_same_words() {
     );
 }
 
-/// Cases M8 (its half about stdout), 136 and 138.
+/// Cases M8, 136 and 138.
 #[test]
 fn levels_and_quiet_choose_what_is_shown() {
     let scene = Scene::loud();
     let quiet = scene.build(&["-q"]).ok();
     assert!(!quiet.stderr.contains("indented"), "{}", quiet.stderr);
+    assert!(quiet.stderr.contains("to-stderr"), "{}", quiet.stderr);
     assert!(quiet.stderr.contains("Build completed"), "{}", quiet.stderr);
     let steps = scene.build(&["--loglevel", "1", "-e", "A=1"]).ok().stderr;
     assert!(
@@ -436,7 +437,7 @@ fn run_starts_the_image_and_ends_with_it() {
     let port = free_port();
     let hook = Path::new(&scene.source).join(".s2i/bin");
     std::fs::create_dir_all(&hook).unwrap();
-    let run = format!("#!/bin/sh\necho started\nexec nc -lk -p {port} -e echo hello\n");
+    let run = format!("#!/bin/sh\necho started\nexec httpd -f -p 127.0.0.1:{port} -h /tmp\n");
     std::fs::write(hook.join("run"), run).unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(hook.join("run"), executable).unwrap();

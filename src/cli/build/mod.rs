@@ -13,10 +13,10 @@ use super::confine;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::load;
-use super::s2i::afterwards;
-use super::s2i::flags::S2iFlags;
+use super::s2i::flags::{S2iFlags, given};
 use super::s2i::order::Called;
 use super::s2i::source::{self, Brought};
+use super::s2i::{afterwards, dockerfile};
 use super::step_args::StepArgs;
 use super::{check, creds, env, observer, print};
 use crate::build::{self, BuildRequest, Push, Tag, Tools};
@@ -210,6 +210,12 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let is_outermost = shared.entered.is_none();
     if is_outermost {
         warnings.tell(shared, args.s2i.common.quiet)?;
+    }
+    if let Some(out) = given(&args.s2i.build.as_dockerfile) {
+        let builder = args.builder.as_ref().unwrap_or(&args.build_image);
+        let written = dockerfile::write(&request, builder, flags, out.as_ref(), shared)?;
+        print(&written.display().to_string())?;
+        return Ok(Code::Success as u8);
     }
     let status = deliver(args, &request, &brought, shared);
     let status = match is_outermost {

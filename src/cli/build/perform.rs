@@ -12,7 +12,6 @@ use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store};
 use crate::event::Observer;
 use crate::image::Platform;
-use crate::output::load::Found;
 use crate::ui::Muted;
 
 /// What is built, and how.
@@ -28,7 +27,7 @@ pub(in crate::cli) struct Job<'a> {
     /// `--dockercfg-path`: where credentials are looked for first.
     pub(in crate::cli) auth_file: Option<&'a Path>,
     /// A container engine whose images may be used.
-    pub(in crate::cli) engine: Option<Found>,
+    pub(in crate::cli) engine: Option<EngineAccess>,
     /// What tells this command, started again, which source is here already.
     pub(in crate::cli) brought: Option<&'a Path>,
     /// `--explain`.
@@ -64,10 +63,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         may_go_inside,
     )?;
     let mut tools = Tools::new(&store, host);
-    tools.engine = job.engine.clone().map(|found| match shared.entered {
-        None => EngineAccess::Asked(found),
-        Some(_) => EngineAccess::Remembered,
-    });
+    tools.engine.clone_from(&job.engine);
     let observer = observer(shared, job.is_quiet)?;
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.

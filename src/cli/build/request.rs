@@ -59,7 +59,7 @@ pub(super) fn request(args: &Args) -> Result<(BuildRequest, Warnings), Diagnosti
         s2i: build::S2iOptions::default(),
         max_layers: args.max_layers,
     };
-    let warnings = order::apply(&args.s2i, Called::Overcoat, &mut request)?;
+    let warnings = order::apply(&args.s2i, &args.step, Called::Overcoat, &mut request)?;
     Ok((request, warnings))
 }
 

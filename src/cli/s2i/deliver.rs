@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::messages;
-use crate::build::Tag;
+use crate::build::{EngineAccess, Tag};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
@@ -30,11 +30,11 @@ pub(super) struct Delivery {
     target: Option<Tag>,
 }
 
-/// Chooses the places for the image called `tag`. `url` is `--url`.
+/// Chooses the places for the image called `tag`; without one, only whom to ask for images. `url` is `--url`.
 ///
 /// # Errors
 /// [`Code::Usage`] when what was named is not there, before work is done in vain.
-pub(super) fn choose(url: Option<&str>, tag: &Tag) -> Result<Delivery, Diagnostic> {
+pub(super) fn choose(url: Option<&str>, tag: Option<&Tag>) -> Result<Delivery, Diagnostic> {
     let (load, push) = env::s2i_destinations();
     let mut places = env::engines();
     if let Some(url) = url
@@ -53,7 +53,10 @@ pub(super) fn choose(url: Option<&str>, tag: &Tag) -> Result<Delivery, Diagnosti
         places.docker_host = Some(url.to_owned());
     }
     let mut delivery = Delivery {
-        target: push.map(|push| target(&push, tag)).transpose()?,
+        target: push
+            .zip(tag)
+            .map(|(push, tag)| target(&push, tag))
+            .transpose()?,
         ..Delivery::default()
     };
     match load.as_deref() {
@@ -73,15 +76,6 @@ pub(super) fn choose(url: Option<&str>, tag: &Tag) -> Result<Delivery, Diagnosti
         },
     }
     Ok(delivery)
-}
-
-/// The engine whose images may be used: Docker, if it answers.
-pub(super) fn engine(url: Option<&str>) -> Option<Found> {
-    let mut places = env::engines();
-    if let Some(url) = url {
-        places.docker_host = Some(url.to_owned());
-    }
-    automatic(places).ok().flatten()
 }
 
 /// Docker, if it is there.
@@ -139,6 +133,18 @@ fn shown(url: &str) -> &str {
 }
 
 impl Delivery {
+    /// How Docker is asked for images, if it is one of them: in a user namespace it was asked before.
+    pub(super) fn access(&self, shared: &Shared) -> Option<EngineAccess> {
+        let docker = self
+            .found
+            .iter()
+            .find(|(engine, _)| *engine == Engine::Docker);
+        docker.map(|(_, found)| match shared.entered {
+            None => EngineAccess::Asked(found.clone()),
+            Some(_) => EngineAccess::Remembered,
+        })
+    }
+
     /// The engines that will want the whole image.
     pub(super) fn engines(&self) -> Vec<Engine> {
         self.found

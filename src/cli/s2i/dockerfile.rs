@@ -8,6 +8,7 @@ use crate::build::{self, BuildRequest, Bytes, Tools};
 use crate::builder_image::labels;
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
 use crate::cli::{env, observer, open_store};
 use crate::dockerfile::{self, DockerfileRequest, Injection, ScriptSources};
 use crate::event::{Event, Observer};
@@ -28,6 +29,10 @@ pub(in crate::cli) fn write(
     out: &Path,
     shared: &Shared,
 ) -> Result<PathBuf, Diagnostic> {
+    if let (Some(allowed), Some(user)) = (&request.s2i.allowed_uids, &request.assemble_user) {
+        let checked = allowed.check(&[], "`--assemble-user`", user);
+        checked.map_err(|error| Diagnostic::new(Code::ForbiddenUser, error))?;
+    }
     let store = open_store(shared)?;
     let host = env::host_for(shared, &request.source)?;
     let tools = Tools::new(&store, host);

@@ -60,7 +60,7 @@ fn lists_stay_what_they_are() {
         "/a:/b:ro",
         "-v",
         "/c:/d",
-        "--cap-drop=X,Y",
+        "--cap-drop=CHOWN,KILL",
         "--env=A=1,2",
         "-q",
         "s",
@@ -69,7 +69,7 @@ fn lists_stay_what_they_are() {
     let first = merged(Stored::default(), &args, &matches).unwrap();
     let text = serde_json::to_string(&first).unwrap();
     assert!(text.contains(r#""volume":["/a:/b:ro","/c:/d"]"#), "{text}");
-    assert!(text.contains(r#""cap-drop":["X","Y"]"#), "{text}");
+    assert!(text.contains(r#""cap-drop":["CHOWN,KILL"]"#), "{text}");
     assert!(text.contains(r#""env":["A=1,2"]"#), "{text}");
     assert!(text.contains(r#""quiet":"true""#), "{text}");
     let (_, nothing) = build_args(&["--use-config"]);

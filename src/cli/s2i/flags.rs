@@ -1,11 +1,10 @@
 //! The flags of s2i, for `s2i` and `overcoat build` alike.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use clap::Args;
 
-use super::values::{self, Artifacts, Injections};
+use super::values::{self, Artifacts};
 use crate::build::{AllowedUids, PullPolicy};
 use crate::cli::args;
 
@@ -92,10 +91,6 @@ pub(in crate::cli) struct BuildFlags {
     #[arg(short = 'E', long, value_name = "FILE")]
     pub(in crate::cli) environment_file: Option<String>,
 
-    /// Let the scripts know a host by name; may be repeated
-    #[arg(long = "add-host", value_name = "NAME:IP", value_parser = values::host)]
-    pub(in crate::cli) add_hosts: Vec<(String, IpAddr)>,
-
     /// Let only these users run scripts: numbers, `A-B`, `A-`, `-B`, with commas
     #[arg(short = 'u', long, value_name = "RANGES")]
     pub(in crate::cli) allowed_uids: Option<AllowedUids>,
@@ -123,10 +118,6 @@ pub(in crate::cli) struct BuildFlags {
     #[arg(long, value_name = "USER", value_parser = args::user)]
     pub(in crate::cli) assemble_runtime_user: Option<String>,
 
-    /// Take a capability from the scripts; may be repeated
-    #[arg(long = "cap-drop", value_name = "NAME", value_delimiter = ',')]
-    pub(in crate::cli) cap_drops: Vec<String>,
-
     /// The application is in this directory of the source
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) context_dir: Option<String>,
@@ -147,10 +138,6 @@ pub(in crate::cli) struct BuildFlags {
     /// Where a Dockerfile finds the scripts of the builder image
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) image_scripts_url: Option<String>,
-
-    /// Show files of this machine to the scripts and not in the image, `SRC[:DST]`; several with `;`; may be repeated
-    #[arg(short, long = "inject", value_name = "SRC[:DST]")]
-    pub(in crate::cli) injections: Vec<Injections>,
 
     /// Take links of a local directory as links, not as what they point to
     #[arg(long)]

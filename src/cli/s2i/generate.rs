@@ -8,6 +8,7 @@ use super::flags::{BuildFlags, S2iFlags};
 use super::{dockerfile, order, request, too_few};
 use crate::cli::args::{self, Shared};
 use crate::cli::diagnostic::Diagnostic;
+use crate::cli::step_args::StepArgs;
 
 /// Write a Dockerfile for a builder image
 ///
@@ -50,6 +51,11 @@ pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic
     };
     let builder = order::image_source(name, "the builder")?;
     let mut request = request::bare(Vec::new(), builder)?;
-    order::apply(&flags, order::Called::S2i, &mut request)?;
+    order::apply(
+        &flags,
+        &StepArgs::default(),
+        order::Called::S2i,
+        &mut request,
+    )?;
     dockerfile::write(&request, name, &flags, Path::new(out), shared).map(|_| ())
 }

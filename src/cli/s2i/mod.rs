@@ -7,7 +7,7 @@ pub(super) mod afterwards;
 mod args;
 mod build;
 mod deliver;
-mod dockerfile;
+pub(super) mod dockerfile;
 mod file;
 pub(super) mod flags;
 pub(super) mod generate;
@@ -152,7 +152,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<u8, Diagnostic> {
             build::run(*args, typed, engine, &shared)
         }
         Command::Rebuild(args) => rebuild::run(&args, order::Called::S2i, engine, &shared),
-        Command::Usage(args) => usage::run(&args, &shared),
+        Command::Usage(args) => usage::run(&args, engine, &shared),
         Command::Generate(args) => generate::run(&args, &shared).map(|()| 0),
         Command::Create(args) => create(&args.positionals),
         Command::Version => print(&format!("s2i {}", args::VERSION)).map(|()| 0),

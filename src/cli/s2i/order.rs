@@ -1,16 +1,15 @@
 //! From s2i's flags to a build's request. One function for each part of a build, so that each is connected in one place.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use super::flags::{BuildFlags, CommonFlags, S2iFlags, given};
-use crate::build::{BuildRequest, ImageSource, Incremental, Injection, RuntimeImage, Tag};
+use crate::build::{BuildRequest, ImageSource, Incremental, RuntimeImage, Tag};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::observer;
+use crate::cli::step_args::StepArgs;
 use crate::event::Event;
-use crate::sandbox::Capability;
 use crate::source::environment::{parse_argument, parse_file};
 
 /// The label with the name for people.
@@ -61,6 +60,7 @@ impl Warnings {
 /// [`Code::Usage`] for flags that cannot go together, and what the parts say.
 pub(in crate::cli) fn apply(
     flags: &S2iFlags,
+    step: &StepArgs,
     called: Called,
     request: &mut BuildRequest,
 ) -> Result<Warnings, Diagnostic> {
@@ -72,7 +72,9 @@ pub(in crate::cli) fn apply(
     scripts(common, build, request, &mut warnings)?;
     users(build, request);
     images(common, build, request)?;
-    steps(build, request)?;
+    if let Some(note) = step.note() {
+        warnings.add(note, None);
+    }
     Ok(warnings)
 }
 
@@ -218,40 +220,6 @@ fn images(
         artifacts: artifacts.collect(),
         user: given(&build.assemble_runtime_user).map(str::to_owned),
     });
-    Ok(())
-}
-
-/// What scripts get beside the source.
-///
-/// # Errors
-/// [`Code::Usage`] for what is not there, and for capabilities that nobody knows.
-fn steps(build: &BuildFlags, request: &mut BuildRequest) -> Result<(), Diagnostic> {
-    for injection in build.injections.iter().flat_map(|list| &list.0) {
-        if let Err(error) = std::fs::metadata(&injection.source) {
-            let path = injection.source.clone();
-            let error = crate::fs::Error::new("inject", path, error);
-            return Err(Diagnostic::new(Code::Usage, error)
-                .hint("`--inject SRC[:DST]` names a file or directory of this machine"));
-        }
-    }
-    let inputs = &mut request.inputs;
-    for injection in build.injections.iter().flat_map(|list| &list.0) {
-        let path = std::path::absolute(&injection.source);
-        let path = path.unwrap_or_else(|_| injection.source.clone());
-        inputs.injections.push(Injection {
-            source: path,
-            ..injection.clone()
-        });
-    }
-    let host = |(name, address): &(String, IpAddr)| (name.clone(), address.to_string());
-    inputs.hosts.extend(build.add_hosts.iter().map(host));
-    for names in &build.cap_drops {
-        let dropped = Capability::parse_list(names).map_err(|error| {
-            Diagnostic::new(Code::Usage, error)
-                .attempting(format!("cannot use `--cap-drop {names}`"))
-        })?;
-        inputs.dropped_capabilities.extend(dropped);
-    }
     Ok(())
 }
 

@@ -1,7 +1,4 @@
-use std::net::IpAddr;
-
 use crate::cli::s2i::tests::{build_args, request, wished};
-use crate::cli::s2i::values::Injections;
 
 fn environment(flags: &[&str]) -> Vec<(String, String)> {
     request(flags).environment
@@ -132,21 +129,30 @@ fn the_runtime_image_has_artifacts_of_all_flags_and_lists() {
 
 #[test]
 fn what_scripts_get_is_read_in_order() {
-    let (args, _) = build_args(&[
+    let here = tempfile::tempdir().unwrap();
+    let here = here.path().to_str().unwrap();
+    let lists = [format!("{here}:y;{here}"), format!("{here}:/x")];
+    let built = request(&[
         "--add-host",
         "a:1.2.3.4",
         "--add-host=b:::1",
         "-i",
-        "/x:y;/z",
+        &lists[0],
+        "--inject",
+        &lists[1],
+        "--cap-drop",
+        "CHOWN,CAP_NET_RAW",
+        "--cap-drop=all",
+        "--network",
+        "container:1f",
     ]);
-    let address = |text: &str| text.parse::<IpAddr>().unwrap();
-    let expected = [
-        ("a".to_owned(), address("1.2.3.4")),
-        ("b".to_owned(), address("::1")),
-    ];
-    assert_eq!(args.flags.build.add_hosts, expected);
-    let expected: Injections = "/x:y;/z".parse().unwrap();
-    assert_eq!(args.flags.build.injections, [expected]);
+    assert_eq!(built.inputs.hosts, [pair("a", "1.2.3.4"), pair("b", "::1")]);
+    let injections = built.inputs.injections.iter();
+    let destinations: Vec<_> = injections
+        .map(|injection| injection.destination.as_str())
+        .collect();
+    assert_eq!(destinations, ["y", ".", "/x"]);
+    assert!(built.inputs.dropped_capabilities.len() > 2);
     let error = wished(&["-i", "/no/such/file:x"]).unwrap_err();
     assert!(error.to_string().contains("/no/such/file"), "{error}");
 }

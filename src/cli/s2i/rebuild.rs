@@ -7,11 +7,10 @@ use clap::Args as ClapArgs;
 use super::flags::{BuildFlags, CommonFlags, S2iFlags};
 use super::order::Called;
 use super::wish::Wish;
-use super::{labels, too_few};
-use crate::build::{self, Bytes, ImageSource, PullPolicy, Tools};
+use super::{deliver, labels, too_few};
+use crate::build::{self, Bytes, Tools};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
-use crate::cli::exit::Code;
 use crate::cli::step_args::StepArgs;
 use crate::cli::{confine, creds, env, observer, open_store};
 use crate::image::Platform;
@@ -55,7 +54,7 @@ pub(in crate::cli) fn run(
         [image, tag, ..] => (image, tag),
         [] => return Err(too_few("rebuild IMAGE [NEW-TAG]", 0)),
     };
-    let recorded = labels::read(&labels_of(image, args, shared)?, image)?;
+    let recorded = labels::read(&labels_of(image, args, called, engine, shared)?, image)?;
     let flags = S2iFlags {
         common: args.common.clone(),
         build: BuildFlags {
@@ -82,32 +81,29 @@ pub(in crate::cli) fn run(
     wish.build(wish.request()?, shared)
 }
 
-/// The labels of an image of the store, else of its registry.
+/// The labels of an image, wherever its policy lets it be looked for.
 fn labels_of(
     image: &str,
     args: &Args,
+    called: Called,
+    engine: Option<&str>,
     shared: &Shared,
 ) -> Result<BTreeMap<String, String>, Diagnostic> {
-    let source: ImageSource = super::order::image_source(image, "the image")?;
+    let source = super::order::image_source(image, "the image")?;
     let store = open_store(shared)?;
-    if let ImageSource::Reference(reference) = &source {
-        let known = store.resolve(reference)?;
-        if known.is_none() && args.common.pull_policy == PullPolicy::Never {
-            let text = format!(
-                "the store has no image `{reference}`, and `--pull-policy never` allows no other place"
-            );
-            return Err(Diagnostic::new(Code::NoSuchImage, text)
-                .hint("leave the policy out, or name an image that `overcoat images` lists"));
-        }
-    }
     let mut host = env::host(shared)?;
     if let Some(file) = args.common.dockercfg() {
         host.registries.auth_files.insert(0, file.to_owned());
     }
-    let tools = Tools::new(&store, host);
+    let mut tools = Tools::new(&store, host);
+    if called == Called::S2i {
+        tools.engine = deliver::choose(engine, None)?.access(shared);
+    }
     let observer = observer(shared, args.common.quiet)?;
     let platform = Platform::host();
     let bytes = Bytes::DocumentsOnly;
-    let (found, _) = build::obtain(&source, &platform, bytes, &tools, observer.as_ref())?;
+    let policy = args.common.pull_policy;
+    let (found, _) =
+        build::find_image(&source, &platform, policy, bytes, &tools, observer.as_ref())?;
     Ok(found.config.parsed.labels())
 }

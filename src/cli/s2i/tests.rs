@@ -170,12 +170,6 @@ fn every_flag_of_build_is_read() {
             "Some(\"/x\")",
         ),
         (
-            &["--add-host a:1.2.3.4"],
-            |a| format!("{:?}", a.flags.build.add_hosts),
-            "[]",
-            "[(\"a\", 1.2.3.4)]",
-        ),
-        (
             &["-u 1-", "--allowed-uids=1-"],
             |a| {
                 format!(
@@ -209,12 +203,6 @@ fn every_flag_of_build_is_read() {
             |a| format!("{:?}", a.flags.build.assemble_runtime_user),
             "None",
             "Some(\"5\")",
-        ),
-        (
-            &["--cap-drop A,B", "--cap-drop=A --cap-drop=B"],
-            |a| a.flags.build.cap_drops.join("|"),
-            "",
-            "A|B",
         ),
         (
             &["--context-dir=x"],
@@ -263,20 +251,6 @@ fn every_flag_of_build_is_read() {
             |a| format!("{:?}", a.flags.build.image_scripts_url),
             "None",
             "Some(\"image:///x\")",
-        ),
-        (
-            &["-i /a:b", "--inject=/a:b"],
-            |a| {
-                a.flags
-                    .build
-                    .injections
-                    .iter()
-                    .flat_map(|list| &list.0)
-                    .map(|i| format!("{}>{}", i.source.display(), i.destination))
-                    .collect()
-            },
-            "",
-            "/a>b",
         ),
         (
             &["--keep-symlinks"],
@@ -454,7 +428,7 @@ fn builders_are_references_with_or_without_docker_in_front() {
             expected
         );
     }
-    for wrong in ["oci://x", "containers-storage:b", "docker://", "UPPER"] {
+    for wrong in ["oci://x", "containers-storage://b", "docker://", "UPPER"] {
         let error = order::image_source(wrong, "the builder").unwrap_err();
         assert!(error.what.contains(wrong), "{error}");
     }

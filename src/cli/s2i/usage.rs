@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::flags::{CommonFlags, given};
 use super::{deliver, order, request, too_few};
-use crate::build::{self, Bytes, EngineAccess, ImageSource, Tools};
+use crate::build::{self, Bytes, ImageSource, Tools};
 use crate::cli::args::Shared;
 use crate::cli::confine::{self, Needs, Way};
 use crate::cli::diagnostic::Diagnostic;
@@ -46,7 +46,11 @@ pub(in crate::cli) struct Args {
 ///
 /// # Spec
 /// `s2i-compat.md` §3.2.
-pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
+pub(in crate::cli) fn run(
+    args: &Args,
+    engine: Option<&str>,
+    shared: &Shared,
+) -> Result<u8, Diagnostic> {
     let [name, ..] = &args.positionals[..] else {
         return Err(too_few("usage BUILDER", 0));
     };
@@ -68,10 +72,7 @@ pub(in crate::cli) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic
     let mut tools = Tools::new(&store, host);
     let is_s2i = shared.s2i.is_some();
     if is_s2i {
-        tools.engine = deliver::engine(None).map(|found| match shared.entered {
-            None => EngineAccess::Asked(found),
-            Some(_) => EngineAccess::Remembered,
-        });
+        tools.engine = deliver::choose(engine, None)?.access(shared);
     }
     let mut request = request::bare(Vec::new(), builder)?;
     request.s2i.pull = args.common.pull_policy;

@@ -1,24 +1,11 @@
 //! How the values of s2i's flags are read.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::build::{ArtifactError, Injection, RuntimeArtifact, callback};
+use crate::build::{ArtifactError, RuntimeArtifact, callback};
 use crate::source::IgnoreFile;
-
-/// The value of `--inject`: one or several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Injections(pub(in crate::cli) Vec<Injection>);
-
-impl FromStr for Injections {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Injection::parse_list(text).map(Self)
-    }
-}
 
 /// The value of `--runtime-artifact`: one or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,28 +21,6 @@ impl FromStr for Artifacts {
         })?;
         Ok(Self(list))
     }
-}
-
-/// Reads `NAME:IP`; the address may be of IPv6.
-///
-/// # Errors
-/// A sentence for clap.
-pub(super) fn host(text: &str) -> Result<(String, IpAddr), String> {
-    let (name, address) = text
-        .split_once(':')
-        .ok_or_else(|| "expected NAME:IP".to_owned())?;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    if name.is_empty() || !name.chars().all(is_word) {
-        return Err(format!("`{name}` is no name of a host"));
-    }
-    let bare = address
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let address = bare.unwrap_or(address);
-    let address = address
-        .parse()
-        .map_err(|_| format!("`{address}` is no IP address"))?;
-    Ok((name.to_owned(), address))
 }
 
 /// Reads a URL that can be called; an empty one is passed on and means none.
@@ -134,26 +99,6 @@ impl std::str::FromStr for IgnoreName {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_have_a_name_and_an_address_of_either_kind() {
-        let of = |name: &str, address: &str| Ok((name.to_owned(), address.parse().unwrap()));
-        assert_eq!(host("pypi.org:0.0.0.0"), of("pypi.org", "0.0.0.0"));
-        assert_eq!(host("db:::1"), of("db", "::1"));
-        assert_eq!(host("db:[fe80::2]"), of("db", "fe80::2"));
-        for wrong in [
-            "",
-            "a",
-            "a:",
-            ":1.2.3.4",
-            "a b:1.2.3.4",
-            "a:b",
-            "a\n:1.2.3.4",
-            "a:1.2.3",
-        ] {
-            assert!(host(wrong).is_err(), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn truth_is_said_as_in_go() {

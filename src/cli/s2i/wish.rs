@@ -52,7 +52,7 @@ impl Wish<'_> {
         let builder = order::image_source(self.builder, "the builder")?;
         let mut request = request::bare(vec![tag], builder)?;
         request.inputs = self.step.read()?;
-        let warnings = order::apply(self.flags, self.called, &mut request)?;
+        let warnings = order::apply(self.flags, self.step, self.called, &mut request)?;
         if self.tag.is_none() && given(&self.flags.build.application_name).is_none() {
             // The name is ours, not theirs.
             request.s2i.generated_labels.remove(order::DISPLAY_NAME);
@@ -89,7 +89,7 @@ impl Wish<'_> {
         }
         let delivery = match self.called {
             Called::Overcoat => deliver::Delivery::default(),
-            Called::S2i => deliver::choose(self.engine, &request.tags[0])?,
+            Called::S2i => deliver::choose(self.engine, Some(&request.tags[0]))?,
         };
         request.loads = delivery.engines();
         let status = self.deliver(&request, &delivery, &brought, shared);
@@ -130,10 +130,7 @@ impl Wish<'_> {
             flags: self.confine,
             creds: self.creds,
             auth_file: self.flags.common.dockercfg(),
-            engine: match self.called {
-                Called::S2i => deliver::engine(self.engine),
-                Called::Overcoat => None,
-            },
+            engine: delivery.access(shared),
             brought: brought.handed(),
             explains: false,
             is_quiet,

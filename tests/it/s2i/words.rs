@@ -166,6 +166,8 @@ fn rebuild_reads_what_the_image_says_of_itself() {
     let with_labels = [&arguments[..], &[&location, "-n", "Name"]].concat();
     scene.overcoat.run(&with_labels).ok();
     std::fs::write(Path::new(&scene.source).join("app.py"), "print(2)\n").unwrap();
+    // Only what has a name in the store is found without the registry.
+    scene.overcoat.run(&["pull", &builder]).ok();
     let done = scene
         .overcoat
         .s2i(&["rebuild", "app:1", "app:2", "-p", "never"])
@@ -305,4 +307,61 @@ fn overcoat_build_takes_the_same_words() {
             assert!(done.stderr.contains(word), "{}", done.stderr);
         }
     }
+}
+
+/// `--as-dockerfile`, `generate` and `create`, as far as they are about words; what they write has tests of its own.
+#[test]
+fn files_are_written_instead_of_images() {
+    let scene = Scene::new(&Tiny::default());
+    let out = scene.directory.path().join("out/here/MyDockerfile");
+    let path = out.to_str().unwrap();
+    let done = scene
+        .build(&[
+            "--as-dockerfile",
+            path,
+            "-e",
+            "A=b c",
+            "-n",
+            "Name",
+            "--assemble-user",
+            "1003",
+        ])
+        .ok();
+    assert_eq!(done.stdout, "");
+    assert!(done.stderr.contains(path), "{}", done.stderr);
+    let text = std::fs::read_to_string(&out).unwrap();
+    for words in [
+        "A=\"b c\"",
+        "\"io.k8s.display-name\"=\"Name\"",
+        "/usr/libexec/s2i/assemble",
+        "USER 1003",
+    ] {
+        assert!(text.contains(words), "expected {words:?} in:\n{text}");
+    }
+    assert!(out.with_file_name("upload/src/app.py").is_file());
+    let refusal = scene.build(&["--as-dockerfile", path, "--assemble-user", "0", "-u", "1-"]);
+    refused(&refusal, 15, &["--allowed-uids"], &[]);
+
+    let generated = scene.directory.path().join("generated/");
+    let arguments = [
+        "generate",
+        &scene.builder,
+        &format!("{}/", generated.display()),
+        "-e",
+        "A=1",
+    ];
+    assert_eq!(scene.overcoat.s2i(&arguments).ok().stdout, "");
+    let text = std::fs::read_to_string(generated.join("Dockerfile")).unwrap();
+    assert!(text.contains("A=\"1\""), "{text}");
+    nothing_is_left(&scene.overcoat);
+
+    let project = scene.directory.path().join("project");
+    let create = || {
+        scene
+            .overcoat
+            .s2i(&["create", "my/builder", project.to_str().unwrap()])
+    };
+    assert_eq!(create().ok().stdout, "");
+    assert!(project.join("s2i/bin/assemble").is_file());
+    refused(&create(), 1, &["exists"], &[]);
 }
