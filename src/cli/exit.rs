@@ -12,11 +12,11 @@ pub enum Code {
     InvalidReference = 3,
     /// The image that was named is not in the store.
     NoSuchImage = 4,
-    /// The source is not there, or not a directory.
+    /// The source is not there, neither a directory nor an archive, or cannot be cloned.
     NoSource = 10,
     /// `requirements.txt` cannot be read.
     Requirements = 11,
-    /// Another part of the source cannot be read.
+    /// Another part of the source, or its archive, cannot be read.
     UnreadableSource = 12,
     /// The packages that the application requires do not exist, or not in versions that fit together.
     Packages = 13,

@@ -161,6 +161,55 @@ fn a_local_repository_is_cloned_from_its_commit() {
     );
 }
 
+/// What this repository or this person ignores is no change; neither is what git tracks in another form of its own.
+#[test]
+fn ignored_files_are_no_changes() {
+    let source = repository_with(&[("app.py", ""), (".gitignore", "*.pyc\n"), ("empty/x", "")]);
+    fs::create_dir_all(source.path().join(".git/info")).unwrap();
+    fs::write(source.path().join(".git/info/exclude"), "local\n").unwrap();
+    fs::write(source.path().join("a.pyc"), "").unwrap();
+    fs::write(source.path().join("local"), "").unwrap();
+    let quiet = got(&wanted(&text(source.path())));
+    assert!(quiet.heard[0].starts_with("note:"), "{:?}", quiet.heard);
+    fs::remove_file(source.path().join("empty/x")).unwrap();
+    let loud = got(&wanted(&text(source.path())));
+    assert!(loud.heard[0].contains("(`empty/x`)"), "{:?}", loud.heard);
+}
+
+/// Case 43, and the same of `git worktree`; of a detached `HEAD` the commit is built.
+#[test]
+fn a_working_tree_whose_repository_is_elsewhere_is_cloned() {
+    let inner = repository_with(&[("a", "inner")]);
+    let outer = repository_with(&[("b", "outer")]);
+    let add = [
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+    ];
+    git(
+        outer.path(),
+        &[&add[..], &[&text(inner.path()), "sub"]].concat(),
+    );
+    let sub = outer.path().join("sub");
+    commit(&sub, &[("a", "changed")], "in the submodule");
+    git(&sub, &["checkout", "-q", "--detach"]);
+    let cloned = got(&wanted(&text(&sub)));
+    assert_eq!(cloned.read("a").as_deref(), Some("changed"));
+    assert_eq!(cloned.facts().reference, "HEAD");
+    let worktree = inner.path().join("wt");
+    git(
+        inner.path(),
+        &["worktree", "add", "-q", "wt", "-b", "other"],
+    );
+    commit(&worktree, &[("a", "worktree")], "in the worktree");
+    let cloned = got(&wanted(&text(&worktree)));
+    assert_eq!(cloned.read("a").as_deref(), Some("worktree"));
+    assert_eq!(cloned.facts().reference, "other");
+    assert!(cloned.heard[0].starts_with("note:"), "{:?}", cloned.heard);
+}
+
 /// Cases 40 and M12; and without being asked, nothing is cloned.
 #[test]
 fn a_local_repository_can_be_taken_as_it_is() {

@@ -124,8 +124,16 @@ impl S2iIgnore {
         (Self(rules), notes)
     }
 
+    /// True when no path is ever named.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether this very path is named; those above it are not looked at.
     pub(super) fn covers(&self, path: &[u8]) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         let depth = path.iter().filter(|byte| **byte == b'/').count() + 1;
         // What the last line that fits says, holds.
         let rule = self.0.iter().rev().find(|rule| {
@@ -189,6 +197,11 @@ impl DockerIgnore {
             }
         }
         (Self(rules), notes)
+    }
+
+    /// True when no path is ever named.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// True when a file in an ignored directory can be wanted all the same.

@@ -110,6 +110,11 @@ impl Filter {
         Ok(filter)
     }
 
+    /// True when `.git` goes and everything else stays.
+    fn is_plain(&self) -> bool {
+        matches!(self.exclude, Exclude::Git) && self.s2i.is_empty() && self.docker.is_empty()
+    }
+
     /// Whether a path, and all below it, is left out. With patterns of Docker that take back, that is not known yet of its.
     fn covers(&self, path: &[u8]) -> bool {
         self.exclude.covers(path)
@@ -125,6 +130,8 @@ fn list(
     observer: &dyn Observer,
 ) -> Result<Vec<SourceEntry>, Error> {
     let (filter, filter_root) = (Arc::clone(filter), root.to_owned());
+    // Most sources are without rules; then the name alone decides, and no path is taken apart.
+    let is_plain = filter.is_plain();
     // The walker of `ignore`, with every rule of its own switched off but git's: which files are wanted is decided here.
     let walk = ::ignore::WalkBuilder::new(root)
         .standard_filters(false)
@@ -132,6 +139,9 @@ fn list(
         .require_git(false)
         .follow_links(rules.links == Links::Follow)
         .filter_entry(move |entry| {
+            if is_plain {
+                return entry.depth() == 0 || entry.file_name().as_bytes() != ignore::GIT;
+            }
             let relative = entry.path().strip_prefix(&filter_root);
             let relative = relative.unwrap_or(entry.path()).as_os_str().as_bytes();
             relative.is_empty() || !filter.covers(relative)

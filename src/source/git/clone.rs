@@ -7,9 +7,12 @@ use super::super::Error;
 use super::super::provenance::GitFacts;
 use super::command::{Git, words};
 use crate::event::printable;
+use crate::fs::Context;
 
 /// Where a fetched commit is kept that is no branch.
 const WANTED: &str = "refs/overcoat/wanted";
+/// The most that a repository's own list of ignored files may have; longer ones are not heeded.
+const MAX_EXCLUDE_BYTES: u64 = 1 << 20;
 
 /// What is cloned.
 pub(in super::super) struct Order<'a> {
@@ -306,6 +309,7 @@ pub(in super::super) fn uncommitted(
     clone: &Path,
     working_tree: &Path,
 ) -> Result<Option<Vec<String>>, Error> {
+    lend_excludes(clone, working_tree)?;
     let option = |name: &str, path: &Path| {
         let mut option = OsString::from(name);
         option.push(path);
@@ -332,4 +336,20 @@ pub(in super::super) fn uncommitted(
     let paths = lines.filter_map(|line| line.get(3..));
     let paths = paths.map(|path| printable(&String::from_utf8_lossy(path)));
     Ok(Some(paths.collect()))
+}
+
+/// Gives the clone the patterns that this repository alone ignores: they are data, and nothing that is executed.
+fn lend_excludes(clone: &Path, working_tree: &Path) -> Result<(), Error> {
+    let theirs = working_tree.join(".git/info/exclude");
+    let is_file = std::fs::symlink_metadata(&theirs).is_ok_and(|metadata| metadata.is_file());
+    let Some(patterns) = is_file
+        .then(|| crate::fs::read_limited(&theirs, MAX_EXCLUDE_BYTES).ok())
+        .flatten()
+    else {
+        return Ok(());
+    };
+    let directory = clone.join(".git/info");
+    crate::fs::create_dir_all(&directory)?;
+    let ours = directory.join("exclude");
+    Ok(std::fs::write(&ours, patterns).context("write", &ours)?)
 }
