@@ -77,6 +77,8 @@ fn engines_print_as_they_parse_and_nothing_else_parses() {
     }
 }
 
+/// Cases 162 and 163, as far as they are about the endpoint: certificates are the command's work, which reads the same
+/// variables.
 #[test]
 fn docker_is_looked_for_where_its_own_command_would_look() {
     let programs = Programs::new();

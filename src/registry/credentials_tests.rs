@@ -44,6 +44,18 @@ fn the_most_specific_entry_wins() {
     }
 }
 
+/// Case M41.
+#[test]
+fn what_is_for_docker_hub_is_for_nobody_else() {
+    for key in ["docker.io", "https://index.docker.io/v1/"] {
+        let document = json!({ "auths": { key: login("hub") } });
+        for host in ["quay.io", "registry.example:5000", "mydocker.io"] {
+            let found = find(document.clone(), host, "team/app");
+            assert_eq!(user(found), None, "{key} for {host}");
+        }
+    }
+}
+
 #[test]
 fn docker_hub_is_found_under_each_of_its_names() {
     for key in [

@@ -174,6 +174,7 @@ erase) cat > erased; rm -f kept ;;
 esac
 "#;
 
+/// Case M42: for all registries, and for one.
 #[test]
 fn a_configured_helper_keeps_the_login_and_sees_the_password_on_stdin_only() {
     let (scene, overcoat, registry) = (Scene::new(), Overcoat::new(), Registry::with_login());
@@ -199,13 +200,22 @@ fn a_configured_helper_keeps_the_login_and_sees_the_password_on_stdin_only() {
 
     let name = format!("{}/team/app:1", registry.host());
     overcoat.run(&scene.push(&name)).ok();
+    // The same helper for this registry alone; another one's does not count.
+    let whole = fs::read(&file).unwrap();
+    for (host, code) in [(registry.host(), 0), ("other.example", 31)] {
+        let only = serde_json::json!({ "credHelpers": { host: "testing" } });
+        fs::write(&file, only.to_string()).unwrap();
+        let done = overcoat.run(&["tags", name.trim_end_matches(":1")]);
+        assert_eq!(done.code, Some(code), "{host}: {}", done.stderr);
+    }
+    fs::write(&file, whole).unwrap();
     overcoat.run(&["logout", registry.host()]).ok();
     let read = |name: &str| fs::read_to_string(programs.join(name)).unwrap();
     assert_eq!(read("asked"), registry.host());
     assert_eq!(read("erased"), registry.host());
     let calls = read("calls");
     assert!(
-        calls.starts_with("store\nget\n") && calls.ends_with("erase\n"),
+        calls.starts_with("store\nget\nget\n") && calls.ends_with("erase\n"),
         "{calls}"
     );
     assert!(!calls.contains(PASSWORD));
