@@ -376,7 +376,11 @@ fn the_fake_builder_with_allowed_uids() {
         let source = gems(directory.path());
         let done = s2i_build(&overcoat, &source, &image, "app", &flags);
         assert_ne!(done.code, Some(0), "{}", builder.user);
-        assert!(!done.stderr.contains("---> "), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("`--allowed-uids 1-`"),
+            "{}",
+            done.stderr
+        );
         assert_eq!(overcoat.run(&["inspect", "app"]).code, Some(4));
         assert_eq!(overcoat.left_behind(), Vec::<String>::new());
     }
