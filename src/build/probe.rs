@@ -44,13 +44,17 @@ impl Deciding<'_> {
         }
         self.fetch_builder()?;
         let asking = stage(self.observer, "ask", "the interpreter what it is");
-        let script = format!("exec \"$({FIND})\" -c \"$0\" {MADE}/{REPORT}");
+        let script = format!(
+            "python=$({FIND}) || {{ echo 'there is no Python on PATH' >&2; exit 127; }}; \
+             exec \"$python\" -c \"$1\" {MADE}/{REPORT}"
+        );
         let variable = |line: &String| {
             let (name, value) = line.split_once('=')?;
             Some((name.to_owned(), value.to_owned()))
         };
         let process = Process {
-            arguments: ["/bin/sh", "-c", &script, probe::PROGRAM]
+            // Not as the shell's name, which it shows in its messages.
+            arguments: ["/bin/sh", "-c", &script, "sh", probe::PROGRAM]
                 .map(str::to_owned)
                 .to_vec(),
             environment: config.environment().iter().filter_map(variable).collect(),
