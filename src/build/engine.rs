@@ -72,8 +72,8 @@ pub(super) fn find(
         }
         EngineAccess::Asked(found) => found,
     };
-    let id = match found.look(&name, store, observer) {
-        Ok(Some(id)) => id,
+    let seen = match found.look(&name, store, observer) {
+        Ok(Some(seen)) => seen,
         Ok(None) => {
             forget(tools.store, &name);
             return Ok(Answer::HasNone);
@@ -84,21 +84,22 @@ pub(super) fn find(
             return Ok(Answer::Silent(error.to_string()));
         }
     };
-    if let Some(image) = known(tools.store, &id, platform) {
-        remember_name(tools.store, &name, &id)?;
+    let id = &seen.id;
+    if let Some(image) = known(tools.store, id, platform) {
+        remember_name(tools.store, &name, id)?;
         return Ok(for_platform(platform)(image));
     }
     let engine = found.engine();
     let taking = stage(observer, "take", format!("{name} from {engine}"));
     let image = found
-        .take(&name, &id, platform, store, observer)
+        .take(&name, &seen, platform, store, observer)
         .map_err(|error| match error {
             load::Error::Interrupted => Error::Interrupted,
             error => Error::Engine(error),
         })?;
     if std::ptr::eq(store, tools.store) {
-        remember(store, &id, platform, &image)?;
-        remember_name(store, &name, &id)?;
+        remember(store, id, platform, &image)?;
+        remember_name(store, &name, id)?;
     }
     taking.finish(image.digest().to_string());
     Ok(for_platform(platform)(image))

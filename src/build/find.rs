@@ -88,3 +88,7 @@ pub(super) fn look(
         (_, None) => Ok(None),
     }
 }
+
+#[cfg(test)]
+#[path = "find_tests.rs"]
+mod tests;

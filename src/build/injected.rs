@@ -21,7 +21,7 @@ impl Injection {
     /// As Kubernetes mounts need it, a link to a file becomes that file, and a link to a directory is passed over.
     ///
     /// # Errors
-    /// [`sandbox::Error::Setup`] when the source is not there or too much, or the destination is the sandbox's own.
+    /// [`sandbox::Error::Injection`] when the source is not there or too much, or the destination is the sandbox's own.
     pub(super) fn resolve(
         &self,
         working_directory: &str,
@@ -111,8 +111,8 @@ impl Injection {
     }
 
     fn refuse(&self, reason: String, hint: Option<&str>) -> sandbox::Error {
-        sandbox::Error::Setup {
-            step: format!("inject `{}`", self.source.display()),
+        sandbox::Error::Injection {
+            what: format!("`{}`", self.source.display()),
             reason,
             hint: hint.map(str::to_owned),
         }

@@ -43,6 +43,8 @@ mod s2i;
 mod split;
 mod step_output;
 #[cfg(test)]
+mod test_engine;
+#[cfg(test)]
 mod test_requests;
 mod volatile;
 mod volume_spec;

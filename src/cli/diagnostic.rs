@@ -226,24 +226,6 @@ impl From<source::Error> for Diagnostic {
     }
 }
 
-impl From<crate::dockerfile::Error> for Diagnostic {
-    fn from(error: crate::dockerfile::Error) -> Self {
-        use crate::dockerfile::Error;
-        let code = match &error {
-            Error::File(error) if error.is_full() => return disk_full(error),
-            Error::Unsayable { .. } | Error::Injection { .. } => Code::Usage,
-            Error::NoScripts { .. } => Code::NotABuilder,
-            Error::Unsafe { .. } => Code::UnreadableSource,
-            Error::Occupied { .. } => Code::Output,
-            Error::File(_) => Code::File,
-        };
-        Self {
-            hints: error.hints(),
-            ..Self::new(code, &error)
-        }
-    }
-}
-
 impl From<PlanError> for Diagnostic {
     fn from(error: PlanError) -> Self {
         let code = match &error {
@@ -308,6 +290,7 @@ impl From<sandbox::Error> for Diagnostic {
             Error::Interrupted => return interrupted(),
             error if error.is_full() => return disk_full(error),
             Error::NoSuchUser { .. } | Error::Command { .. } => Code::Process,
+            Error::Injection { .. } => Code::Usage,
             _ => Code::Sandbox,
         };
         Self {

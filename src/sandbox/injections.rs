@@ -4,7 +4,7 @@
 //! not is mounted from there: a directory as a whole where the image has nothing of that name, else file by file.
 //! Elsewhere they are copied; a file of the image that is in the way is put aside, and comes back.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,10 @@ pub(super) fn show(root: &mut Root, spec: &Spec, owner: Owner) -> Result<(), Sta
     }
     let memory = spec.directory.join(DIRECTORY);
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    rmount::mount("tmpfs", &memory, "tmpfs", flags, c"mode=755,size=288m")
+    // Somewhat more than each may have: a file may grow, but not without an end.
+    let size = format!("mode=755,size={}m", 288 * spec.injections.len());
+    let size = CString::new(size).map_err(|_| refused("describe memory", Errno::INVAL))?;
+    rmount::mount("tmpfs", &memory, "tmpfs", flags, size.as_c_str())
         .map_err(|errno| refused("mount memory for injected files", errno))?;
     for (index, injection) in spec.injections.iter().enumerate() {
         let own = memory.join(index.to_string());
@@ -89,8 +92,8 @@ pub(super) fn show(root: &mut Root, spec: &Spec, owner: Owner) -> Result<(), Sta
 }
 
 fn failed(injection: &Injection, reason: impl Into<String>) -> StatusError {
-    StatusError::Setup {
-        step: format!("inject `{}` as `{}`", injection.name, injection.target),
+    StatusError::Injection {
+        what: format!("`{}` as `{}`", injection.name, injection.target),
         reason: reason.into(),
         hint: None,
     }
@@ -109,8 +112,8 @@ fn check_parent(root: &Root, injection: &Injection) -> Result<(), StatusError> {
     if parent_kind == Some(FileType::Directory) {
         return Ok(());
     }
-    Err(StatusError::Setup {
-        step: format!("inject `{}` as `{}`", injection.name, injection.target),
+    Err(StatusError::Injection {
+        what: format!("`{}` as `{}`", injection.name, injection.target),
         reason: format!("the image has no directory `{}`", parent.display()),
         hint: Some("name a place in a directory that the image has".to_owned()),
     })

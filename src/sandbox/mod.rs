@@ -68,6 +68,16 @@ pub enum Error {
         /// What may help, if that is known.
         hint: Option<String>,
     },
+    /// A file of this machine cannot be shown where it should be.
+    #[error("cannot inject {what}: {reason}")]
+    Injection {
+        /// Which, and where.
+        what: String,
+        /// Why.
+        reason: String,
+        /// What may help, if that is known.
+        hint: Option<String>,
+    },
     /// The image has no such user or group.
     #[error("the image has no {kind} `{name}`")]
     NoSuchUser {
@@ -124,7 +134,9 @@ impl Error {
     /// Things a person can do now.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Setup { hint, .. } => hint.iter().cloned().collect(),
+            Self::Setup { hint, .. } | Self::Injection { hint, .. } => {
+                hint.iter().cloned().collect()
+            }
             Self::UserNamespace { hint, .. } => vec![hint.clone()],
             Self::NoSuchUser { .. } => {
                 vec!["use a user that `/etc/passwd` of the image lists, or a number".to_owned()]
@@ -139,7 +151,9 @@ impl Error {
             Self::File(error) => error.is_full(),
             // What travels from the stages is the kernel's text for ENOSPC. Namespaces have the same errno with
             // another meaning, but never come here (they are `UserNamespace`).
-            Self::Setup { reason, .. } => reason == "no space left on device",
+            Self::Setup { reason, .. } | Self::Injection { reason, .. } => {
+                reason == "no space left on device"
+            }
             _ => false,
         }
     }
@@ -321,6 +335,11 @@ enum StatusError {
         reason: String,
         hint: Option<String>,
     },
+    Injection {
+        what: String,
+        reason: String,
+        hint: Option<String>,
+    },
     NoSuchUser {
         kind: String,
         name: String,
@@ -335,6 +354,7 @@ impl From<StatusError> for Error {
     fn from(error: StatusError) -> Self {
         match error {
             StatusError::Setup { step, reason, hint } => Self::Setup { step, reason, hint },
+            StatusError::Injection { what, reason, hint } => Self::Injection { what, reason, hint },
             StatusError::NoSuchUser { kind, name } => Self::NoSuchUser { kind, name },
             StatusError::Command { command, reason } => Self::Command { command, reason },
         }

@@ -19,6 +19,8 @@
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `s2i` – the program called as `s2i`: its words, streams and statuses, and where images go.
+//! * `injections` – injected files, added hosts, fewer capabilities, and captured output, on every rung.
+//! * `places` – images in Docker's and podman's stores as builders.
 //! * `check` – a second build in another way, and what is said of the difference.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
@@ -53,6 +55,7 @@ mod login;
 mod matrix;
 mod mirrors;
 mod placed;
+mod places;
 mod popular;
 mod push;
 mod pypi;

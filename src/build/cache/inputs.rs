@@ -293,3 +293,7 @@ pub(in crate::build) fn add_file_system(inputs: &mut Inputs, builder: &BuilderIm
     );
     inputs.add("the platform", config.platform().to_string());
 }
+
+#[cfg(test)]
+#[path = "inputs_tests.rs"]
+mod tests;

@@ -88,13 +88,15 @@ pub fn read(
 }
 
 /// Brings the one image of an archive that a container engine wrote into the store, if it is the one that the engine calls
-/// `id`: by the digest of its configuration, of its manifest, or of the index that lists it.
+/// `id`: by the digest of its configuration, of its manifest, or of the index that lists it. Podman writes another
+/// configuration than it has: then the layers must be those of `diff_ids`, if the engine has said any.
 ///
 /// # Errors
 /// As [`read`]; [`Error::Damaged`] for another image.
 pub fn read_identified(
     file: &Path,
     id: &Digest,
+    diff_ids: &[Digest],
     platform: &Platform,
     store: &BlobStore,
     observer: &dyn Observer,
@@ -109,7 +111,10 @@ pub fn read_identified(
         ),
     };
     let config = &image.config.descriptor.digest;
-    if config == id || image.digest() == id || roots.contains(id) {
+    let mut layers = image.layers().map(|(_, diff_id)| &diff_id.0);
+    let has_those_layers = !diff_ids.is_empty() && layers.by_ref().eq(diff_ids);
+    drop(layers);
+    if config == id || image.digest() == id || roots.contains(id) || has_those_layers {
         return Ok(image);
     }
     Err(Error::Damaged {

@@ -14,7 +14,7 @@ use super::{Access, Engine, Error, Load, Places, Talk, program};
 use crate::event::printable;
 
 /// How Docker refuses when it has no image of a name.
-const NOT_FOUND: &str = "it answered with the status 404";
+pub(super) const NOT_FOUND: &str = "it answered with the status 404";
 
 /// Where Docker is, in the order in which its own command looks: `DOCKER_HOST`, a context, the default socket.
 pub(super) fn find(places: &Places) -> Result<Access, Error> {
@@ -97,24 +97,21 @@ pub(super) fn load(socket: &Path, load: &Load<'_>) -> Result<(), Error> {
     })
 }
 
-/// As [`id`]; `None` when Docker has no such image.
-pub(super) fn find_id(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<Option<String>, Error> {
-    match id(socket, name, talk) {
-        Err(Error::Refused { how, .. }) if how == NOT_FOUND => Ok(None),
-        other => other.map(Some),
-    }
-}
-
 /// The id of the image that Docker has under a name.
 pub(super) fn id(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<String, Error> {
+    let image = inspect(socket, name, talk)?;
+    Ok(image["Id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// All that Docker says of the image that it has under a name.
+pub(super) fn inspect(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<Value, Error> {
     let path = format!("/images/{}/json", in_path(name));
     let response = socket::get(socket, &path, talk)?;
     expect_success(&response, talk)?;
-    let image: Value = serde_json::from_slice(&response.body).map_err(|error| Error::Protocol {
+    serde_json::from_slice(&response.body).map_err(|error| Error::Protocol {
         engine: talk.engine.to_owned(),
         reason: error.to_string(),
-    })?;
-    Ok(image["Id"].as_str().unwrap_or_default().to_owned())
+    })
 }
 
 /// A name as a part of a path: brackets, of IPv6 hosts, are all in it that a path cannot hold.

@@ -25,7 +25,7 @@ pub enum Error {
         looked_for: String,
     },
     /// The engine's socket takes no connection.
-    #[error("cannot load into `{engine}`: cannot connect to `{}`: {}", socket.display(), crate::fs::reason(source))]
+    #[error("cannot speak with `{engine}`: cannot connect to `{}`: {}", socket.display(), crate::fs::reason(source))]
     Connect {
         /// The engine.
         engine: String,
@@ -35,7 +35,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The engine's answer is none.
-    #[error("cannot load into `{engine}`: its answer cannot be understood: {reason}")]
+    #[error("cannot speak with `{engine}`: its answer cannot be understood: {reason}")]
     Protocol {
         /// The engine.
         engine: String,
@@ -47,6 +47,18 @@ pub enum Error {
     Refused {
         /// The engine.
         engine: String,
+        /// The status, in a few words.
+        how: String,
+        /// What it said, the last lines.
+        said: Vec<String>,
+    },
+    /// The engine has an image and does not hand it out.
+    #[error("`{engine}` does not hand out `{name}`: {how}")]
+    NotGiven {
+        /// The engine.
+        engine: String,
+        /// The image.
+        name: String,
         /// The status, in a few words.
         how: String,
         /// What it said, the last lines.
@@ -95,7 +107,7 @@ impl Error {
     /// What the other side said, the last lines.
     pub fn output(&self) -> &[String] {
         match self {
-            Self::Refused { said, .. } => said,
+            Self::Refused { said, .. } | Self::NotGiven { said, .. } => said,
             _ => &[],
         }
     }

@@ -10,6 +10,7 @@ mod socket;
 mod take;
 
 pub use error::Error;
+pub use take::Seen;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

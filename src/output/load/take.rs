@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
+use serde_json::Value;
+
 use super::{Access, Engine, Error, Found, Talk, command, digest, docker, socket};
 use crate::digest::Digest;
 use crate::event::{Observer, printable};
@@ -17,15 +19,23 @@ use crate::store::BlobStore;
 /// The largest archive that is taken.
 const MAX_ARCHIVE_BYTES: u64 = 64 << 30;
 
+/// An image that an engine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What the engine calls it: Docker and podman the digest of its configuration, containerd, and Docker where it uses
+    /// containerd, that of the manifest or index.
+    pub id: Digest,
+    /// The diff ids of its layers, lowest first; empty where the engine does not say.
+    pub diff_ids: Vec<Digest>,
+}
+
 impl Found {
     /// Which engine it is.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// What the engine calls the image that it has under a name, written in full (`docker.io/library/app:1`); `None` when
-    /// it has none. Docker and podman answer with the digest of its configuration, containerd, and Docker where it uses
-    /// containerd, with that of the manifest or index.
+    /// The image that the engine has under a name, written in full (`docker.io/library/app:1`); `None` when it has none.
     ///
     /// # Errors
     /// [`Error::Connect`], [`Error::Refused`], [`Error::Protocol`] when the engine cannot be asked or its answer is none.
@@ -34,22 +44,26 @@ impl Found {
         name: &str,
         store: &BlobStore,
         observer: &dyn Observer,
-    ) -> Result<Option<Digest>, Error> {
+    ) -> Result<Option<Seen>, Error> {
         let engine = self.engine.to_string();
         let talk = Talk {
             engine: &engine,
             store,
             observer,
         };
-        let said = match &self.access {
-            Access::Socket(socket) => match docker::find_id(socket, name, &talk)? {
-                Some(id) => id,
-                None => return Ok(None),
+        let (said, layers) = match &self.access {
+            Access::Socket(socket) => match docker::inspect(socket, name, &talk) {
+                Ok(image) => (
+                    image["Id"].as_str().unwrap_or_default().to_owned(),
+                    image["RootFS"]["Layers"].clone(),
+                ),
+                Err(Error::Refused { how, .. }) if how == docker::NOT_FOUND => return Ok(None),
+                Err(error) => return Err(error),
             },
             Access::Command(program, arguments) => {
-                let asked = self.id_arguments(name);
+                let asked = self.look_arguments(name);
                 match command::ask(program, arguments, &asked, &talk) {
-                    Ok(said) => self.id_in(&said),
+                    Ok(said) => (self.id_in(&said), self.layers_in(&said)),
                     Err(Error::Refused { said, .. }) if says_that_there_is_none(&said) => {
                         return Ok(None);
                     }
@@ -61,16 +75,45 @@ impl Found {
         if said.is_empty() && matches!(self.engine, Engine::Containerd { .. }) {
             return Ok(None);
         }
-        digest(&said).map(Some).ok_or_else(|| Error::Protocol {
+        let id = digest(&said).ok_or_else(|| Error::Protocol {
             engine,
             reason: format!(
                 "`{}` is not the id of an image",
                 printable(&said.chars().take(80).collect::<String>())
             ),
-        })
+        })?;
+        // What cannot be understood is as good as not said: the id must do then.
+        let layer = |layer: &Value| layer.as_str()?.parse().ok();
+        let diff_ids: Option<Vec<Digest>> = layers
+            .as_array()
+            .and_then(|layers| layers.iter().map(layer).collect());
+        Ok(Some(Seen {
+            id,
+            diff_ids: diff_ids.unwrap_or_default(),
+        }))
     }
 
-    /// Brings the image that the engine calls `id`, and has as `name`, into the store. Its archive is a temporary file in
+    /// As for the id alone, with a second line for the layers where the engine can tell.
+    fn look_arguments(&self, name: &str) -> Vec<String> {
+        let mut words = self.id_arguments(name);
+        for word in &mut words {
+            if word == "{{.Id}}" {
+                *word = "{{.Id}}\n{{json .RootFS.Layers}}".to_owned();
+            }
+        }
+        words
+    }
+
+    fn layers_in(&self, said: &str) -> Value {
+        let line = match self.engine {
+            Engine::Containerd { .. } => None,
+            Engine::Docker | Engine::Podman => said.lines().nth(1),
+        };
+        line.and_then(|line| serde_json::from_str(line).ok())
+            .unwrap_or_default()
+    }
+
+    /// Brings an image that the engine has, and has shown as `name`, into the store. Its archive is a temporary file in
     /// the store meanwhile.
     ///
     /// # Errors
@@ -78,7 +121,7 @@ impl Found {
     pub fn take(
         &self,
         name: &str,
-        id: &Digest,
+        seen: &Seen,
         platform: &Platform,
         store: &BlobStore,
         observer: &dyn Observer,
@@ -91,9 +134,21 @@ impl Found {
         };
         let place = store.workspace().map_err(super::super::Error::from)?;
         let mut file = tempfile::NamedTempFile::new_in(place).context("create a file in", place)?;
-        self.export(name, id, file.as_file_mut(), &talk)?;
-        let image = archive::read_identified(file.path(), id, platform, store, observer)?;
-        Ok(image)
+        let exported = self.export(name, &seen.id, file.as_file_mut(), &talk);
+        exported.map_err(|error| match error {
+            Error::Refused { engine, how, said } => Error::NotGiven {
+                engine,
+                name: name.to_owned(),
+                how,
+                said,
+            },
+            error => error,
+        })?;
+        let Seen { id, diff_ids } = seen;
+        let file = file.path();
+        Ok(archive::read_identified(
+            file, id, diff_ids, platform, store, observer,
+        )?)
     }
 
     fn export(

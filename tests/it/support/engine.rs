@@ -28,6 +28,23 @@ impl Engine {
 
     /// Docker without a network of its own, whose rules would be the machine's.
     pub fn docker() -> Self {
+        Self::docker_with(&[])
+    }
+
+    /// As [`Self::docker`], also on a port of the loopback address for those who have a certificate of the authority in
+    /// `certificates` (`ca.pem`, `server-cert.pem`, `server-key.pem`).
+    pub fn docker_with_tls(certificates: &std::path::Path, port: u16) -> Self {
+        let file = |name: &str| certificates.join(name).display().to_string();
+        Self::docker_with(&[
+            "--tlsverify",
+            &format!("--tlscacert={}", file("ca.pem")),
+            &format!("--tlscert={}", file("server-cert.pem")),
+            &format!("--tlskey={}", file("server-key.pem")),
+            &format!("--host=tcp://127.0.0.1:{port}"),
+        ])
+    }
+
+    fn docker_with(more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
         let mut command = Command::new("/usr/sbin/dockerd");
@@ -40,6 +57,7 @@ impl Engine {
             &path("none.json"),
         ]);
         command.args(["--host", &format!("unix://{}", path("sock"))]);
+        command.args(more);
         fs::write(path("none.json"), "{}").unwrap();
         Self::start(command, directory)
     }
