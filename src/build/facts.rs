@@ -6,7 +6,7 @@ use super::deciding::Deciding;
 use super::fidelity::Case;
 use super::packages::{PipSettings, Wanted};
 use super::request::Strategy;
-use super::{Error, about_builder, builder, look, plan};
+use super::{Error, ImageSource, about_builder, builder, look, plan};
 use crate::python::target::{self, Detected, LayerFiles, Provenance};
 
 /// What speaks for or against `direct`.
@@ -130,8 +130,19 @@ impl Deciding<'_> {
     /// Brings the builder's layers here.
     pub(super) fn fetch_builder(&self) -> Result<(), Error> {
         let origins = self.origins();
-        let fetched = builder::fetch(self.builder.image(), &origins, self.tools, self.observer);
-        fetched.map_err(|error| about_builder(self.request, error))
+        let image = self.builder.image();
+        let fetched = builder::fetch(image, &origins, self.tools, self.observer);
+        fetched.map_err(|error| about_builder(self.request, error))?;
+        if let ImageSource::Reference(reference) = &self.request.builder
+            && self.request.s2i.keeps_builder
+            && reference.digest().is_none()
+            && self.tools.store.resolve(reference)?.is_none()
+        {
+            let platform = image.config.parsed.platform();
+            let manifest = &image.manifest.descriptor;
+            self.tools.store.tag(reference, manifest, &platform)?;
+        }
+        Ok(())
     }
 
     pub(super) fn case_of<'b>(&'b self, facts: &'b Facts) -> Case<'b> {

@@ -35,6 +35,9 @@ pub struct S2iOptions {
     pub incremental: Option<Incremental>,
     /// `--runtime-image` (§2.18).
     pub runtime: Option<RuntimeImage>,
+    /// True when a builder image of a registry gets its name in the store once all of it is here, as an engine that pulls it
+    /// would do: for those who call `s2i`.
+    pub keeps_builder: bool,
     /// True when a builder image without an `assemble` script is refused, as s2i does: for those who call `s2i`.
     pub requires_scripts: bool,
     /// `--ignore-entrypoint`: scripts run without the builder image's entry point, which otherwise wraps them (§2.10).

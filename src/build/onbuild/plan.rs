@@ -175,13 +175,12 @@ impl State {
             return Err(format!("`{source}` is an archive or a URL"));
         }
         let must_be_directory = words.len() > 1 || matches!(target.as_str(), "." | "./");
-        let slash = if must_be_directory && !target.ends_with('/') {
-            "/"
-        } else {
-            ""
-        };
+        let mut target = self.absolute(&target);
+        if must_be_directory && !target.ends_with('/') {
+            target.push('/');
+        }
         Ok(Copy {
-            target: self.absolute(&target) + slash,
+            target,
             sources: words,
             owner,
             mode,

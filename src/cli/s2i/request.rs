@@ -34,6 +34,7 @@ pub(super) fn bare(tags: Vec<Tag>, builder: ImageSource) -> Result<BuildRequest,
         is_locked: false,
         s2i: build::S2iOptions {
             requires_scripts: true,
+            keeps_builder: true,
             ..build::S2iOptions::default()
         },
         max_layers: build::DEFAULT_MAX_LAYERS,

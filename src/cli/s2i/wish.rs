@@ -110,6 +110,8 @@ impl Wish<'_> {
         if self.called == Called::S2i {
             messages::say("Build completed successfully");
         }
+        // What follows takes this process's place.
+        drop(brought);
         if self.flags.build.run {
             return afterwards::run_image(tag, self.confine, shared);
         }
