@@ -190,3 +190,7 @@ pub(in crate::cli) struct BuildFlags {
 pub(in crate::cli) fn given(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|value| !value.is_empty())
 }
+
+#[cfg(test)]
+#[path = "flags_tests.rs"]
+mod tests;

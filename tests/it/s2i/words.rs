@@ -201,7 +201,7 @@ fn rebuild_reads_what_the_image_says_of_itself() {
         &[],
     );
     let done = scene.overcoat.s2i(&["rebuild", "absent", "-p", "never"]);
-    refused(&done, 1, &["`absent:latest`", "--pull-policy never"], &[]);
+    refused(&done, 1, &["`absent:latest`", "pull policy `never`"], &[]);
 }
 
 /// Case M34.
@@ -255,7 +255,7 @@ fn what_was_asked_for_is_written_down_and_asked_for_again() {
     refused(&build(&[]), 1, &["`.s2ifile` cannot be used"], &[]);
 }
 
-/// The same flags and words in `overcoat build`.
+/// The same flags and words in `overcoat build`. Case 166: a label has a name.
 #[test]
 fn overcoat_build_takes_the_same_words() {
     let scene = Scene::new(&Tiny::default());
@@ -296,6 +296,7 @@ fn overcoat_build_takes_the_same_words() {
         ),
         (&[source, builder, "app", "-t", "other"], ["--tag", "[TAG]"]),
         (&[source, "-d", "relative"], ["--destination", "relative"]),
+        (&[source, "--label", "=x"], ["--label", "empty"]),
         (
             &[source, "--runtime-image", "r", "--incremental"],
             ["--runtime-image", "--incremental"],
