@@ -87,7 +87,10 @@ impl PlanError {
     /// Things a person can do now.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Builder(builder_image::Error::NotABuilder { script, .. }) => vec![
+            Self::Builder(
+                builder_image::Error::NotABuilder { script, .. }
+                | builder_image::Error::ScriptAbsent { script, .. },
+            ) => vec![
                 format!("put a `{script}` script into `.s2i/bin/` of the application, or name a place that has one: `--scripts-url URL`"),
                 "or leave out `--build-image`: the default builder has scripts (`overcoat builder list`)".to_owned(),
             ],
@@ -255,10 +258,7 @@ impl BuildPlan {
         }
         let locate = |script: Script| -> Result<String, PlanError> {
             let path = scripts.path(script, &destination);
-            Ok(path.ok_or_else(|| builder_image::Error::NotABuilder {
-                image: builder.name().to_owned(),
-                script,
-            })?)
+            Ok(path.ok_or_else(|| builder.lacks(script))?)
         };
         let environment = [source.environment.clone(), request.environment.clone()].concat();
         let has_triggers = !builder.image().config.parsed.on_build().is_empty();

@@ -14,7 +14,7 @@ use super::request::BuildRequest;
 use super::s2i::{ArtifactError, RuntimeArtifact};
 use super::scripts::{Found, Scripts};
 use super::{Error, Tools, look};
-use crate::builder_image::{self, BuilderImage, Script, labels};
+use crate::builder_image::{BuilderImage, Script, labels};
 use crate::event::Observer;
 use crate::image::Image;
 use crate::image::edit::Changes;
@@ -60,10 +60,7 @@ impl RuntimePlan {
         let config = &image.image().config.parsed;
         let directory = config.working_directory().trim_end_matches('/').to_owned();
         let script = found.path(Script::AssembleRuntime, &directory);
-        let script = script.ok_or_else(|| builder_image::Error::NotABuilder {
-            image: image.name().to_owned(),
-            script: Script::AssembleRuntime,
-        })?;
+        let script = script.ok_or_else(|| image.lacks(Script::AssembleRuntime))?;
         let user = user.unwrap_or_else(|| image.assemble_runtime_user());
         if let Some(allowed) = &request.s2i.allowed_uids {
             allowed.check(&[], "the runtime image's user", &user)?;

@@ -6,7 +6,7 @@ use super::request::BuildRequest;
 use super::rootfs::{RootFs, Wanted};
 use super::scripts::Search;
 use super::{Bytes, Error, Tools, about_builder, commit, find_image};
-use crate::builder_image::{self, BuilderImage, Script};
+use crate::builder_image::{BuilderImage, Script};
 use crate::event::Observer;
 use crate::layer::EntryPath;
 use crate::source::{Links, SourceTree};
@@ -54,12 +54,7 @@ pub fn usage(
     let scripts = search.run(observer)?;
     let destination = plan::destination(request, &builder);
     let path = scripts.path(Script::Usage, destination);
-    let path = path.ok_or_else(|| {
-        PlanError::from(builder_image::Error::NotABuilder {
-            image: name.clone(),
-            script: Script::Usage,
-        })
-    })?;
+    let path = path.ok_or_else(|| PlanError::from(builder.lacks(Script::Usage)))?;
     let variables = plan::script_environment(request, &source, &builder);
     let mut process = plan::process(request, &builder, &path, variables);
     process.user = builder.image().config.parsed.user().to_owned();

@@ -25,8 +25,7 @@ pub struct BuilderImage {
 pub enum Error {
     /// Neither the image nor the application has a required script.
     #[error(
-        "`{image}` is not a builder image: there is no script `{script}` where its label `{}` says, and the application brings no \
-         `.s2i/bin/{script}`",
+        "`{image}` is not a builder image: it has no label `{}`, and the application brings no `.s2i/bin/{script}`",
         labels::SCRIPTS_URL
     )]
     NotABuilder {
@@ -35,6 +34,34 @@ pub enum Error {
         /// The script that nobody has.
         script: Script,
     },
+    /// The image says where its scripts are, and this one is not there, nor does the application bring it.
+    #[error(
+        "the script `{script}` is missing: it is not where `{declared_by}` of `{image}` says that scripts are, and the application \
+         brings no `.s2i/bin/{script}`"
+    )]
+    ScriptAbsent {
+        /// The image.
+        image: String,
+        /// The script that nobody has.
+        script: Script,
+        /// The label or variable.
+        declared_by: &'static str,
+    },
+}
+
+impl BuilderImage {
+    /// What is to be said when neither this image nor the application has a script.
+    pub fn lacks(&self, script: Script) -> Error {
+        let image = self.name.clone();
+        match &self.scripts {
+            None => Error::NotABuilder { image, script },
+            Some(ScriptsDirectory { declared_by, .. }) => Error::ScriptAbsent {
+                image,
+                script,
+                declared_by,
+            },
+        }
+    }
 }
 
 impl BuilderImage {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::exit::Code;
 use crate::build::{self, PlanError, packages};
-use crate::builder_image::{self, recipe};
+use crate::builder_image::recipe;
 use crate::event::printable;
 use crate::python::index;
 use crate::{image, layer, output, registry, sandbox, source, store};
@@ -250,8 +250,7 @@ impl From<source::Error> for Diagnostic {
 impl From<PlanError> for Diagnostic {
     fn from(error: PlanError) -> Self {
         let code = match &error {
-            PlanError::Builder(builder_image::Error::NotABuilder { .. })
-            | PlanError::NoCommand { .. } => Code::NotABuilder,
+            PlanError::Builder(_) | PlanError::NoCommand { .. } => Code::NotABuilder,
             PlanError::Forbidden(_) => Code::ForbiddenUser,
             PlanError::Together { .. } => Code::Usage,
             _ => Code::UnsuitableBuilder,
