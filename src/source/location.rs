@@ -194,7 +194,7 @@ impl Location {
     }
 
     /// The remote helper that the person asked for: `ext` of `ext::command`.
-    pub(super) fn helper(&self) -> Option<&str> {
+    pub fn helper(&self) -> Option<&str> {
         match &self.form {
             Form::Transport { helper, .. } => Some(helper),
             _ => None,

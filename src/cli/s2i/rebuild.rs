@@ -11,9 +11,11 @@ use super::{deliver, labels, too_few};
 use crate::build::{self, Bytes, Tools};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
 use crate::cli::step_args::StepArgs;
 use crate::cli::{confine, creds, env, observer, open_store};
 use crate::image::Platform;
+use crate::source::Location;
 
 /// Build an image again from the source that it says it is from
 ///
@@ -55,6 +57,15 @@ pub(in crate::cli) fn run(
         [] => return Err(too_few("rebuild IMAGE [NEW-TAG]", 0)),
     };
     let recorded = labels::read(&labels_of(image, args, called, engine, shared)?, image)?;
+    if Location::parse(&recorded.source).is_ok_and(|location| location.helper().is_some()) {
+        // `ext::COMMAND` would let whoever made the image run a command here.
+        let text = format!(
+            "`{image}` says that its source is `{}`, for which git would run a program that the image chooses",
+            recorded.source
+        );
+        return Err(Diagnostic::new(Code::Usage, text)
+            .hint("if you trust it, build from it by name: `s2i build SOURCE BUILDER TAG`"));
+    }
     let flags = S2iFlags {
         common: args.common.clone(),
         build: BuildFlags {

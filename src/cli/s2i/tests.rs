@@ -1,6 +1,5 @@
 //! The command line of `s2i`, flag by flag.
 
-
 use super::args::BuildArgs;
 use super::order::Called;
 use super::wish::Wish;

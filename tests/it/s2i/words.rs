@@ -154,20 +154,11 @@ fn rebuild_reads_what_the_image_says_of_itself() {
     let scene = Scene::new(&Tiny::default());
     let builder = format!("{}/tiny:1", registry.host());
     scene.overcoat.run(&["copy", &scene.builder, &builder]).ok();
-    let arguments = [
-        "build",
-        &scene.source,
-        &builder,
-        "--tag",
-        "app:1",
-        "--label",
-    ];
-    let location = format!("io.openshift.s2i.build.source-location={}", scene.source);
-    let with_labels = [&arguments[..], &[&location, "-n", "Name"]].concat();
-    scene.overcoat.run(&with_labels).ok();
+    let arguments = ["build", &scene.source, &builder, "app:1", "-n", "Name"];
+    scene.overcoat.s2i(&arguments).ok();
     std::fs::write(Path::new(&scene.source).join("app.py"), "print(2)\n").unwrap();
-    // Only what has a name in the store is found without the registry.
-    scene.overcoat.run(&["pull", &builder]).ok();
+    // The builder image has a name now, as if an engine had pulled it.
+    drop(registry);
     let done = scene
         .overcoat
         .s2i(&["rebuild", "app:1", "app:2", "-p", "never"])
@@ -200,6 +191,18 @@ fn rebuild_reads_what_the_image_says_of_itself() {
         &["no label `io.openshift.s2i.build.source-location`"],
         &[],
     );
+    // An image must not choose what is run here.
+    let trap = scene.directory.path().join("trap");
+    let location = format!(
+        "io.openshift.s2i.build.source-location=ext::touch {}",
+        trap.display()
+    );
+    let build = ["build", &scene.source, &scene.builder, "trap"];
+    let with_label = [&build[..], &["--label", &location]].concat();
+    scene.overcoat.run(&with_label).ok();
+    let done = scene.overcoat.s2i(&["rebuild", "trap"]);
+    refused(&done, 1, &["git would run a program"], &[]);
+    assert!(!trap.exists());
     let done = scene.overcoat.s2i(&["rebuild", "absent", "-p", "never"]);
     refused(&done, 1, &["`absent:latest`", "pull policy `never`"], &[]);
 }
