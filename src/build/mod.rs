@@ -47,6 +47,7 @@ mod s2i;
 mod scripts;
 mod split;
 mod step_output;
+mod summary;
 #[cfg(test)]
 mod test_engine;
 #[cfg(test)]

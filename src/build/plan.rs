@@ -9,9 +9,10 @@ use super::builder::ImageSource;
 use super::bytecode::Bytecode;
 use super::command;
 use super::onbuild::{OnBuild, Refusal as TriggerRefusal};
-use super::request::{BuildRequest, Push};
+use super::request::BuildRequest;
 use super::s2i::ArtifactError;
 use super::scripts::Scripts;
+use super::summary;
 use crate::builder_image::{self, BuilderImage, Script, labels};
 use crate::digest::Digest;
 use crate::image::edit::Changes;
@@ -25,7 +26,7 @@ const PLAIN_DIRECTORY: &str = "/app";
 const DESTINATION_VARIABLE: &str = "S2I_DESTINATION";
 
 /// What compiles bytecode.
-const INTERPRETER: &str = "python3";
+pub(super) const INTERPRETER: &str = "python3";
 
 /// Why a request cannot become a plan.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -330,7 +331,7 @@ impl BuildPlan {
             },
             directories: vec![application_directory.clone()],
         });
-        let summary = summary(
+        let summary = summary::lines(
             request,
             source,
             builder,
@@ -437,115 +438,6 @@ fn changes(
         annotations,
         ..Changes::default()
     }
-}
-
-fn summary(
-    request: &BuildRequest,
-    source: &SourceTree,
-    builder: &BuilderImage,
-    steps: &Steps,
-    why: &str,
-    changes: &Changes,
-    application: &str,
-) -> Vec<(&'static str, String)> {
-    let files = source
-        .entries
-        .iter()
-        .filter(|entry| matches!(entry.kind, crate::source::SourceKind::File { .. }));
-    // Only a recipe that was not made yet is without layers.
-    let identity = match builder.image().manifest.parsed.layers.is_empty() {
-        true => "to be made first".to_owned(),
-        false => builder.image().digest().to_string(),
-    };
-    let mut lines = vec![
-        (
-            "source",
-            format!(
-                "{} ({} files, {} bytes)",
-                source.root.display(),
-                files.count(),
-                source.size_bytes()
-            ),
-        ),
-        ("builder", format!("{} ({identity})", builder.name())),
-        ("platform", request.platform.to_string()),
-    ];
-    match steps {
-        Steps::Direct(Direct {
-            uid,
-            gid,
-            packages,
-            versions,
-            ..
-        }) => {
-            lines.push(("strategy", format!("direct: {why}")));
-            match packages {
-                Some(0) => {}
-                Some(count) => lines.push(("packages", format!("{count}, {versions}"))),
-                None => lines.push(("packages", versions.clone())),
-            }
-            lines.push((
-                "application",
-                format!("written to {application} for {uid}:{gid}"),
-            ));
-        }
-        Steps::Assemble {
-            process,
-            destination,
-            ..
-        } => {
-            lines.push(("strategy", format!("assemble: {why}")));
-            lines.push(("source goes to", format!("{destination}/src")));
-            let user = if process.user.is_empty() {
-                "root"
-            } else {
-                &process.user
-            };
-            lines.push((
-                "assemble",
-                format!("{} as {user}", process.arguments.join(" ")),
-            ));
-            lines.push((
-                "layers",
-                format!("dependencies; application ({application})"),
-            ));
-        }
-        Steps::OnBuild(_) => {}
-    }
-    if let Steps::OnBuild(on_build) = steps {
-        lines.push(("strategy", format!("assemble: {why}")));
-        lines.push(("triggers", format!("{} steps", on_build.actions.len())));
-    }
-    if request.compile_bytecode {
-        lines.push((
-            "bytecode",
-            format!("{INTERPRETER} compiles installed packages and {application} in the sandbox"),
-        ));
-    }
-    lines.push((
-        "command",
-        changes.command.clone().unwrap_or_default().join(" "),
-    ));
-    for (name, _) in &changes.environment {
-        lines.push(("sets", name.clone()));
-    }
-    for tag in &request.tags {
-        let push = if request.push == Push::Yes {
-            ", pushed to its registry"
-        } else {
-            ""
-        };
-        lines.push(("name", format!("{}{push}", tag.reference)));
-    }
-    lines.extend(
-        request
-            .outputs
-            .iter()
-            .map(|output| ("writes", output.to_string())),
-    );
-    let loads = request.loads.iter();
-    lines.extend(loads.map(|engine| ("loads into", engine.to_string())));
-    lines
 }
 
 impl fmt::Display for BuildPlan {
