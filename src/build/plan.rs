@@ -272,9 +272,6 @@ impl BuildPlan {
                 (Steps::OnBuild(on_build), why, Vec::new())
             }
             Way::Direct(direct, why) => {
-                if request.s2i.requires_scripts {
-                    locate(Script::Assemble)?;
-                }
                 let run = match builder.scripts() {
                     Some(_) => vec![locate(Script::Run)?],
                     None => command::of(source, &environment, builder.name())?,

@@ -213,7 +213,13 @@ fn scripts_of(
         scratch: store.workspace()?.join("scripts"),
         http: &|| tools.http().map(std::sync::Arc::clone),
     };
-    search.run(observer)
+    let scripts = search.run(observer)?;
+    for script in [Script::Assemble, Script::Run] {
+        if request.s2i.requires_scripts && scripts.get(script).is_none() {
+            return Err(PlanError::from(builder.lacks(script)).into());
+        }
+    }
+    Ok(scripts)
 }
 
 /// Tells, for every step, whether it has to be done and why.

@@ -9,6 +9,7 @@ use super::{Bytes, Error, Tools, about_builder, commit, find_image};
 use crate::builder_image::{BuilderImage, Script};
 use crate::event::Observer;
 use crate::layer::EntryPath;
+use crate::sandbox;
 use crate::source::{Links, SourceTree};
 
 /// Runs it; what it prints are [`crate::event::Event::Output`] lines. Nothing of this machine changes.
@@ -83,6 +84,13 @@ pub fn usage(
     let root = RootFs::prepare(&wanted, tools.store, workspace.join("usage"), observer)?;
     let sandbox = root.sandbox(&tools.program)?;
     let uploads = assemble::uploads(&step, &source);
-    assemble::run(&step, uploads, &sandbox, tools, observer)?;
-    root.finish(observer)
+    let ended = assemble::run(&step, uploads, &sandbox, tools, observer);
+    root.finish(observer)?;
+    match ended {
+        Ok(_) => Ok(()),
+        Err(Error::Sandbox(sandbox::Error::Command { command, .. })) if command == path => {
+            Err(PlanError::from(builder.lacks(Script::Usage)).into())
+        }
+        Err(error) => Err(error),
+    }
 }
