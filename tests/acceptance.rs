@@ -19,7 +19,9 @@ fn cases(cell: &str) -> Vec<String> {
     for part in cell.split(',').map(str::trim) {
         let number = |text: &str| -> u32 {
             let digits = text.trim_start_matches('M');
-            digits.parse().unwrap_or_else(|_| panic!("`{text}` is no case"))
+            digits
+                .parse()
+                .unwrap_or_else(|_| panic!("`{text}` is no case"))
         };
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let prefix = if first.starts_with('M') { "M" } else { "" };
@@ -36,7 +38,9 @@ fn rows() -> Vec<(Vec<String>, Vec<String>, String)> {
         .split_once("\n## Acceptance cases\n")
         .expect("docs/s2i.md has a section `Acceptance cases`");
     let table = table.split("\n## ").next().unwrap_or_default();
-    let lines = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case"));
+    let lines = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| case"));
     let row = |line: &str| {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         assert_eq!(cells.len(), 2, "{line}");
@@ -44,7 +48,12 @@ fn rows() -> Vec<(Vec<String>, Vec<String>, String)> {
             Some((tests, reason)) => (tests, reason.to_owned()),
             None => (cells[1], String::new()),
         };
-        let tests = tests.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let tests = tests
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
         (cases(cells[0]), tests, reason)
     };
     lines.map(row).collect()
@@ -86,14 +95,22 @@ fn tests() -> BTreeMap<String, Vec<PathBuf>> {
 fn every_case_is_a_test_or_a_named_difference() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (cases, tests, reason) in rows() {
-        assert!(!tests.is_empty() || reason.len() > 20, "{cases:?}: neither a test nor a reason");
+        assert!(
+            !tests.is_empty() || reason.len() > 20,
+            "{cases:?}: neither a test nor a reason"
+        );
         for case in cases {
             *seen.entry(case).or_default() += 1;
         }
     }
     let upstream = (1..=UPSTREAM).map(|number| number.to_string());
-    let all: Vec<String> = upstream.chain((1..=MEASURED).map(|number| format!("M{number}"))).collect();
-    let forgotten: Vec<&String> = all.iter().filter(|case| !seen.contains_key(*case)).collect();
+    let all: Vec<String> = upstream
+        .chain((1..=MEASURED).map(|number| format!("M{number}")))
+        .collect();
+    let forgotten: Vec<&String> = all
+        .iter()
+        .filter(|case| !seen.contains_key(*case))
+        .collect();
     assert!(forgotten.is_empty(), "forgotten: {forgotten:?}");
     let unknown: Vec<&String> = seen.keys().filter(|case| !all.contains(case)).collect();
     assert!(unknown.is_empty(), "there are no such cases: {unknown:?}");
@@ -110,12 +127,17 @@ fn every_test_that_the_table_names_exists_where_it_says() {
             let files = known.get(name);
             let files = files.unwrap_or_else(|| panic!("{cases:?}: there is no test `{test}`"));
             // `build::scripts::tests::x` is in `src/build/scripts.rs` or `scripts_tests.rs`; `it::s2i::x` in `tests/it/s2i.rs`.
-            let modules = parts.iter().filter(|part| !matches!(**part, "tests" | "it"));
+            let modules = parts
+                .iter()
+                .filter(|part| !matches!(**part, "tests" | "it"));
             let is_there = |file: &PathBuf| {
                 let file = file.to_string_lossy();
                 modules.clone().all(|module| file.contains(module))
             };
-            assert!(files.iter().any(is_there), "{cases:?}: `{test}` is in {files:?}");
+            assert!(
+                files.iter().any(is_there),
+                "{cases:?}: `{test}` is in {files:?}"
+            );
         }
     }
 }
