@@ -10,7 +10,7 @@ use super::plan::last_wins;
 use super::rootfs::{RootFs, Wanted};
 use super::scripts::{Found, Scripts};
 use super::step_output::{LOGS, StepOutput};
-use super::{Error, ScriptFailure, Tools, apt, commit, metadata, volatile};
+use super::{Error, ScriptFailure, Tools, apt, commit, metadata, onbuild, volatile};
 use crate::event::{Event, Observer, stage};
 use crate::image::Image;
 use crate::image::edit::NewLayer;
@@ -152,6 +152,16 @@ pub(super) struct Step<'a> {
     pub name: &'a str,
     /// Where its standard output goes, when that is not for people.
     pub capture: Option<&'a Capture>,
+}
+
+impl Step<'_> {
+    /// The entry point of the image that wraps the script, if one does. Triggers are commands of their own.
+    fn entrypoint(&self) -> Option<&str> {
+        match &self.process.arguments[..] {
+            [entrypoint, .., _] if self.script != onbuild::SCRIPT => Some(entrypoint),
+            _ => None,
+        }
+    }
 }
 
 /// Runs a script over an image's layers and makes layers of what it changed.
@@ -329,6 +339,7 @@ pub(super) fn run(
         how,
         tail: output.hide(tail),
         log: output.finish(),
+        entrypoint: step.entrypoint().map(str::to_owned),
     };
     let exit = match ended {
         Err(sandbox::Error::TimedOut { limit, tail }) => {

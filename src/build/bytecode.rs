@@ -106,6 +106,7 @@ pub(super) fn layer(
                 how: ScriptFailure::Status(status),
                 tail: exit.tail,
                 log: output.finish(),
+                entrypoint: None,
             });
         }
     }

@@ -181,6 +181,8 @@ impl Deciding<'_> {
             source: &self.source,
             builder: &image,
             wanted: &[Script::AssembleRuntime, Script::Run],
+            // Those for the builder may be all that it has.
+            needs_one: false,
             scratch: self.tools.store.workspace()?.join("runtime-scripts"),
             http: &|| self.tools.http().map(std::sync::Arc::clone),
         };

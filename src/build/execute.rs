@@ -45,13 +45,15 @@ pub fn execute(
 ) -> Result<BuildReport, Error> {
     let mut images = Vec::new();
     let mut layers = Vec::new();
+    let mut took_artifacts = false;
     for Decided { request, prepared } in builds {
         if builds.len() > 1 {
             stage(observer, "platform", request.platform.to_string()).finish("");
         }
-        let (image, mut made) = image(request, prepared, tools, observer)?;
-        images.push(image);
-        layers.append(&mut made);
+        let mut made = image(request, prepared, tools, observer)?;
+        images.push(made.image);
+        layers.append(&mut made.layers);
+        took_artifacts |= made.took_artifacts;
     }
     let index = match images.len() {
         1 => None,
@@ -64,18 +66,37 @@ pub fn execute(
     tools.store.put_content(&content)?;
     name(builds, &content, tools, observer)?;
     deliver(builds, &content, tools, observer)?;
-    Ok(BuildReport::new(&content, &layers, &builds[0].request.tags))
+    Ok(BuildReport {
+        took_artifacts,
+        ..BuildReport::new(&content, &layers, &builds[0].request.tags)
+    })
 }
 
-/// Makes one image: its layers and its documents, which are in the store afterwards. Also the layers that are new.
+/// One image, whose documents are in the store.
+struct Made {
+    image: Image,
+    /// The layers on top of the builder's, or of the runtime image's.
+    layers: Vec<NewLayer>,
+    took_artifacts: bool,
+}
+
+/// What making a step's layers came to.
+struct MadeLayers {
+    layers: Vec<NewLayer>,
+    /// True when the previous image gave artifacts to it.
+    took_artifacts: bool,
+}
+
+/// Makes one image: its layers and its documents, which are in the store afterwards.
 fn image(
     request: &BuildRequest,
     prepared: &Prepared,
     tools: &Tools<'_>,
     observer: &dyn Observer,
-) -> Result<(Image, Vec<NewLayer>), Error> {
+) -> Result<Made, Error> {
     let records = Records::new(tools.store);
     let mut layers = Vec::new();
+    let mut took_artifacts = false;
     let is_bytecode = |step: &&Step| step.portable.step() == BYTECODE;
     let is_on_top = |step: &Step| [BYTECODE, ASSEMBLE_RUNTIME].contains(&step.portable.step());
     for step in prepared.steps.iter().filter(|step| !is_on_top(step)) {
@@ -84,7 +105,11 @@ fn image(
                 reuse(step, found, tools, observer);
                 found.layers.clone()
             }
-            None => make(step, request, prepared, tools, observer)?,
+            None => {
+                let made = make(step, request, prepared, tools, observer)?;
+                took_artifacts |= made.took_artifacts;
+                made.layers
+            }
         });
     }
     let mut inputs: Vec<Inputs> = prepared
@@ -136,7 +161,11 @@ fn image(
         metadata::check(&image.config.parsed.labels())?;
     }
     tools.store.put_documents(&image)?;
-    Ok((image, layers))
+    Ok(Made {
+        image,
+        layers,
+        took_artifacts,
+    })
 }
 
 fn form(request: &BuildRequest) -> commit::Form {
@@ -259,8 +288,9 @@ fn make(
     prepared: &Prepared,
     tools: &Tools<'_>,
     observer: &dyn Observer,
-) -> Result<Vec<NewLayer>, Error> {
+) -> Result<MadeLayers, Error> {
     let plan = &prepared.plan;
+    let mut took_artifacts = false;
     let mut layers = match (&plan.steps, step.portable.step()) {
         (Steps::Direct(_), DEPENDENCIES) => dependencies(request, prepared, tools, observer)?,
         (Steps::Direct(decided), _) => {
@@ -310,7 +340,7 @@ fn make(
             let source = &prepared.source;
             let mut uploads = assemble::uploads(&assembling, source);
             if let Some(incremental) = &request.s2i.incremental {
-                uploads.extend(incremental::artifacts(
+                let artifacts = incremental::artifacts(
                     incremental,
                     request,
                     scripts,
@@ -318,7 +348,9 @@ fn make(
                     source,
                     tools,
                     observer,
-                )?);
+                )?;
+                took_artifacts = artifacts.is_some();
+                uploads.extend(artifacts.into_iter().flatten());
             }
             let ours = std::slice::from_ref(&source.root);
             assemble::layers(&assembling, uploads, ours, builder, tools, observer)?
@@ -336,7 +368,10 @@ fn make(
         }),
         Err(error) => return Err(error.into()),
     }
-    Ok(layers)
+    Ok(MadeLayers {
+        layers,
+        took_artifacts,
+    })
 }
 
 fn dependencies(

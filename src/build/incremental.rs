@@ -29,11 +29,11 @@ use crate::source::archive::{self, Limits};
 /// The most that `save-artifacts` may print, in bytes.
 const MAX_ARCHIVE: u64 = 16 << 30;
 
-/// What the previous image keeps for this build, as what is put into the root file system; empty when there is none, or
-/// when it keeps nothing.
+/// What the previous image keeps for this build, as what is put into the root file system; `None` when there is no such
+/// image, or none whose `save-artifacts` ended well.
 ///
 /// # Errors
-/// [`Error::Interrupted`], and what this machine's own files and sandbox fail with. All else is a warning.
+/// [`Error::Interrupted`]. All else is a warning: what is wrong with this machine ends the build soon enough.
 pub(super) fn artifacts(
     incremental: &Incremental,
     request: &BuildRequest,
@@ -42,9 +42,9 @@ pub(super) fn artifacts(
     source: &SourceTree,
     tools: &Tools<'_>,
     observer: &dyn Observer,
-) -> Result<Vec<Upload>, Error> {
+) -> Result<Option<Vec<Upload>>, Error> {
     let Some(previous) = previous(incremental, request, tools, observer)? else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let doing = Saving {
         request,
@@ -55,8 +55,8 @@ pub(super) fn artifacts(
     };
     match doing.save(tools, observer) {
         Ok(uploads) => Ok(uploads),
-        Err(Error::Interrupted) => Err(Error::Interrupted),
-        Err(error @ (Error::Sandbox(_) | Error::Store(_) | Error::File(_))) => Err(error),
+        // Whichever part of the work noticed it.
+        Err(_) if observer.is_cancelled() => Err(Error::Interrupted),
         Err(error) => {
             observer.observe(Event::Warning {
                 text: format!(
@@ -65,7 +65,7 @@ pub(super) fn artifacts(
                 ),
                 hint: None,
             });
-            Ok(Vec::new())
+            Ok(None)
         }
     }
 }
@@ -101,7 +101,7 @@ fn previous(
             looking.finish("");
             return Ok(Some(BuilderImage::from_image(image, &name)));
         }
-        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(_) if observer.is_cancelled() => return Err(Error::Interrupted),
         Err(error) => error.to_string(),
     };
     looking.finish("there is none yet");
@@ -120,7 +120,11 @@ struct Saving<'a> {
 }
 
 impl Saving<'_> {
-    fn save(&self, tools: &Tools<'_>, observer: &dyn Observer) -> Result<Vec<Upload>, Error> {
+    fn save(
+        &self,
+        tools: &Tools<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Option<Vec<Upload>>, Error> {
         let Self {
             request, previous, ..
         } = self;
@@ -138,7 +142,7 @@ impl Saving<'_> {
         let Some(path) = path else {
             let text = format!("`{}` has no script `save-artifacts`", previous.name());
             observer.observe(Event::Note { text });
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let nothing = SourceTree {
             entries: Vec::new(),
@@ -208,7 +212,7 @@ impl Saving<'_> {
         std::fs::remove_file(&capture.file).context("remove", &capture.file)?;
         let uploads = self.found(&directory)?;
         unpacking.finish(format!("{} files", uploads.len()));
-        Ok(uploads)
+        Ok(Some(uploads))
     }
 
     /// What lies in a directory of this machine, for `DESTINATION/artifacts`.

@@ -159,6 +159,8 @@ pub enum Error {
         tail: Vec<String>,
         /// The file with all that it printed.
         log: PathBuf,
+        /// The builder image's entry point, if that ran and the script was its argument.
+        entrypoint: Option<String>,
     },
     /// A process of overcoat's own failed in an image.
     #[error("cannot {purpose}: it {how}")]

@@ -210,6 +210,7 @@ fn scripts_of(
         source,
         builder,
         wanted: &wanted,
+        needs_one: true,
         scratch: store.workspace()?.join("scripts"),
         http: &|| tools.http().map(std::sync::Arc::clone),
     };

@@ -18,6 +18,8 @@ pub struct BuildReport {
     pub layers: Vec<ReportedLayer>,
     /// The size of all layers in bytes, compressed.
     pub size_bytes: u64,
+    /// True when `--incremental` took artifacts from the previous image.
+    pub took_artifacts: bool,
 }
 
 /// A layer that the build made.
@@ -48,6 +50,7 @@ impl BuildReport {
                 })
                 .collect(),
             size_bytes: content.layers().iter().map(|layer| layer.size).sum(),
+            took_artifacts: false,
             digest,
         }
     }

@@ -64,6 +64,8 @@ pub(super) struct Search<'a> {
     pub builder: &'a BuilderImage,
     /// Which scripts are wanted.
     pub wanted: &'a [Script],
+    /// True when it is an error that `url` has none of them.
+    pub needs_one: bool,
     /// For what has to be fetched: a directory of this build alone.
     pub scratch: PathBuf,
     /// A client, for those who need one.
@@ -84,7 +86,7 @@ impl Search<'_> {
     /// Looks for each script where it may be.
     ///
     /// # Errors
-    /// [`Error::Scripts`] when `--scripts-url` has none of them. One that is nowhere is not an error here.
+    /// [`Error::Scripts`] when `--scripts-url` has none of them and should have one. One that is nowhere is not an error here.
     pub(super) fn run(&self, observer: &dyn Observer) -> Result<Scripts, Error> {
         let working_directory = self.builder.image().config.parsed.working_directory();
         let mut found = BTreeMap::new();
@@ -97,7 +99,7 @@ impl Search<'_> {
                     Err(reason) => reasons.push(format!("`{script}`: {reason}")),
                 }
             }
-            if found.is_empty() {
+            if found.is_empty() && self.needs_one {
                 return Err(NoScripts {
                     url: without_credentials(url),
                     reasons,

@@ -42,6 +42,7 @@ impl Case {
             source: &source,
             builder: &self.builder,
             wanted: &ALL,
+            needs_one: true,
             scratch: self.directory.path().join("scratch"),
             http: &|| Http::new(&http::Settings::default()).map(Arc::new),
         };

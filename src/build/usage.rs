@@ -49,6 +49,7 @@ pub fn usage(
         source: &source,
         builder: &builder,
         wanted: &[Script::Usage],
+        needs_one: true,
         scratch: workspace.join("scripts"),
         http: &|| tools.http().map(std::sync::Arc::clone),
     };

@@ -58,6 +58,10 @@ pub struct Shared {
     #[arg(long, hide = true, global = true)]
     pub brought_file: Option<PathBuf>,
 
+    /// Where this command, started again, writes down that the previous image gave artifacts
+    #[arg(long, hide = true, global = true)]
+    pub artifacts_file: Option<PathBuf>,
+
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,

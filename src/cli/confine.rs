@@ -145,6 +145,15 @@ pub(super) fn decide(
     Ok(Way::Inside(namespace, written(confinement)))
 }
 
+/// Files by which a command and the same command, started again, tell each other something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HandedFiles<'a> {
+    /// What was brought here before: `--brought-file`.
+    pub(super) brought: Option<&'a Path>,
+    /// Is there in the end if the previous image gave artifacts: `--artifacts-file`.
+    pub(super) artifacts: Option<&'a Path>,
+}
+
 /// Starts this command again in `namespace`, where it knows what was decided, and finds the password that was read
 /// here; its exit status.
 ///
@@ -155,14 +164,19 @@ pub(super) fn go_inside(
     namespace: &UserNamespace,
     decided: &str,
     creds: Option<&Handed>,
-    brought: Option<&Path>,
+    files: HandedFiles<'_>,
 ) -> Result<u8, Diagnostic> {
     let mut arguments = vec![OsString::from("--entered"), OsString::from(decided)];
     if let Some(handed) = creds {
         arguments.extend([OsString::from("--creds-file"), handed.path().into()]);
     }
-    if let Some(file) = brought {
-        arguments.extend([OsString::from("--brought-file"), file.into()]);
+    for (flag, file) in [
+        ("--brought-file", files.brought),
+        ("--artifacts-file", files.artifacts),
+    ] {
+        if let Some(file) = file {
+            arguments.extend([OsString::from(flag), file.into()]);
+        }
     }
     run::again_inside(program, namespace, &s2i::again(arguments))
 }

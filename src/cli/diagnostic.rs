@@ -155,7 +155,15 @@ impl From<build::Error> for Diagnostic {
             Error::NothingMayRun => Self::new(Code::Sandbox, &error).hint(
                 "leave `--isolation` out, or use `--strategy direct` for an application that installs nothing",
             ),
-            Error::Script { ref tail, ref log, .. } => Self::of_script(Code::Script, &error, tail, log),
+            Error::Script { ref tail, ref log, ref entrypoint, .. } => {
+                let diagnostic = Self::of_script(Code::Script, &error, tail, log);
+                match entrypoint {
+                    Some(entrypoint) => diagnostic.hint(format!(
+                        "it ran as the argument of the builder image's entry point `{entrypoint}`; `--ignore-entrypoint` runs it alone"
+                    )),
+                    None => diagnostic,
+                }
+            }
             Error::Errand { ref tail, ref log, .. } => Self::of_script(Code::Packages, &error, tail, log),
         }
     }

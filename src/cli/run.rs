@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args as ClapArgs;
 
 use super::args::{self, Shared};
-use super::confine::{self, Needs, Way};
+use super::confine::{self, HandedFiles, Needs, Way};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, find, open_store, signals};
@@ -99,7 +99,13 @@ impl Attached<'_> {
                 Way::Inside(namespace, decided) => {
                     interruption.close();
                     drop((forward, store));
-                    return confine::go_inside(program, &namespace, &decided, None, None);
+                    return confine::go_inside(
+                        program,
+                        &namespace,
+                        &decided,
+                        None,
+                        HandedFiles::default(),
+                    );
                 }
             };
         if confinement.rootfs == RootfsKind::Host {

@@ -19,6 +19,7 @@
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `s2i` – the program called as `s2i`: its words, streams and statuses, and where images go.
+//! * `s2i_core` – scripts, previous images, runtime images, triggers, labels and sources by s2i's contract, end to end.
 //! * `injections` – injected files, added hosts, fewer capabilities, and captured output, on every rung.
 //! * `places` – images in Docker's and podman's stores as builders.
 //! * `check` – a second build in another way, and what is said of the difference.
@@ -68,6 +69,7 @@ mod runners_build;
 mod s2i;
 mod s2i_apps;
 mod s2i_builders;
+mod s2i_core;
 mod scaffold;
 mod sources;
 mod steps;

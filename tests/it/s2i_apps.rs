@@ -58,7 +58,7 @@ impl Scene {
             assert!(self.overcoat.left_behind().len() <= left.len(), "{what}");
             done.digest(&tag)
         };
-        let first = build(&[]);
+        let first = build(INCREMENTAL);
         assert_eq!(answer(&self.overcoat, &tag).trim_end(), expected, "{what}");
         let before = self.overcoat.layers(&tag);
 

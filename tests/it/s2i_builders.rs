@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::flask::with_builder;
-use super::support::builders::{Builder, answer, knows, s2i_build};
+use super::support::builders::{Builder, answer, s2i_build};
 use super::support::tiny::{Tiny, fake_script};
 use super::support::{Overcoat, copy_of_app};
 use super::tiny::{application, shared};
@@ -256,10 +256,6 @@ fn serve_fake_scripts() -> String {
 /// Cases 203, 205 and 207: scripts by `file://` and `http://`, also where the image has no `tar`.
 #[test]
 fn the_fake_builder_with_scripts_from_elsewhere() {
-    let name = "the_fake_builder_with_scripts_from_elsewhere";
-    if !knows("--scripts-url", name) {
-        return;
-    }
     let files = format!("file://{}", fake_scripts().display());
     for url in [files.as_str(), &serve_fake_scripts()] {
         for without in [vec![], vec!["tar"]] {
@@ -278,10 +274,6 @@ fn the_fake_builder_with_scripts_from_elsewhere() {
 /// Cases 82, 83 and 86: where the source goes, with scripts in the image and from elsewhere.
 #[test]
 fn the_fake_builder_with_a_destination_that_was_asked_for() {
-    let name = "the_fake_builder_with_a_destination_that_was_asked_for";
-    if !knows("--destination", name) {
-        return;
-    }
     // The script reads the variable; that the source is there is what is tried.
     let flags = ["--destination", "/opt/sti", "-e", "STI_LOCATION=/opt/sti"];
     basic_state(&Overcoat::new(), &Tiny::fake(), "0", &flags);
@@ -296,13 +288,6 @@ fn the_fake_builder_with_a_destination_that_was_asked_for() {
 /// Case 206: labels that the script asks for.
 #[test]
 fn the_fake_builder_labels_its_image_by_metadata() {
-    // The file is read since the other options are there.
-    if !knows(
-        "--scripts-url",
-        "the_fake_builder_labels_its_image_by_metadata",
-    ) {
-        return;
-    }
     let overcoat = Overcoat::new();
     basic_state(&overcoat, &Tiny::fake(), "0", &[]);
     let labels = overcoat.inspect("app")["config"]["Labels"].clone();
@@ -313,10 +298,6 @@ fn the_fake_builder_labels_its_image_by_metadata() {
 /// image that lacks the script is built all the same.
 #[test]
 fn the_fake_builder_builds_incrementally() {
-    let name = "the_fake_builder_builds_incrementally";
-    if !knows("--incremental", name) {
-        return;
-    }
     let build = |builder: &Tiny, flags: &[&str]| {
         let overcoat = Overcoat::new();
         let directory = shared();
@@ -345,10 +326,6 @@ fn the_fake_builder_builds_incrementally() {
 /// Cases 211 and 212: who may run scripts.
 #[test]
 fn the_fake_builder_with_allowed_uids() {
-    let name = "the_fake_builder_with_allowed_uids";
-    if !knows("--allowed-uids", name) {
-        return;
-    }
     let labelled = |user, uid| Tiny {
         user,
         labels: [

@@ -13,18 +13,8 @@ use super::support::{Done, Overcoat, app, copy_of_app, free_port, get, tool, wai
 fn recorder(overcoat: &Overcoat) -> std::path::PathBuf {
     let path = overcoat.path().join("recorder");
     let program = env!("CARGO_BIN_EXE_overcoat");
-    // `build --incremental` is made in another piece of issue 6: until it is there, the flag is only written down.
     let text = format!(
-        r#"#!/bin/bash
-echo "$*" >> '{directory}/calls'
-arguments=("$@")
-if [ "$1" = build ] && ! '{program}' build --help | grep -q -e --incremental; then
-    for i in "${{!arguments[@]}}"; do
-        if [ "${{arguments[i]}}" = --incremental ]; then unset "arguments[i]"; fi
-    done
-fi
-exec '{program}' "${{arguments[@]}}"
-"#,
+        "#!/bin/sh\necho \"$*\" >> '{directory}/calls'\nexec '{program}' \"$@\"\n",
         directory = overcoat.path().display()
     );
     fs::write(&path, text).unwrap();

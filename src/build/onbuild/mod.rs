@@ -26,6 +26,9 @@ use crate::layer::EntryPath;
 use crate::sandbox::Process;
 use crate::source::SourceTree;
 
+/// What a step that a trigger asks for is called.
+pub(super) const SCRIPT: &str = "ONBUILD";
+
 /// What the triggers of a builder image and the application's own scripts do, in order.
 #[derive(Clone, Debug)]
 pub struct OnBuild {
@@ -90,7 +93,7 @@ pub(super) fn layers(
             }
             Action::Run(process) => {
                 let step = Step {
-                    script: "ONBUILD",
+                    script: SCRIPT,
                     process,
                     destination: "/tmp",
                     scripts: &Scripts::default(),

@@ -15,6 +15,7 @@ use super::exit::Code;
 use super::load;
 use super::s2i::flags::{S2iFlags, given};
 use super::s2i::order::Called;
+use super::s2i::previous::Replaced;
 use super::s2i::source::{self, Brought};
 use super::s2i::{afterwards, dockerfile};
 use super::step_args::StepArgs;
@@ -225,6 +226,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     // What follows takes this process's place.
     drop(brought);
     if is_outermost && status == Code::Success as u8 && args.s2i.build.run {
+        // What becomes another program drops nothing.
+        drop(brought);
         return afterwards::run_image(&request.tags[0], &args.confine, shared);
     }
     Ok(status)
@@ -243,7 +246,17 @@ fn deliver(
         true => args.load.find()?,
         false => Vec::new(),
     };
-    let built = perform::perform(&job(args, request, &args.confine, brought), shared)?;
+    let is_quiet = args.s2i.common.quiet;
+    let replaced = match is_outermost {
+        true => Replaced::look(request, &engines, shared, is_quiet)?,
+        false => None,
+    };
+    let marker = replaced.as_ref().map(Replaced::marker);
+    let job = Job {
+        artifacts: marker.as_deref(),
+        ..job(args, request, &args.confine, brought)
+    };
+    let built = perform::perform(&job, shared)?;
     if let (Built::Here(report), Some(file)) = (&built, &args.digest_file) {
         crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
     }
@@ -252,7 +265,10 @@ fn deliver(
         let references = request.tags.iter().map(|tag| tag.reference.clone());
         let references: Vec<Reference> = references.collect();
         let name = references[0].without_digest().to_string();
-        load::load(&engines, &name, &references, shared, args.s2i.common.quiet)?;
+        load::load(&engines, &name, &references, shared, is_quiet)?;
+        if let Some(replaced) = replaced {
+            replaced.remove(shared, is_quiet)?;
+        }
     }
     if args.check && is_outermost && status == Code::Success as u8 {
         check::run(&args.confine, &request.tags[0], shared)?;
@@ -268,6 +284,7 @@ fn job<'a>(
 ) -> Job<'a> {
     Job {
         engine: None,
+        artifacts: None,
         request,
         platforms: &args.platforms,
         flags,

@@ -6,7 +6,7 @@ use crate::build::{
     self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, Push, Tools,
 };
 use crate::cli::args::Shared;
-use crate::cli::confine::{self, Needs, Way};
+use crate::cli::confine::{self, HandedFiles, Needs, Way};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store};
@@ -30,6 +30,8 @@ pub(in crate::cli) struct Job<'a> {
     pub(in crate::cli) engine: Option<EngineAccess>,
     /// What tells this command, started again, which source is here already.
     pub(in crate::cli) brought: Option<&'a Path>,
+    /// A file that is there in the end if the previous image gave artifacts.
+    pub(in crate::cli) artifacts: Option<&'a Path>,
     /// `--explain`.
     pub(in crate::cli) explains: bool,
     /// `--quiet`.
@@ -129,8 +131,11 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             Way::Inside(namespace, decided) => {
                 let program = tools.program.clone();
                 let handed = handed.as_ref();
-                let status =
-                    confine::go_inside(&program, &namespace, &decided, handed, job.brought)?;
+                let files = HandedFiles {
+                    brought: job.brought,
+                    artifacts: job.artifacts,
+                };
+                let status = confine::go_inside(&program, &namespace, &decided, handed, files)?;
                 return Ok(Built::Inside(status));
             }
         }
@@ -150,6 +155,12 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         }
         (report, _) => report?,
     };
+    if let (true, Some(file)) = (
+        report.took_artifacts,
+        job.artifacts.or(shared.artifacts_file.as_deref()),
+    ) {
+        crate::fs::write_atomic(file, b"")?;
+    }
     Ok(Built::Here(report))
 }
 

@@ -14,6 +14,7 @@ pub(super) mod generate;
 mod labels;
 mod messages;
 pub(super) mod order;
+pub(super) mod previous;
 pub(super) mod rebuild;
 mod redact;
 mod request;

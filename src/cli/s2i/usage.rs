@@ -6,7 +6,7 @@ use super::flags::{CommonFlags, given};
 use super::{deliver, order, request, too_few};
 use crate::build::{self, Bytes, ImageSource, Tools};
 use crate::cli::args::Shared;
-use crate::cli::confine::{self, Needs, Way};
+use crate::cli::confine::{self, HandedFiles, Needs, Way};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store, print};
@@ -107,7 +107,13 @@ pub(in crate::cli) fn run(
             tools.confinement = Some(confinement);
         }
         Way::Inside(namespace, decided) => {
-            return confine::go_inside(&program, &namespace, &decided, handed.as_ref(), None);
+            return confine::go_inside(
+                &program,
+                &namespace,
+                &decided,
+                handed.as_ref(),
+                HandedFiles::default(),
+            );
         }
     }
     let shown = Shown {

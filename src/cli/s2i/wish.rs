@@ -2,6 +2,7 @@
 
 use super::flags::{S2iFlags, given};
 use super::order::{self, Called, Warnings};
+use super::previous::Replaced;
 use super::source::{self, Brought};
 use super::{afterwards, deliver, dockerfile, is_shown, messages, redact, request};
 use crate::build::{BuildRequest, Tag};
@@ -113,6 +114,8 @@ impl Wish<'_> {
         // What follows takes this process's place.
         drop(brought);
         if self.flags.build.run {
+            // What becomes another program drops nothing.
+            drop(brought);
             return afterwards::run_image(tag, self.confine, shared);
         }
         Ok(status)
@@ -126,7 +129,13 @@ impl Wish<'_> {
         shared: &Shared,
     ) -> Result<u8, Diagnostic> {
         let is_quiet = self.flags.common.quiet;
+        let replaced = match shared.entered {
+            None => Replaced::look(request, &delivery.found, shared, is_quiet)?,
+            Some(_) => None,
+        };
+        let marker = replaced.as_ref().map(Replaced::marker);
         let job = Job {
+            artifacts: marker.as_deref(),
             request,
             platforms: &[],
             flags: self.confine,
@@ -153,6 +162,9 @@ impl Wish<'_> {
         let references = [tag.reference.clone()];
         let name = tag.reference.without_digest().to_string();
         load::load(&delivery.found, &name, &references, shared, is_quiet)?;
+        if let Some(replaced) = replaced {
+            replaced.remove(shared, is_quiet)?;
+        }
         delivery.push(&name, self.creds, shared)?;
         delivery.tell(tag, shared)?;
         Ok(status)

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::socket::{self, Response};
 use super::{Access, Engine, Error, Load, Places, Talk, program};
+use crate::digest::Digest;
 use crate::event::printable;
 
 /// How Docker refuses when it has no image of a name.
@@ -112,6 +113,15 @@ pub(super) fn inspect(socket: &Path, name: &str, talk: &Talk<'_>) -> Result<Valu
         engine: talk.engine.to_owned(),
         reason: error.to_string(),
     })
+}
+
+/// Removes an image by its id, unless it has another name or something runs on it. One that is not there is no error.
+pub(super) fn remove(socket: &Path, id: &Digest, talk: &Talk<'_>) -> Result<(), Error> {
+    let response = socket::ask(socket, "DELETE", &format!("/images/{id}"), talk)?;
+    match response.status {
+        404 => Ok(()),
+        _ => expect_success(&response, talk),
+    }
 }
 
 /// A name as a part of a path: brackets, of IPv6 hosts, are all in it that a path cannot hold.

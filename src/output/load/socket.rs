@@ -48,10 +48,20 @@ pub(super) fn send(socket: &Path, path: &str, load: &Load<'_>) -> Result<Respons
     finish(socket, stream, sent, talk)
 }
 
-/// Sends a request without a body, and reads the answer.
+/// Sends a `GET`, and reads the answer.
 pub(super) fn get(socket: &Path, path: &str, talk: &Talk<'_>) -> Result<Response, Error> {
+    ask(socket, "GET", path, talk)
+}
+
+/// Sends a request without a body, and reads the answer.
+pub(super) fn ask(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    talk: &Talk<'_>,
+) -> Result<Response, Error> {
     let mut stream = connect(socket, talk)?;
-    let sent = stream.write_all(head("GET", path, "").as_bytes());
+    let sent = stream.write_all(head(method, path, "").as_bytes());
     let sent = sent.map_err(|error| crate::fs::Error::new("write to", socket, error).into());
     finish(socket, stream, sent, talk)
 }

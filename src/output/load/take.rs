@@ -93,6 +93,39 @@ impl Found {
         }))
     }
 
+    /// Removes an image that the engine had under a name before, by what it was called then; nothing of one that has
+    /// another name, or that something runs on. Of containerd nothing has to be removed: what has no name goes by itself.
+    ///
+    /// # Errors
+    /// As [`Self::look`]; [`Error::Refused`] when the image is in use.
+    ///
+    /// # Spec
+    /// Docker Engine API, *Remove an image* (`DELETE /images/{name}`).
+    pub fn remove(
+        &self,
+        seen: &Seen,
+        store: &BlobStore,
+        observer: &dyn Observer,
+    ) -> Result<(), Error> {
+        let engine = self.engine.to_string();
+        let talk = Talk {
+            engine: &engine,
+            store,
+            observer,
+        };
+        match (&self.engine, &self.access) {
+            (Engine::Containerd { .. }, _) => Ok(()),
+            (_, Access::Socket(socket)) => docker::remove(socket, &seen.id, &talk),
+            (_, Access::Command(program, before)) => {
+                let words = ["image", "rm", seen.id.hex()].map(str::to_owned);
+                match command::ask(program, before, &words, &talk) {
+                    Err(Error::Refused { said, .. }) if says_that_there_is_none(&said) => Ok(()),
+                    other => other.map(drop),
+                }
+            }
+        }
+    }
+
     /// As for the id alone, with a second line for the layers where the engine can tell.
     fn look_arguments(&self, name: &str) -> Vec<String> {
         let mut words = self.id_arguments(name);

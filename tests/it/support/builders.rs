@@ -11,7 +11,6 @@ use overcoat::layer::{Entry, EntryPath, Kind, LayerWriter, read};
 use overcoat::store::BlobStore;
 
 use super::super::flask;
-use super::skip::skip;
 use super::{Done, Overcoat, free_port, get};
 
 /// Where the recipe's virtual environment is.
@@ -21,8 +20,8 @@ const USER: u32 = 1001;
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ACTIVATE: &str = "/opt/app-root/etc/activate";
 
-/// The flag of a build that uses what the previous image kept. Not there yet: then a rebuild is a plain one.
-pub const INCREMENTAL: &[&str] = &[];
+/// The flag of a build that uses what the previous image kept.
+pub const INCREMENTAL: &[&str] = &["--incremental"];
 
 /// A kind of builder image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -362,16 +361,6 @@ pub fn s2i_build(
         ]
         .concat(),
     )
-}
-
-/// False for a flag of S2I's that `overcoat build` does not have yet: the test is then reported as skipped, by name.
-pub fn knows(flag: &str, test: &str) -> bool {
-    let help = Overcoat::new().run(&["build", "--help"]).ok().stdout;
-    let is_known = help.contains(flag);
-    if !is_known {
-        skip(test, &format!("`overcoat build` has no {flag}"));
-    }
-    is_known
 }
 
 /// Starts an image on a free port and waits for its answer to `GET /`. It is ended before this returns; an image that ends
