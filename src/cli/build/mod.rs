@@ -223,8 +223,6 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         true => afterwards::call_back(&args.s2i, &request.tags[0], status, shared),
         false => status,
     }?;
-    // What follows takes this process's place.
-    drop(brought);
     if is_outermost && status == Code::Success as u8 && args.s2i.build.run {
         // What becomes another program drops nothing.
         drop(brought);

@@ -111,8 +111,6 @@ impl Wish<'_> {
         if self.called == Called::S2i {
             messages::say("Build completed successfully");
         }
-        // What follows takes this process's place.
-        drop(brought);
         if self.flags.build.run {
             // What becomes another program drops nothing.
             drop(brought);
