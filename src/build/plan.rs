@@ -92,7 +92,7 @@ impl PlanError {
                 builder_image::Error::NotABuilder { script, .. }
                 | builder_image::Error::ScriptAbsent { script, .. },
             ) => vec![
-                format!("put a `{script}` script into `.s2i/bin/` of the application, or name a place that has one: `--scripts-url URL`"),
+                format!("put a script `{script}` into `.s2i/bin/` of the application, or name a place that has one: `--scripts-url URL`"),
                 "or leave out `--build-image`: the default builder has scripts (`overcoat builder list`)".to_owned(),
             ],
             Self::NeedsExecution { .. } => vec!["leave `--strategy` out, or use `--strategy assemble`".to_owned()],

@@ -215,8 +215,11 @@ fn scripts_of(
         http: &|| tools.http().map(std::sync::Arc::clone),
     };
     let scripts = search.run(observer)?;
+    // Triggers need none: they make the application themselves.
+    let are_required =
+        request.s2i.requires_scripts && builder.image().config.parsed.on_build().is_empty();
     for script in [Script::Assemble, Script::Run] {
-        if request.s2i.requires_scripts && scripts.get(script).is_none() {
+        if are_required && scripts.get(script).is_none() {
             return Err(PlanError::from(builder.lacks(script)).into());
         }
     }

@@ -232,7 +232,7 @@ fn an_image_that_is_no_builder() {
         &[
             "error: `tiny:latest` is not a builder image: it has no label `io.openshift.s2i.scripts-url`, and the \
              application brings no `.s2i/bin/run`\n",
-            "hint: put an executable `run` script into `.s2i/bin/` of the application\n",
+            "hint: put a script `run` into `.s2i/bin/` of the application, or name a place that has one: `--scripts-url URL`\n",
         ],
     );
 }
