@@ -94,7 +94,10 @@ impl AllowedUids {
         let uid = if uid.is_empty() { "0" } else { uid };
         let forbidden = |why| Forbidden {
             whose: whose.to_owned(),
-            user: user.to_owned(),
+            user: match user.is_empty() {
+                true => "0".to_owned(),
+                false => user.to_owned(),
+            },
             why,
             allowed: self.to_string(),
         };

@@ -259,7 +259,11 @@ pub(super) fn run(
         .chain(inputs.cache_mounts.iter().cloned())
         .collect();
     for target in &caches {
-        let source = cache_directory(&tools.store.root().join("cache/mounts").join(&key), target);
+        let name = match &inputs.cache_scope {
+            Some(scope) if target == PIP_CACHE => format!("{target} {scope}"),
+            _ => target.clone(),
+        };
+        let source = cache_directory(&tools.store.root().join("cache/mounts").join(&key), &name);
         crate::fs::create_private_dir(&tools.store.root().join("cache"))?;
         crate::fs::create_dir_all(&source)?;
         crate::fs::touch(&source);

@@ -26,6 +26,8 @@ pub struct StepInputs {
     pub volumes: Vec<Volume>,
     /// `--cache-mount`: absolute paths.
     pub cache_mounts: Vec<String>,
+    /// For whom pip's cache is; it is everybody's where nothing is said. Who can write to it can change what others install.
+    pub cache_scope: Option<String>,
     /// `--ssh`: the agent's socket.
     pub agent: Option<PathBuf>,
     /// `--inject`.

@@ -93,7 +93,7 @@ impl PlanError {
                 | builder_image::Error::ScriptAbsent { script, .. },
             ) => vec![
                 format!("put a script `{script}` into `.s2i/bin/` of the application, or name a place that has one: `--scripts-url URL`"),
-                "or leave out `--build-image`: the default builder has scripts (`overcoat builder list`)".to_owned(),
+                "or build on another image: overcoat's own builders have scripts (`overcoat builder list`)".to_owned(),
             ],
             Self::NeedsExecution { .. } => vec!["leave `--strategy` out, or use `--strategy assemble`".to_owned()],
             Self::NoCommand { .. } => vec![

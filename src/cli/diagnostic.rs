@@ -124,7 +124,8 @@ impl From<build::Error> for Diagnostic {
                 hints: error.hints(),
                 ..Self::new(Code::Script, error)
             },
-            Error::Scripts(error) => Self::new(Code::NotABuilder, error),
+            Error::Scripts(error) => Self::new(Code::Usage, error)
+                .hint("it is the directory of the scripts, without their names: `image://`, `file://` or `http(s)://`"),
             Error::NotHere { .. } => Self::new(Code::NoSuchImage, &error).hint(
                 "allow the registry to be asked (`--pull-policy if-not-present`), or bring the image here: `overcoat pull`",
             ),
@@ -236,9 +237,9 @@ impl From<source::Error> for Diagnostic {
             | Error::ContextDir { .. }
             | Error::NoGit { .. }
             | Error::Git { .. }
-            | Error::EmptyRepository { .. }
             | Error::NoSuchRef { .. }
             | Error::InvalidRef { .. } => Code::NoSource,
+            Error::EmptyRepository { .. } => Code::EmptyRepository,
             Error::Exclude { .. } => Code::Usage,
             Error::Requirements { .. } => Code::Requirements,
             Error::Unreadable { .. }

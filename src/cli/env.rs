@@ -282,6 +282,12 @@ fn pip_settings(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// True when a caller whose arguments are fixed wants every step to be done again.
+pub fn s2i_builds_anew() -> bool {
+    variable("OVERCOAT_S2I_NO_CACHE")
+        .is_some_and(|value| !matches!(value.as_str(), "" | "0" | "no" | "false"))
+}
+
 /// What git is on this machine, and what it may know of the person's environment.
 pub fn git() -> crate::source::Host {
     let path = search_path();

@@ -19,13 +19,13 @@ fn listen(numbers: &[i32]) -> Result<Signals, Diagnostic> {
     })
 }
 
-/// Raises the flag at the first SIGINT, SIGTERM or SIGHUP; ends the program at the second. Closing the handle ends
+/// Raises the flag at the first SIGINT, SIGTERM, SIGHUP or SIGQUIT; ends the program at the second. Closing the handle ends
 /// both.
 ///
 /// # Errors
 /// When the system refuses to deliver signals to us.
 pub(super) fn interrupt(flag: &Arc<AtomicBool>) -> Result<Handle, Diagnostic> {
-    let mut signals = listen(&[SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = listen(&[SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
     let handle = signals.handle();
     let flag = Arc::clone(flag);
     std::thread::spawn(move || {

@@ -135,6 +135,7 @@ impl StepArgs {
                 cpus: self.cpus,
             },
             timeout: self.assemble_timeout,
+            cache_scope: None,
             injections: injections.collect::<Result<_, _>>()?,
             hosts: self.hosts.clone(),
             dropped_capabilities: self.dropped.concat(),

@@ -11,6 +11,9 @@ use rustix::process::Pid;
 
 use super::{Process, StatusError, identity};
 
+/// What reads scripts that name nothing.
+const SHELL: &str = "/bin/sh";
+
 /// Starts the process, with the streams that this one has.
 pub(super) fn start(process: &Process) -> Result<Pid, StatusError> {
     let refuse = |command: &str, reason: &str| StatusError::Command {
@@ -39,7 +42,22 @@ pub(super) fn start(process: &Process) -> Result<Pid, StatusError> {
     if !process.environment.iter().any(|(name, _)| name == "HOME") {
         command_line.env("HOME", home(process));
     }
-    let child = command_line.spawn().map_err(|error| {
+    let mut spawned = command_line.spawn();
+    if let Err(error) = &spawned
+        && error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
+        && is_text(&program)
+    {
+        // A script without `#!`: what shells, and execvp(3), do with it.
+        let mut shell = Command::new(SHELL);
+        shell.arg(&program).args(arguments).env_clear();
+        shell.envs(
+            command_line
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        spawned = shell.spawn();
+    }
+    let child = spawned.map_err(|error| {
         let reason = match error.kind() {
             // The file is there (it was found), so what is missing is what its first line or its ELF header names.
             io::ErrorKind::NotFound => format!(
@@ -54,6 +72,14 @@ pub(super) fn start(process: &Process) -> Result<Pid, StatusError> {
         .ok()
         .and_then(Pid::from_raw)
         .ok_or_else(|| refuse(command, "it has no process id"))
+}
+
+/// True for what may be a script: no NUL byte at its beginning, as a program of another machine would have.
+fn is_text(program: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(program)
+        .and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, 200), &mut head));
+    read.is_ok() && !head.contains(&0)
 }
 
 fn home(process: &Process) -> String {

@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ignore::{self, DockerIgnore, Exclude, S2iIgnore};
 use super::rules::{Hooks, IgnoreFile, Links, Rules};
@@ -129,9 +129,14 @@ fn list(
     filter: &Arc<Filter>,
     observer: &dyn Observer,
 ) -> Result<Vec<SourceEntry>, Error> {
+    let filter_of_links = Arc::clone(filter);
     let (filter, filter_root) = (Arc::clone(filter), root.to_owned());
     // Most sources are without rules; then the name alone decides, and no path is taken apart.
     let is_plain = filter.is_plain();
+    let follows = rules.links == Links::Follow;
+    // What links lead out of the source to is not the source's: it may be anybody's.
+    let leading_out = Arc::new(Mutex::new(Vec::new()));
+    let found_out = Arc::clone(&leading_out);
     // The walker of `ignore`, with every rule of its own switched off but git's: which files are wanted is decided here.
     let walk = ::ignore::WalkBuilder::new(root)
         .standard_filters(false)
@@ -139,6 +144,14 @@ fn list(
         .require_git(false)
         .follow_links(rules.links == Links::Follow)
         .filter_entry(move |entry| {
+            let leads_out = follows
+                && entry.path_is_symlink()
+                && fs::canonicalize(entry.path()).is_ok_and(|real| !real.starts_with(&filter_root));
+            if leads_out {
+                let mut found = found_out.lock().unwrap_or_else(PoisonError::into_inner);
+                found.push(entry.path().to_owned());
+                return false;
+            }
             if is_plain {
                 return entry.depth() == 0 || entry.file_name().as_bytes() != ignore::GIT;
             }
@@ -196,6 +209,27 @@ fn list(
                 limit: MAX_FOLLOWED,
             });
         }
+    }
+    let leading_out =
+        std::mem::take(&mut *leading_out.lock().unwrap_or_else(PoisonError::into_inner));
+    for path in leading_out {
+        let relative = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .as_os_str()
+            .as_bytes();
+        if filter_of_links.covers(relative) {
+            continue;
+        }
+        let metadata = fs::symlink_metadata(&path).context("read", &path)?;
+        entries.extend(entry(root, &path, &metadata)?);
+        observer.observe(Event::Warning {
+            text: format!(
+                "`{}` is a link that leads out of the source, and stays a link",
+                path.display()
+            ),
+            hint: Some("put what it leads to into the source".to_owned()),
+        });
     }
     Ok(entries)
 }

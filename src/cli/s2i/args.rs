@@ -36,6 +36,7 @@ Environment:
   OVERCOAT_S2I_LOAD    where images go: none, docker, podman, containerd[:NAMESPACE], with commas [default: docker,
                        when its socket answers]
   OVERCOAT_S2I_PUSH    push them, too: yes, or HOST[:PORT]/PATH to put before their names
+  OVERCOAT_S2I_NO_CACHE  yes: run every script again, also where nothing has changed
   OVERCOAT_STORE       the directory that keeps images
 
 Everything but help and versions goes to stderr; what goes wrong begins with `ERROR: `.";

@@ -12,6 +12,7 @@ use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{creds, env, open_store, push};
+use crate::event::Silent;
 use crate::output::load::{Engine, Found, Places};
 
 /// Where to load into: `none`, or engines with commas.
@@ -143,6 +144,32 @@ impl Delivery {
             None => EngineAccess::Asked(found.clone()),
             Some(_) => EngineAccess::Remembered,
         })
+    }
+
+    /// Checks that each engine answers, before work is done in vain.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] with what the engine, or its command, said.
+    pub(super) fn check(&self, shared: &Shared) -> Result<(), Diagnostic> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        let store = open_store(shared)?;
+        for (engine, found) in &self.found {
+            // Whether it has an image of this name does not matter.
+            let asked = found.look("localhost/overcoat:none", &store, &Silent);
+            asked.map_err(|error| Diagnostic {
+                code: Code::Usage,
+                ..Diagnostic::from(error)
+                    .attempting(format!(
+                        "the image cannot be loaded into {engine} afterwards"
+                    ))
+                    .hint(format!(
+                        "or keep images in overcoat's own store with {LOAD}=none"
+                    ))
+            })?;
+        }
+        Ok(())
     }
 
     /// The engines that will want the whole image.

@@ -168,10 +168,8 @@ pub(super) fn save(args: &BuildArgs, typed: &ArgMatches) -> Result<(), Diagnosti
     let old: Stored = serde_json::from_slice(&bytes).unwrap_or_default();
     let stored = merged(old, args, typed)?;
     let text = serde_json::to_string(&stored).unwrap_or_default() + "\n";
-    crate::fs::write_atomic(Path::new(FILE), text.as_bytes())?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(FILE, mode)
-        .map_err(|error| crate::fs::Error::new("set the mode of", FILE, error))?;
+    // Sources and scripts may be named with a password.
+    crate::fs::write_private(Path::new(FILE), text.as_bytes())?;
     Ok(())
 }
 

@@ -44,6 +44,16 @@ pub(super) fn read(labels: &BTreeMap<String, String>, image: &str) -> Result<Rec
             .hint("only what `s2i` or `overcoat build` made tells where it is from; use `build` and name the source")
         })
     };
+    if needed(BUILD_IMAGE)?
+        .parse::<crate::digest::Digest>()
+        .is_ok()
+    {
+        // That of a layout or an archive: the path was left out, for it is this machine's.
+        let text =
+            format!("cannot build `{image}` again: its builder image had no name, only a digest");
+        return Err(Diagnostic::new(Code::Usage, text)
+            .hint("name the builder image: `s2i build SOURCE BUILDER TAG`"));
+    }
     let branch = label(REFERENCE).filter(|name| name != "HEAD");
     Ok(Recorded {
         builder: needed(BUILD_IMAGE)?,

@@ -103,7 +103,8 @@ pub(super) fn main(call: &Call) -> u8 {
     match dispatch(cli, &matches) {
         Ok(status) => status,
         Err(diagnostic) => {
-            if diagnostic.code != Code::Interrupted {
+            let is_build = matches!(matches.subcommand_name(), Some("build" | "rebuild"));
+            if is_build && diagnostic.code != Code::Interrupted {
                 messages::say("Build failed");
             }
             messages::say(messages::of_diagnostic(&diagnostic).trim_end());

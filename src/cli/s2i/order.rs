@@ -71,7 +71,7 @@ pub(in crate::cli) fn apply(
     labels(build, called, request);
     scripts(common, build, request, &mut warnings)?;
     users(build, request);
-    images(common, build, request)?;
+    images(common, build, request, &mut warnings)?;
     if let Some(note) = step.note() {
         warnings.add(note, None);
     }
@@ -197,6 +197,7 @@ fn images(
     common: &CommonFlags,
     build: &BuildFlags,
     request: &mut BuildRequest,
+    warnings: &mut Warnings,
 ) -> Result<(), Diagnostic> {
     request.s2i.pull = common.pull_policy;
     request.s2i.incremental = match (common.incremental, request.tags.first()) {
@@ -208,6 +209,10 @@ fn images(
         _ => None,
     };
     let Some(image) = given(&build.runtime_image) else {
+        if !build.runtime_artifacts.is_empty() {
+            let text = "`--runtime-artifact` says nothing without `--runtime-image`";
+            warnings.add(text, None);
+        }
         return Ok(());
     };
     let artifacts = build
@@ -231,15 +236,18 @@ fn images(
 /// # Spec
 /// `s2i-compat.md` §1.8, case 167.
 pub(super) fn image_source(text: &str, flag: &str) -> Result<ImageSource, Diagnostic> {
+    let named = match flag.starts_with('-') {
+        true => format!("`{flag} {text}`"),
+        false => format!("{flag} `{text}`"),
+    };
     let bare = text.strip_prefix("docker://").unwrap_or(text);
     if let Some((transport, _)) = bare.split_once("://") {
-        let text =
-            format!("cannot use `{flag} {text}`: nothing is known of images at `{transport}://`");
+        let text = format!("cannot use {named}: nothing is known of images at `{transport}://`");
         return Err(Diagnostic::new(Code::InvalidReference, text)
             .hint("name an image of a registry, `[docker://]HOST/NAME[:TAG]`, or `oci:DIRECTORY`, `archive:FILE`"));
     }
     bare.parse().map_err(|error: crate::reference::ParseError| {
-        Diagnostic::from(error).attempting(format!("cannot use `{flag} {text}`"))
+        Diagnostic::from(error).attempting(format!("cannot use {named}"))
     })
 }
 

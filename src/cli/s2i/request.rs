@@ -30,7 +30,10 @@ pub(super) fn bare(tags: Vec<Tag>, builder: ImageSource) -> Result<BuildRequest,
         outputs: Vec::new(),
         loads: Vec::new(),
         inputs: Default::default(),
-        cache: Cache::default(),
+        cache: Cache {
+            is_used: !env::s2i_builds_anew(),
+            ..Cache::default()
+        },
         is_locked: false,
         s2i: build::S2iOptions {
             requires_scripts: true,

@@ -53,6 +53,9 @@ impl Wish<'_> {
         let builder = order::image_source(self.builder, "the builder")?;
         let mut request = request::bare(vec![tag], builder)?;
         request.inputs = self.step.read()?;
+        // One application's scripts must not choose what another installs.
+        let name = request.tags[0].reference.repository();
+        request.inputs.cache_scope = Some(format!("{} {name}", self.builder));
         let warnings = order::apply(self.flags, self.step, self.called, &mut request)?;
         if self.tag.is_none() && given(&self.flags.build.application_name).is_none() {
             // The name is ours, not theirs.
@@ -75,12 +78,31 @@ impl Wish<'_> {
         if is_outermost {
             warnings.tell(shared, self.flags.common.quiet)?;
         }
+        let is_dockerfile = given(&self.flags.build.as_dockerfile).is_some();
+        let delivery = match self.called {
+            Called::S2i if !is_dockerfile => {
+                let delivery = deliver::choose(self.engine, Some(&request.tags[0]))?;
+                if is_outermost {
+                    delivery.check(shared)?;
+                }
+                delivery
+            }
+            _ => deliver::Delivery::default(),
+        };
+        let brought = source::bring(self.source, self.flags, self.called, &mut request, shared);
+        let brought = match brought {
+            Ok(brought) => brought,
+            Err(error) if is_outermost && !is_dockerfile => {
+                let tag = &request.tags[0];
+                return afterwards::call_back(self.flags, tag, Err(error), shared);
+            }
+            Err(error) => return Err(error),
+        };
         if is_shown(shared, 2) {
             redact::request(&request)
                 .iter()
                 .for_each(|line| messages::say(line));
         }
-        let brought = source::bring(self.source, self.flags, self.called, &mut request, shared)?;
         if let Some(out) = given(&self.flags.build.as_dockerfile) {
             let builder = self.builder;
             let written = dockerfile::write(&request, builder, self.flags, out.as_ref(), shared)?;
@@ -88,10 +110,6 @@ impl Wish<'_> {
             messages::say(&format!("Application dockerfile generated in {written}"));
             return Ok(Code::Success as u8);
         }
-        let delivery = match self.called {
-            Called::Overcoat => deliver::Delivery::default(),
-            Called::S2i => deliver::choose(self.engine, Some(&request.tags[0]))?,
-        };
         request.loads = delivery.engines();
         let status = self.deliver(&request, &delivery, &brought, shared);
         if !is_outermost {

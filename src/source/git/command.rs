@@ -140,9 +140,9 @@ impl<'a> Git<'a> {
             environment.insert(name.into(), value.into());
         }
         let (file, ext) = match origin {
-            Origin::Local => ("always", "never"),
-            Origin::Remote(Some("ext")) => ("user", "user"),
-            Origin::Remote(_) => ("user", "never"),
+            Origin::Local => ("always", Some("never")),
+            Origin::Remote(Some("ext")) => ("user", None),
+            Origin::Remote(_) => ("user", Some("never")),
         };
         let mut settings: Vec<String> = [
             "core.hooksPath=/dev/null",
@@ -161,7 +161,8 @@ impl<'a> Git<'a> {
         .map(str::to_owned)
         .to_vec();
         settings.push(format!("protocol.file.allow={file}"));
-        settings.push(format!("protocol.ext.allow={ext}"));
+        // Whoever typed `ext::COMMAND` gets what their own configuration of git says, which is to refuse unless told otherwise.
+        settings.extend(ext.map(|ext| format!("protocol.ext.allow={ext}")));
         let mut secrets = Vec::new();
         if let Some(credentials) = credentials {
             lend(credentials, &mut environment, &mut settings);
