@@ -123,12 +123,9 @@ pub(super) fn artifacts(
             "" => String::new(),
             directory => format!("/{directory}"),
         };
-        let mut target = format!("{}{below}", plan.directory).into_bytes();
-        // As `docker cp` does: a directory's content alone goes by a trailing `/.`.
-        if !artifact.source.ends_with("/.") {
-            target.push(b'/');
-            target.extend_from_slice(path.file_name());
-        }
+        // A directory goes as itself, as s2i has it, which cleans the path: `/dir/.` is `/dir`.
+        let mut target = format!("{}{below}/", plan.directory).into_bytes();
+        target.extend_from_slice(path.file_name());
         add(&stack, &found, target, epoch, &mut uploads)?;
     }
     Ok(uploads)
