@@ -40,14 +40,18 @@ pub(super) struct InitArgs {
 
 /// Runs `create`: what was written goes to stdout.
 pub(super) fn run(args: &Args) -> Result<(), Diagnostic> {
-    scaffold(&args.image, &args.directory)
+    scaffold(&args.image, &args.directory, print)
 }
 
-/// Writes the files of a builder image called `image`.
+/// Writes the files of a builder image called `image`; `tell` gets the path of each.
 ///
 /// # Errors
 /// [`Code::InvalidReference`]; [`Code::File`] when something was not written, for it exists or cannot be.
-pub(super) fn scaffold(image: &str, directory: &Path) -> Result<(), Diagnostic> {
+pub(super) fn scaffold(
+    image: &str,
+    directory: &Path,
+    tell: impl Fn(&str) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
     let refuse = |reason: String| Diagnostic::new(Code::InvalidReference, reason);
     let files = builder::files(image).map_err(refuse)?;
     image.parse::<crate::reference::Reference>()?;
@@ -56,7 +60,7 @@ pub(super) fn scaffold(image: &str, directory: &Path) -> Result<(), Diagnostic> 
     for (path, outcome) in outcomes {
         let shown = printable(&directory.join(path).display().to_string());
         match outcome {
-            Outcome::Written => print(&shown)?,
+            Outcome::Written => tell(&shown)?,
             Outcome::Exists => problems.push(format!("`{shown}` exists and was left as it is")),
             Outcome::Failed(error) => problems.push(error.to_string()),
         }

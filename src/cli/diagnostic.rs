@@ -236,9 +236,9 @@ impl From<source::Error> for Diagnostic {
             | Error::ContextDir { .. }
             | Error::NoGit { .. }
             | Error::Git { .. }
-            | Error::EmptyRepository { .. }
             | Error::NoSuchRef { .. }
             | Error::InvalidRef { .. } => Code::NoSource,
+            Error::EmptyRepository { .. } => Code::EmptyRepository,
             Error::Exclude { .. } => Code::Usage,
             Error::Requirements { .. } => Code::Requirements,
             Error::Unreadable { .. }

@@ -62,6 +62,29 @@ fn triggers_make_the_application() {
     assert_eq!(digests[0], digests[1]);
 }
 
+/// Case 210: without a TAG there is a name to find the image by, whatever makes it.
+#[test]
+fn an_image_without_a_tag_has_a_name_all_the_same() {
+    for tiny in [
+        Tiny::fake(),
+        triggered(&["COPY . ."]),
+        Tiny {
+            without: vec!["tar"],
+            ..Tiny::fake()
+        },
+    ] {
+        let core = Core::new(&tiny);
+        core.put_script("run", START);
+        let source = core.source.to_str().unwrap();
+        let done = core.overcoat.s2i(&["build", source, &core.builder]).ok();
+        let words = "the image is called `localhost/s2i/source`";
+        assert!(done.stderr.contains(words), "{}", done.stderr);
+        core.overcoat.run(&["run", "localhost/s2i/source"]).ok();
+        let labels = core.overcoat.inspect("localhost/s2i/source")["config"]["Labels"].clone();
+        assert_eq!(labels["io.k8s.display-name"], Value::Null);
+    }
+}
+
 /// `--check` builds the triggers' image a second time and finds it the same.
 #[test]
 fn triggers_make_the_same_image_in_another_way() {

@@ -123,6 +123,20 @@ fn what_is_not_committed_is_left_out_with_a_word_unless_it_is_copied() {
     );
 }
 
+/// What is said of a source is said once, to every user and on every level.
+#[test]
+fn a_warning_is_said_once() {
+    for overcoat in [Overcoat::new(), Overcoat::as_ordinary_user()] {
+        let core = Core::of(overcoat, &Tiny::fake_without_scripts());
+        core.put(".sti/bin/assemble", &fake_script("assemble"));
+        core.put(".s2i/bin/run", &fake_script("run"));
+        let source = core.source.to_str().unwrap();
+        let done = core.build_of(source, &["--loglevel=2"]).ok();
+        let said = done.stderr.matches("`.sti/bin/assemble`").count();
+        assert_eq!(said, 1, "{}", done.stderr);
+    }
+}
+
 /// Case M15: what a URL holds in secret is in no label and in no message.
 #[test]
 fn credentials_of_a_url_are_shown_nowhere() {
@@ -177,7 +191,7 @@ fn an_image_of_a_context_directory_is_built_again_from_its_labels() {
         let core = repository(overcoat);
         let registry = super::super::support::registry::Registry::start();
         let builder = format!("{}/fake:1", registry.host());
-        core.overcoat.run(&["copy", &core.builder, &builder]).ok();
+        Overcoat::new().run(&["copy", &core.builder, &builder]).ok();
         core.overcoat.run(&["pull", &builder]).ok();
         // A repository must be its user's, as git sees it.
         let source = core.path("clone");
