@@ -13,7 +13,7 @@ use super::runtime::RuntimePlan;
 use super::scripts::{Found, Scripts, Search};
 use super::work::{PreviousImage, Step};
 use super::{Bytes, Error, Tools, builder, find_image};
-use crate::builder_image::{BuilderImage, Script};
+use crate::builder_image::{self, BuilderImage, Script};
 use crate::event::{Event, Observer, stage};
 use crate::python::target::Provenance;
 use crate::reference::Reference;
@@ -35,6 +35,7 @@ pub(super) struct Deciding<'a> {
 
 impl Deciding<'_> {
     pub(super) fn decide(self, contents: Contents) -> Result<Prepared, Error> {
+        self.require_scripts()?;
         let facts = self.facts(true)?;
         let records = Records::new(self.tools.store);
         let look = |step: &mut Step| -> Result<(), Error> {
@@ -145,6 +146,21 @@ impl Deciding<'_> {
             packages,
             previous: self.previous.into_inner().unwrap_or_default(),
         })
+    }
+
+    /// Where scripts are a must, nothing is asked of an image before it is known that they are there.
+    fn require_scripts(&self) -> Result<(), PlanError> {
+        let has_triggers = !self.builder.image().config.parsed.on_build().is_empty();
+        if !self.request.s2i.requires_scripts || has_triggers {
+            return Ok(());
+        }
+        for script in [Script::Assemble, Script::Run] {
+            if self.scripts.get(script).is_none() {
+                let image = self.builder.name().to_owned();
+                return Err(builder_image::Error::NotABuilder { image, script }.into());
+            }
+        }
+        Ok(())
     }
 
     /// What is done in the runtime image, with its step if that is known yet.

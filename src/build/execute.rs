@@ -6,20 +6,18 @@ use super::bytecode::{self, Bytecode};
 use super::cache::inputs::{
     APPLICATION, ASSEMBLE, ASSEMBLE_RUNTIME, BYTECODE, DEPENDENCIES, bytecode_inputs,
 };
-use super::cache::step_inputs::{local_of_step, runtime_inputs};
 use super::cache::{Inputs, Records, record};
 use super::packages::{self, Solver};
 use super::plan::{Direct, Steps};
 use super::prepare::{Prepared, slot};
 use super::report::BuildReport;
 use super::request::{BuildRequest, Push};
-use super::runtime::{self, RuntimePlan};
+use super::runtime;
 use super::work::{Found, Origin, Step, age};
 use super::{Error, Tools, assemble, builder, commit, direct, incremental, metadata, onbuild};
 use crate::event::{Event, Observer, stage};
 use crate::image::edit::{self, NewLayer};
 use crate::image::{Content, Image};
-use crate::layer::EntryPath;
 use crate::reference::Reference;
 use crate::registry::{Previous, PushRequest};
 use crate::store;
@@ -143,7 +141,7 @@ fn image(
                 reuse(step, found, tools, observer);
                 (step.clone(), found.layers.clone())
             }
-            _ => finish(runtime, request, prepared, &layers, tools, observer)?,
+            _ => runtime::finish(runtime, request, prepared, &layers, tools, observer)?,
         };
         if known.is_none() {
             inputs.push(step.local);
@@ -168,7 +166,7 @@ fn image(
     })
 }
 
-fn form(request: &BuildRequest) -> commit::Form {
+pub(super) fn form(request: &BuildRequest) -> commit::Form {
     commit::Form {
         epoch: request.epoch,
         compression: request.compression,
@@ -176,7 +174,7 @@ fn form(request: &BuildRequest) -> commit::Form {
 }
 
 /// What the logs of this build's steps are called.
-fn log_name(request: &BuildRequest) -> &str {
+pub(super) fn log_name(request: &BuildRequest) -> &str {
     let first = request.tags.first();
     first.map_or("build", |tag| tag.typed.as_str())
 }
@@ -208,53 +206,6 @@ fn compile(
         record::seconds(tools.now),
         Records::new(tools.store),
     )?;
-    Ok((step, made))
-}
-
-/// Takes what the builder made (`layers` on its image) over into the runtime image and finishes it there: the step, and
-/// the layers that it made.
-fn finish(
-    runtime: &RuntimePlan,
-    request: &BuildRequest,
-    prepared: &Prepared,
-    layers: &[NewLayer],
-    tools: &Tools<'_>,
-    observer: &dyn Observer,
-) -> Result<(Step, Vec<NewLayer>), Error> {
-    let result = edit::append(prepared.builder.image(), layers, &prepared.plan.changes)?;
-    let origins = builder::origins(request, &prepared.previous);
-    builder::fetch(&result, &origins, tools, observer)?;
-    builder::fetch(runtime.image.image(), &origins, tools, observer)?;
-    let taking = stage(
-        observer,
-        "take over",
-        format!("{} artifacts", runtime.artifacts.len()),
-    );
-    let mut uploads = runtime::artifacts(runtime, &result, request.epoch, tools, observer)?;
-    taking.finish(format!("{} files", uploads.len()));
-    uploads.extend(runtime::scripts(runtime, &prepared.source, request.epoch));
-    let directory = EntryPath::parse(runtime.directory.as_bytes())?;
-    let doing = assemble::Step {
-        script: ASSEMBLE_RUNTIME,
-        process: &runtime.process,
-        destination: &runtime.directory,
-        scripts: &runtime.scripts,
-        application_directory: &directory,
-        form: form(request),
-        inputs: &request.inputs,
-        builder: runtime.image.name(),
-        name: log_name(request),
-        capture: None,
-    };
-    let ours = std::slice::from_ref(&prepared.source.root);
-    let image = runtime.image.image();
-    let mut made = assemble::layers(&doing, uploads, ours, image, tools, observer)?;
-    let (source, builder) = (&prepared.contents, &prepared.builder);
-    let inputs = runtime_inputs(runtime, builder, layers, source, request);
-    let local = local_of_step(&inputs, &request.inputs, &tools.loan);
-    let step = Step::new(inputs, local, request.inputs.can_be_kept());
-    let now = record::seconds(tools.now);
-    step.keep(&mut made, now, Records::new(tools.store))?;
     Ok((step, made))
 }
 

@@ -49,15 +49,16 @@ fn unpacked(
     observer: &dyn Observer,
 ) -> Result<(Vec<PathBuf>, Ownership), Error> {
     // Whoever cannot give files away has their owners written down.
+    let map = IdMap::of_this_process()?;
     let is_real = match &tools.confinement {
         Some(confinement) => confinement.rung.has_real_owners(),
-        None => rustix::process::geteuid().is_root(),
+        None => rustix::process::geteuid().is_root() && !map.is_single(),
     };
     let ownership = match is_real {
         true => Ownership::Real,
         false => Ownership::Recorded,
     };
-    let key = IdMap::of_this_process()?.key();
+    let key = map.key();
     let unpacking = stage(observer, "look into", builder.name());
     let layers = unpack_layers(
         tools.store,

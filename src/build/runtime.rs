@@ -9,15 +9,21 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
+use super::cache::inputs::ASSEMBLE_RUNTIME;
+use super::cache::step_inputs::{local_of_step, runtime_inputs};
+use super::cache::{Records, record};
+use super::execute::{form, log_name};
 use super::plan::{self, BuildPlan, PlanError};
+use super::prepare::Prepared;
 use super::request::BuildRequest;
 use super::s2i::{ArtifactError, RuntimeArtifact};
 use super::scripts::{Found, Scripts};
-use super::{Error, Tools, look};
+use super::work::Step;
+use super::{Error, Tools, assemble, builder, look};
 use crate::builder_image::{BuilderImage, Script, labels};
-use crate::event::Observer;
+use crate::event::{Observer, stage};
 use crate::image::Image;
-use crate::image::edit::Changes;
+use crate::image::edit::{self, Changes, NewLayer};
 use crate::layer::EntryPath;
 use crate::layer::stack::Stack;
 use crate::sandbox::{Process, Upload, UploadContent};
@@ -97,7 +103,7 @@ impl RuntimePlan {
 ///
 /// # Errors
 /// [`Error::Plan`] for an artifact that the builder's result does not have.
-pub(super) fn artifacts(
+fn artifacts(
     plan: &RuntimePlan,
     result: &Image,
     epoch: i64,
@@ -120,12 +126,9 @@ pub(super) fn artifacts(
             "" => String::new(),
             directory => format!("/{directory}"),
         };
-        let mut target = format!("{}{below}", plan.directory).into_bytes();
-        // As `docker cp` does: a directory's content alone goes by a trailing `/.`.
-        if !artifact.source.ends_with("/.") {
-            target.push(b'/');
-            target.extend_from_slice(path.file_name());
-        }
+        // A directory goes as itself, as s2i has it, which cleans the path: `/dir/.` is `/dir`.
+        let mut target = format!("{}{below}/", plan.directory).into_bytes();
+        target.extend_from_slice(path.file_name());
         add(&stack, &found, target, epoch, &mut uploads)?;
     }
     Ok(uploads)
@@ -176,7 +179,7 @@ fn add(
 }
 
 /// The scripts that go into the runtime image.
-pub(super) fn scripts(plan: &RuntimePlan, source: &SourceTree, epoch: i64) -> Vec<Upload> {
+fn scripts(plan: &RuntimePlan, source: &SourceTree, epoch: i64) -> Vec<Upload> {
     let place = |name: &str, content| Upload {
         target: format!("{}/scripts{name}", plan.directory).into_bytes(),
         content,
@@ -199,4 +202,54 @@ pub(super) fn scripts(plan: &RuntimePlan, source: &SourceTree, epoch: i64) -> Ve
         uploads.push(place(&format!("/{script}"), content));
     }
     uploads
+}
+
+/// Takes what the builder made (`layers` on its image) over into the runtime image and finishes it there: the step, and
+/// the layers that it made.
+///
+/// # Errors
+/// [`Error::Script`] for `assemble-runtime`, and as [`artifacts`].
+pub(super) fn finish(
+    runtime: &RuntimePlan,
+    request: &BuildRequest,
+    prepared: &Prepared,
+    layers: &[NewLayer],
+    tools: &Tools<'_>,
+    observer: &dyn Observer,
+) -> Result<(Step, Vec<NewLayer>), Error> {
+    let result = edit::append(prepared.builder.image(), layers, &prepared.plan.changes)?;
+    let origins = builder::origins(request, &prepared.previous);
+    builder::fetch(&result, &origins, tools, observer)?;
+    builder::fetch(runtime.image.image(), &origins, tools, observer)?;
+    let taking = stage(
+        observer,
+        "take over",
+        format!("{} artifacts", runtime.artifacts.len()),
+    );
+    let mut uploads = artifacts(runtime, &result, request.epoch, tools, observer)?;
+    taking.finish(format!("{} files", uploads.len()));
+    uploads.extend(scripts(runtime, &prepared.source, request.epoch));
+    let directory = EntryPath::parse(runtime.directory.as_bytes())?;
+    let doing = assemble::Step {
+        script: ASSEMBLE_RUNTIME,
+        process: &runtime.process,
+        destination: &runtime.directory,
+        scripts: &runtime.scripts,
+        application_directory: &directory,
+        form: form(request),
+        inputs: &request.inputs,
+        builder: runtime.image.name(),
+        name: log_name(request),
+        capture: None,
+    };
+    let ours = std::slice::from_ref(&prepared.source.root);
+    let image = runtime.image.image();
+    let mut made = assemble::layers(&doing, uploads, ours, image, tools, observer)?;
+    let (source, builder) = (&prepared.contents, &prepared.builder);
+    let inputs = runtime_inputs(runtime, builder, layers, source, request);
+    let local = local_of_step(&inputs, &request.inputs, &tools.loan);
+    let step = Step::new(inputs, local, request.inputs.can_be_kept());
+    let now = record::seconds(tools.now);
+    step.keep(&mut made, now, Records::new(tools.store))?;
+    Ok((step, made))
 }

@@ -40,17 +40,17 @@ pub(super) struct InitArgs {
 
 /// Runs `create`: what was written goes to stdout.
 pub(super) fn run(args: &Args) -> Result<(), Diagnostic> {
-    scaffold(&args.image, &args.directory, &mut print)
+    scaffold(&args.image, &args.directory, print)
 }
 
-/// Writes the files of a builder image called `image`; `tell` is told of each.
+/// Writes the files of a builder image called `image`; `tell` gets the path of each.
 ///
 /// # Errors
 /// [`Code::InvalidReference`]; [`Code::File`] when something was not written, for it exists or cannot be.
 pub(super) fn scaffold(
     image: &str,
     directory: &Path,
-    tell: &mut dyn FnMut(&str) -> Result<(), Diagnostic>,
+    tell: impl Fn(&str) -> Result<(), Diagnostic>,
 ) -> Result<(), Diagnostic> {
     let refuse = |reason: String| Diagnostic::new(Code::InvalidReference, reason);
     let files = builder::files(image).map_err(refuse)?;

@@ -71,6 +71,11 @@ impl IdMap {
             .any(|(inner, _, count)| id >= *inner && id - inner < *count)
     }
 
+    /// True when the namespace knows one id alone: files cannot be given to anybody.
+    pub fn is_single(&self) -> bool {
+        matches!(self.0.as_slice(), [] | [(_, _, 0 | 1)])
+    }
+
     /// A name for this mapping that can be part of a path. Files made under one mapping have other owners under
     /// another, so what is unpacked is kept apart by it.
     pub fn key(&self) -> String {

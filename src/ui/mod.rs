@@ -9,8 +9,8 @@ mod terminal;
 pub use s2i::S2iOutput;
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::{Event, Observer};
 
@@ -76,6 +76,52 @@ impl Observer for Interruptible {
 
     fn is_cancelled(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps warnings back until it is known whether the same work is done again, which would say them again.
+pub struct Held<'a> {
+    inner: &'a dyn Observer,
+    warnings: Mutex<Vec<Event>>,
+}
+
+impl<'a> Held<'a> {
+    /// Holds nothing yet.
+    pub fn new(inner: &'a dyn Observer) -> Self {
+        Self {
+            inner,
+            warnings: Mutex::default(),
+        }
+    }
+
+    /// Says what was kept back.
+    pub fn tell(&self) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings
+            .drain(..)
+            .for_each(|event| self.inner.observe(event));
+    }
+}
+
+impl std::fmt::Debug for Held<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
+    }
+}
+
+impl Observer for Held<'_> {
+    fn observe(&self, event: Event) {
+        match event {
+            Event::Warning { .. } => {
+                let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+                warnings.push(event);
+            }
+            event => self.inner.observe(event),
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.inner.is_cancelled()
     }
 }
 

@@ -160,6 +160,7 @@ fn warnings(done: &Done) -> Vec<&str> {
 /// With a directory of its own for temporary files.
 fn with_temporary(mut command: Command, directory: &std::path::Path) -> Command {
     fs::create_dir_all(directory).unwrap();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
     command.env("TMPDIR", directory);
     command
 }

@@ -12,7 +12,7 @@ use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store};
 use crate::event::Observer;
 use crate::image::Platform;
-use crate::ui::Muted;
+use crate::ui::{Held, Muted};
 
 /// What is built, and how.
 pub(in crate::cli) struct Job<'a> {
@@ -75,28 +75,32 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         false => observer.as_ref(),
     };
     let requests = requests(request, job.platforms);
-    let prepare = |tools: &Tools<'_>| -> Result<Vec<Decided>, build::Error> {
+    let prepare = |tools: &Tools<'_>, watcher: &dyn Observer| {
         let mut builds = Vec::new();
         for request in &requests {
             let request = request.clone();
             let prepared = build::prepare(&request, tools, watcher)?;
             builds.push(Decided { request, prepared });
         }
-        Ok(builds)
+        Ok::<Vec<Decided>, build::Error>(builds)
     };
     let needs_sandbox = |builds: &[Decided]| -> Result<bool, Diagnostic> {
         let mut needing = builds.iter().filter(|build| build.prepared.needs_sandbox());
         needing.try_fold(false, |_, build| can_execute(&build.request).map(|()| true))
     };
     let mut nothing_better = None;
-    let mut builds = match prepare(&tools) {
+    let held = Held::new(watcher);
+    let mut builds = match prepare(&tools, &held) {
         Ok(builds) => Some(builds),
         // Even the decision takes something that must be executed.
         Err(build::Error::NothingMayRun) => {
             requests.iter().try_for_each(can_execute)?;
             None
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            held.tell();
+            return Err(error.into());
+        }
     };
     let is_sandbox_needed = match &builds {
         Some(builds) => needs_sandbox(builds)?,
@@ -141,9 +145,12 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         }
     }
     let builds = match builds.take() {
-        Some(builds) => builds,
+        Some(builds) => {
+            held.tell();
+            builds
+        }
         None => {
-            let builds = prepare(&tools)?;
+            let builds = prepare(&tools, watcher)?;
             explain(&builds, &tools);
             builds
         }

@@ -167,7 +167,8 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<u8, Diagnostic> {
 fn create(positionals: &[String]) -> Result<u8, Diagnostic> {
     match positionals {
         [image, directory, ..] => {
-            crate::cli::create::scaffold(image, Path::new(directory), &mut |_| Ok(())).map(|()| 0)
+            // As s2i's, it says nothing when all is well.
+            crate::cli::create::scaffold(image, Path::new(directory), |_| Ok(())).map(|()| 0)
         }
         _ => Err(too_few("create IMAGE DIRECTORY", positionals.len())),
     }

@@ -64,6 +64,16 @@ pub enum Error {
         /// What it said, the last lines.
         said: Vec<String>,
     },
+    /// The engine has an image that it should remove, and keeps it.
+    #[error("`{engine}` keeps it: {how}{}", said.first().map(|line| format!(", {line}")).unwrap_or_default())]
+    Kept {
+        /// The engine.
+        engine: String,
+        /// The status, in a few words.
+        how: String,
+        /// What it said, the last lines.
+        said: Vec<String>,
+    },
     /// The engine took it and has something else.
     #[error(
         "`{engine}` says that it has `{name}`, but as `{found}`, and not as {}",
@@ -107,7 +117,9 @@ impl Error {
     /// What the other side said, the last lines.
     pub fn output(&self) -> &[String] {
         match self {
-            Self::Refused { said, .. } | Self::NotGiven { said, .. } => said,
+            Self::Refused { said, .. } | Self::NotGiven { said, .. } | Self::Kept { said, .. } => {
+                said
+            }
             _ => &[],
         }
     }

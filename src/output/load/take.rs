@@ -97,7 +97,7 @@ impl Found {
     /// another name, or that something runs on. Of containerd nothing has to be removed: what has no name goes by itself.
     ///
     /// # Errors
-    /// As [`Self::look`]; [`Error::Refused`] when the image is in use.
+    /// As [`Self::look`]; [`Error::Kept`] when the image is in use.
     ///
     /// # Spec
     /// Docker Engine API, *Remove an image* (`DELETE /images/{name}`).
@@ -113,7 +113,7 @@ impl Found {
             store,
             observer,
         };
-        match (&self.engine, &self.access) {
+        let removed = match (&self.engine, &self.access) {
             (Engine::Containerd { .. }, _) => Ok(()),
             (_, Access::Socket(socket)) => docker::remove(socket, &seen.id, &talk),
             (_, Access::Command(program, before)) => {
@@ -123,7 +123,11 @@ impl Found {
                     other => other.map(drop),
                 }
             }
-        }
+        };
+        removed.map_err(|error| match error {
+            Error::Refused { engine, how, said } => Error::Kept { engine, how, said },
+            error => error,
+        })
     }
 
     /// As for the id alone, with a second line for the layers where the engine can tell.

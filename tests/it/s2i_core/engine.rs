@@ -50,7 +50,7 @@ fn the_previous_image_is_removed_from_docker_after_an_incremental_build_alone() 
         let (_, log) = build("5", &["--incremental", "--rm", "--loglevel=2"]);
         assert!(has(&fourth), "a container needs it");
         assert!(
-            log.contains("`docker.io/library/app:1` is not removed"),
+            log.contains("`app:1` is not removed: `docker` keeps it"),
             "{log}"
         );
         docker.docker_command(&["rm", container.trim()]);

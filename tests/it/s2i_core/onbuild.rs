@@ -6,7 +6,8 @@ use super::super::support::Overcoat;
 use super::super::support::tiny::Tiny;
 use super::{Core, refused};
 
-const START: &str = "#!/bin/sh\nfind . -type f | sort\n";
+/// Lists what there is, or does what it is asked.
+const START: &str = "#!/bin/sh\n[ $# -eq 0 ] || exec \"$@\"\nfind . -type f | sort\n";
 
 /// An image with these triggers and no scripts.
 fn triggered(on_build: &[&'static str]) -> Tiny {
@@ -49,16 +50,39 @@ fn triggers_make_the_application() {
         assert_eq!(config["Labels"]["io.openshift.s2i.build.image"], "tiny:latest");
         let variables = config["Env"].to_string();
         assert!(variables.contains("\"TEST=A VALUE\"") && variables.contains("\"FLAG=1\""), "{variables}");
-        let digest = core.digest();
+        let (digest, layers) = (core.digest(), core.overcoat.layers("app:1"));
         core.build(&["-e", "FLAG=1", "--incremental"]).ok();
         assert_eq!(core.digest(), digest);
         core.put("Gemfile", "source 'y'\n");
         core.build(&["--incremental"]).ok();
         assert_eq!(core.in_image("cat onbuild-marker"), "marked\n");
         core.no_work_is_left();
-        digest
+        layers
     });
     assert_eq!(digests[0], digests[1]);
+}
+
+/// Case 210: without a TAG there is a name to find the image by, whatever makes it.
+#[test]
+fn an_image_without_a_tag_has_a_name_all_the_same() {
+    for tiny in [
+        Tiny::fake(),
+        triggered(&["COPY . ."]),
+        Tiny {
+            without: vec!["tar"],
+            ..Tiny::fake()
+        },
+    ] {
+        let core = Core::new(&tiny);
+        core.put_script("run", START);
+        let source = core.source.to_str().unwrap();
+        let done = core.overcoat.s2i(&["build", source, &core.builder]).ok();
+        let words = "the image is called `localhost/s2i/source`";
+        assert!(done.stderr.contains(words), "{}", done.stderr);
+        core.overcoat.run(&["run", "localhost/s2i/source"]).ok();
+        let labels = core.overcoat.inspect("localhost/s2i/source")["config"]["Labels"].clone();
+        assert_eq!(labels["io.k8s.display-name"], Value::Null);
+    }
 }
 
 /// `--check` builds the triggers' image a second time and finds it the same.
@@ -132,7 +156,7 @@ fn what_is_copied_has_the_owner_and_the_place_that_was_asked_for() {
         }
         let config = core.overcoat.inspect("app:1")["config"].clone();
         assert_eq!((&config["User"], &config["WorkingDir"]), (&json!("1001"), &json!("/opt/app-root/src")));
-        core.digest()
+        core.overcoat.layers("app:1")
     });
     assert_eq!(digests[0], digests[1]);
 }

@@ -19,7 +19,7 @@ fn scripts_of_the_source_leave_it_and_all_else_stays() {
     let done = core.build(&[]).ok();
     let told = warnings(&done);
     assert!(
-        told.len() == 1 && told[0].contains("`.sti/bin/run`"),
+        told.len() == 2 && told[0].contains("`.sti/bin/run`"),
         "{told:?}"
     );
     let seen = core.started();
@@ -46,12 +46,12 @@ fn each_script_comes_from_the_first_place_that_has_it() {
     let url = format!("file://{}", scripts.display());
     refused(
         &core.build(&["-s", &url]),
-        1,
+        11,
         &["`--scripts-url", "has none of the scripts"],
     );
     refused(
         &core.build(&["-s", "../invalid-url"]),
-        1,
+        11,
         &["../invalid-url", "it is no URL"],
     );
     core.nothing_is_left();
@@ -81,10 +81,7 @@ fn each_script_comes_from_the_first_place_that_has_it() {
     let done = core.build(&["-s", "image:///no/such"]);
     refused(&done, 1, &["/no/such/assemble"]);
     let core = Core::new(&Tiny::fake_without_scripts());
-    fs::remove_file(scripts.join("assemble")).unwrap();
-    // 66: what is required and nowhere.
-    fs::create_dir_all(&scripts).unwrap();
-    fs::write(core.path("only-run"), "").unwrap();
+    // What is required and nowhere.
     refused(
         &core.build(&[]),
         11,

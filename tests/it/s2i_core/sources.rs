@@ -104,7 +104,7 @@ fn what_is_not_committed_is_left_out_with_a_word_unless_it_is_copied() {
     let done = core.build_of(source, &[]).ok();
     assert_eq!(core.gemfile(), "main\n");
     let told = warnings(&done);
-    assert!(told.len() == 1 && told[0].contains("--copy"), "{told:?}");
+    assert!(told.len() == 2 && told[1].contains("--copy"), "{told:?}");
     let done = core.build_of(source, &["-c"]).ok();
     assert_eq!(core.gemfile(), "edited\n");
     assert_eq!(warnings(&done), Vec::<&str>::new());
@@ -121,6 +121,20 @@ fn what_is_not_committed_is_left_out_with_a_word_unless_it_is_copied() {
         16,
         &["commit"],
     );
+}
+
+/// What is said of a source is said once, to every user and on every level.
+#[test]
+fn a_warning_is_said_once() {
+    for overcoat in [Overcoat::new(), Overcoat::as_ordinary_user()] {
+        let core = Core::of(overcoat, &Tiny::fake_without_scripts());
+        core.put(".sti/bin/assemble", &fake_script("assemble"));
+        core.put(".s2i/bin/run", &fake_script("run"));
+        let source = core.source.to_str().unwrap();
+        let done = core.build_of(source, &["--loglevel=2"]).ok();
+        let said = done.stderr.matches("`.sti/bin/assemble`").count();
+        assert_eq!(said, 1, "{}", done.stderr);
+    }
 }
 
 /// Case M15: what a URL holds in secret is in no label and in no message.
@@ -177,29 +191,16 @@ fn an_image_of_a_context_directory_is_built_again_from_its_labels() {
         let core = repository(overcoat);
         let registry = super::super::support::registry::Registry::start();
         let builder = format!("{}/fake:1", registry.host());
-        core.overcoat.run(&["copy", &core.builder, &builder]).ok();
+        Overcoat::new().run(&["copy", &core.builder, &builder]).ok();
         core.overcoat.run(&["pull", &builder]).ok();
-        // A repository is its owner's, as git sees it.
-        let source = core.path("bare.git");
-        tool(
-            "git",
-            &[
-                "clone",
-                "--quiet",
-                "--bare",
-                core.source.to_str().unwrap(),
-                source.to_str().unwrap(),
-            ],
-        );
+        // A repository must be its user's, as git sees it.
+        let source = core.path("clone");
+        let path = source.to_str().unwrap();
+        let git =
+            |arguments: &[&str]| tool("git", &[&["-c", "safe.directory=*"], arguments].concat());
+        git(&["clone", "--quiet", core.source.to_str().unwrap(), path]);
         if core.overcoat.command(&[]).get_program() == "setpriv" {
-            tool(
-                "chown",
-                &[
-                    "-R",
-                    super::super::support::ORDINARY_USER,
-                    source.to_str().unwrap(),
-                ],
-            );
+            tool("chown", &["-R", super::super::support::ORDINARY_USER, path]);
         }
         let url = format!("file://{}#main", source.display());
         let arguments = [
@@ -214,7 +215,10 @@ fn an_image_of_a_context_directory_is_built_again_from_its_labels() {
         assert_eq!(core.gemfile(), "web\n");
         core.put("web/Gemfile", "newer\n");
         core.commit("newer");
-        core.git(&["push", "--quiet", source.to_str().unwrap(), "main"]);
+        git(&["-C", path, "pull", "--quiet"]);
+        if core.overcoat.command(&[]).get_program() == "setpriv" {
+            tool("chown", &["-R", super::super::support::ORDINARY_USER, path]);
+        }
         core.overcoat
             .s2i(&["rebuild", "app:1", "app:2", "-p", "never"])
             .ok();
