@@ -9,7 +9,6 @@ use super::{Bytes, Error, Tools, about_builder, commit, find_image};
 use crate::builder_image::{BuilderImage, Script};
 use crate::event::Observer;
 use crate::layer::EntryPath;
-use crate::sandbox;
 use crate::source::{Links, SourceTree};
 
 /// Runs it; what it prints are [`crate::event::Event::Output`] lines. Nothing of this machine changes.
@@ -87,11 +86,5 @@ pub fn usage(
     let uploads = assemble::uploads(&step, &source);
     let ended = assemble::run(&step, uploads, &sandbox, tools, observer);
     root.finish(observer)?;
-    match ended {
-        Ok(_) => Ok(()),
-        Err(Error::Sandbox(sandbox::Error::Command { command, .. })) if command == path => {
-            Err(PlanError::from(builder.lacks(Script::Usage)).into())
-        }
-        Err(error) => Err(error),
-    }
+    ended.map(|_| ())
 }

@@ -298,7 +298,11 @@ fn links_are_kept_or_followed() {
     symlink("app.py", root.join("good")).unwrap();
     symlink("nowhere", root.join("broken")).unwrap();
     symlink("self", root.join("self")).unwrap();
-    symlink("../outside", root.join("lib")).unwrap();
+    fill(&root, &[("shared/deep/m.py", "m")]);
+    symlink("shared", root.join("lib")).unwrap();
+    symlink("../outside", root.join("out")).unwrap();
+    fs::create_dir(root.join(".s2i")).unwrap();
+    symlink("../../outside/lib.py", root.join(".s2i/environment")).unwrap();
     symlink("..", root.join("d/up")).unwrap();
 
     let kept = read(&root, &Rules::default(), &Silent).unwrap();
@@ -316,7 +320,8 @@ fn links_are_kept_or_followed() {
     for (path, target) in [
         ("good", "app.py"),
         ("broken", "nowhere"),
-        ("lib", "../outside"),
+        ("lib", "shared"),
+        ("out", "../outside"),
         ("d/up", ".."),
     ] {
         assert_eq!(kind(&kept, path), link(target));
@@ -335,6 +340,11 @@ fn links_are_kept_or_followed() {
     assert_eq!(kind(&followed, "good"), file);
     assert_eq!(kind(&followed, "broken"), link("nowhere"));
     assert_eq!(kind(&followed, "self"), link("self"));
+    // What is not in the source is not its own to give.
+    assert_eq!(kind(&followed, "out"), link("../outside"));
+    let environment = link("../../outside/lib.py");
+    assert_eq!(kind(&followed, ".s2i/environment"), environment);
+    assert_eq!(followed.environment, []);
     assert_eq!(kind(&followed, "lib"), SourceKind::Directory);
     assert!(matches!(
         kind(&followed, "lib/deep/m.py"),
@@ -342,7 +352,7 @@ fn links_are_kept_or_followed() {
     ));
     assert_eq!(kind(&followed, "d/up"), link(".."));
     let heard = heard.0.into_inner().unwrap();
-    assert!(heard.len() == 1 && heard[0].contains("d/up"), "{heard:?}");
+    assert!(heard.len() == 3 && heard[0].contains("d/up"), "{heard:?}");
 
     // Digests are those of what is there, and edits behind a link are seen.
     let contents = |tree: &SourceTree| {
@@ -361,7 +371,7 @@ fn links_are_kept_or_followed() {
         before.entries()[&b"app.py"[..]]
     );
     before.still_holds(&followed).unwrap();
-    fs::write(directory.path().join("outside/lib.py"), "changed").unwrap();
+    fs::write(root.join("shared/deep/m.py"), "changed").unwrap();
     before.still_holds(&followed).unwrap_err();
     let again = read(&root, &rules, &Silent).unwrap();
     assert_ne!(before.tree(), contents(&again).tree());

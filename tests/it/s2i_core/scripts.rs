@@ -46,12 +46,12 @@ fn each_script_comes_from_the_first_place_that_has_it() {
     let url = format!("file://{}", scripts.display());
     refused(
         &core.build(&["-s", &url]),
-        11,
+        1,
         &["`--scripts-url", "has none of the scripts"],
     );
     refused(
         &core.build(&["-s", "../invalid-url"]),
-        11,
+        1,
         &["../invalid-url", "it is no URL"],
     );
     core.nothing_is_left();
@@ -100,6 +100,21 @@ fn run_is_the_command_without_a_shell() {
     assert_eq!(config["Cmd"], json!(["/usr/libexec/s2i/run"]));
     assert_eq!(config["User"], "0");
     assert!(core.started().contains("./src/Gemfile\n"));
+}
+
+/// s2i runs scripts by a shell, which takes those without `#!` for its own.
+#[test]
+fn a_script_that_names_no_interpreter_is_the_shells() {
+    let core = Core::new(&Tiny::fake_without_scripts());
+    core.put(".s2i/bin/assemble", "echo made > /tmp/made\n");
+    core.put(".s2i/bin/run", "echo started\n");
+    core.build(&[]).ok();
+    assert_eq!(core.in_image("cat /tmp/made"), "made\n");
+    assert_eq!(core.started(), "started\n");
+    // A program for another machine is none.
+    core.put(".s2i/bin/assemble", "\x7fELF\0\0\0");
+    let done = core.build(&[]);
+    refused(&done, 1, &["/tmp/scripts/assemble"]);
 }
 
 /// Case 226: an application's own scripts in a directory of a repository are what builds and runs.

@@ -322,3 +322,36 @@ fn a_clone_is_kept_when_that_is_asked_for() {
     let clones = tool("find", &[kept.path().to_str().unwrap(), "-name", "Gemfile"]);
     assert!(clones.contains("web/Gemfile"), "{clones}");
 }
+
+/// What a link leads to outside the source is nobody's to give away, and a source names no command.
+#[test]
+fn a_source_reaches_nothing_of_this_machine() {
+    let core = Core::new(&Tiny::fake());
+    let secret = core.path("secret");
+    fs::write(&secret, "TOPSECRET").unwrap();
+    std::os::unix::fs::symlink(&secret, core.source.join("stolen")).unwrap();
+    let done = core.build(&[]).ok();
+    assert!(
+        warnings(&done)[0].contains("leads out of the source"),
+        "{}",
+        done.stderr
+    );
+    let seen = core.in_image("cat /sti-fake/src/stolen 2>&1; true");
+    assert!(!seen.contains("TOPSECRET"), "{seen}");
+    let marker = core.path("ran");
+    let location = format!("ext::touch {}", marker.display());
+    let done = core
+        .overcoat
+        .s2i(&["build", &location, &core.builder, "x:1"]);
+    refused(&done, 1, &["not allowed"]);
+    assert!(!marker.exists());
+}
+
+/// Case M13: a repository without a commit.
+#[test]
+fn an_empty_repository_has_a_status_of_its_own() {
+    let core = Core::new(&Tiny::fake());
+    core.git(&["init", "--quiet"]);
+    refused(&core.build(&[]), 16, &[]);
+    core.nothing_is_left();
+}
