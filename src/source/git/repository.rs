@@ -21,12 +21,18 @@ pub enum Repository {
 /// Looks whether a directory is a working tree: whether its `.git` is a repository, or a file that names one (that of a
 /// submodule, or of `git worktree`). Directories above it are not looked at. Nothing is executed.
 ///
+/// A repository that lies elsewhere must know of this working tree: a directory from somebody else could name any
+/// repository of this machine.
+///
 /// # Spec
 /// `s2i-compat.md` §2.3; git's `gitrepository-layout(5)`.
 pub fn repository(directory: &Path) -> Repository {
     let Some(git) = git_directory(&directory.join(".git")) else {
         return Repository::None;
     };
+    if !belongs(directory, &git) {
+        return Repository::None;
+    }
     // A `git worktree` has a HEAD of its own, and everything else in common with others.
     let common = match small_text(&git.join("commondir")) {
         Some(text) => git.join(text.trim()),
@@ -65,6 +71,30 @@ fn git_directory(dot_git: &Path) -> Option<PathBuf> {
     let text = small_text(dot_git)?;
     let named = text.strip_prefix("gitdir:")?.trim();
     Some(dot_git.parent()?.join(named))
+}
+
+/// Whether a repository is in its working tree, or knows of it.
+fn belongs(directory: &Path, git: &Path) -> bool {
+    let Ok(tree) = std::fs::canonicalize(directory) else {
+        return false;
+    };
+    let is =
+        |path: PathBuf, other: &Path| std::fs::canonicalize(path).is_ok_and(|real| real == other);
+    let is_inside = std::fs::canonicalize(git).is_ok_and(|real| real.starts_with(&tree));
+    if is_inside {
+        // Only a `git worktree` shares what another repository has.
+        return !git.join("commondir").exists();
+    }
+    let of_worktree = small_text(&git.join("gitdir"));
+    if of_worktree.is_some_and(|text| is(git.join(text.trim()), &tree.join(".git"))) {
+        return true;
+    }
+    let config = small_text(&git.join("config")).unwrap_or_default();
+    let mut settings = config
+        .lines()
+        .filter_map(|line| line.trim().split_once('='));
+    let of_submodule = settings.find(|(name, _)| name.trim().eq_ignore_ascii_case("worktree"));
+    of_submodule.is_some_and(|(_, path)| is(git.join(path.trim().trim_matches('"')), &tree))
 }
 
 fn small_text(path: &Path) -> Option<String> {

@@ -73,6 +73,24 @@ fn a_file_can_name_the_repository() {
     assert_eq!(repository(&outer.path().join("wt")), Repository::None);
 }
 
+/// What somebody hands over names no repository of this machine.
+#[test]
+fn a_repository_that_knows_nothing_of_a_directory_is_not_its_own() {
+    let victim = repository_with(&[("secret", "x")]);
+    let victims = victim.path().join(".git");
+    let by_file = tempfile::tempdir().unwrap();
+    let text = format!("gitdir: {}\n", victims.display());
+    fs::write(by_file.path().join(".git"), text).unwrap();
+    let by_link = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&victims, by_link.path().join(".git")).unwrap();
+    let by_common = repository_with(&[("a", "1")]);
+    let common = by_common.path().join(".git/commondir");
+    fs::write(common, format!("{}\n", victims.display())).unwrap();
+    for directory in [&by_file, &by_link, &by_common] {
+        assert_eq!(repository(directory.path()), Repository::None);
+    }
+}
+
 /// A program in the place of git, that says what it was told.
 fn told(credentials: Option<&Credentials>, variables: &[(&str, &str)]) -> (String, String) {
     let directory = tempfile::tempdir().unwrap();
