@@ -175,13 +175,14 @@ impl State {
             return Err(format!("`{source}` is an archive or a URL"));
         }
         let must_be_directory = words.len() > 1 || matches!(target.as_str(), "." | "./");
+        let target = self.absolute(&target);
         let slash = if must_be_directory && !target.ends_with('/') {
             "/"
         } else {
             ""
         };
         Ok(Copy {
-            target: self.absolute(&target) + slash,
+            target: target + slash,
             sources: words,
             owner,
             mode,
