@@ -1,7 +1,7 @@
 //! Files to begin with: a builder image of one's own ([`builder`]), and what makes an application S2I-ready
 //! ([`application`]).
 //!
-//! Which files there are to be is pure data; [`write`] puts them into a directory and never replaces one.
+//! Which files there are to be is pure data; [`write()`] puts them into a directory and never replaces one.
 
 pub mod application;
 pub mod builder;
