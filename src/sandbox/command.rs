@@ -74,12 +74,12 @@ pub(super) fn start(process: &Process) -> Result<Pid, StatusError> {
         .ok_or_else(|| refuse(command, "it has no process id"))
 }
 
-/// True for what may be a script: no NUL byte at its beginning, as a program of another machine would have.
+/// True for what may be a script, and is no program for another machine.
 fn is_text(program: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(program)
         .and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, 200), &mut head));
-    read.is_ok() && !head.contains(&0)
+    read.is_ok() && !head.contains(&0) && !head.starts_with(b"\x7fELF")
 }
 
 fn home(process: &Process) -> String {
