@@ -34,6 +34,12 @@ pub enum Error {
         /// The script that nobody has.
         script: Script,
     },
+    /// It does not tell how it is used.
+    #[error("the builder image `{image}` has no script `usage`")]
+    NoUsage {
+        /// The image.
+        image: String,
+    },
     /// The image says where its scripts are, and this one is not there, nor does the application bring it.
     #[error(
         "the script `{script}` is missing: it is not where `{declared_by}` of `{image}` says that scripts are, and the application \
@@ -54,6 +60,8 @@ impl BuilderImage {
     pub fn lacks(&self, script: Script) -> Error {
         let image = self.name.clone();
         match &self.scripts {
+            // It is asked of the image alone.
+            _ if script == Script::Usage => Error::NoUsage { image },
             None => Error::NotABuilder { image, script },
             Some(ScriptsDirectory { declared_by, .. }) => Error::ScriptAbsent {
                 image,

@@ -191,7 +191,15 @@ impl Delivery {
         shared: &Shared,
     ) -> Result<(), Diagnostic> {
         match &self.target {
-            Some(target) => push::send(name, target, creds, shared).map(|_| ()),
+            Some(target) => {
+                let sent = push::send(name, target, creds, shared).map(|_| ());
+                sent.map_err(|error| {
+                    let typed = &target.typed;
+                    error.attempting(format!(
+                        "the image is built, but cannot be pushed as `{typed}`"
+                    ))
+                })
+            }
             None => Ok(()),
         }
     }
