@@ -118,17 +118,29 @@ pub(in crate::cli) fn bring(
         },
         location,
     };
-    let temporary = tempfile::Builder::new().prefix("s2i").tempdir();
-    let mut temporary = temporary.map_err(|error| {
-        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
-    })?;
+    // A directory that is read where it is needs none; there may be no place for one.
+    let here = wanted.location.as_ref().and_then(Location::local_path);
+    let is_in_place =
+        here.is_some_and(|path| path.is_dir()) && (wanted.copies || !wanted.is_committed_only);
+    let temporary = match is_in_place {
+        true => None,
+        false => Some(
+            tempfile::Builder::new()
+                .prefix("s2i")
+                .tempdir()
+                .map_err(|error| {
+                    crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+                })?,
+        ),
+    };
     let observer = observer(shared, common.quiet)?;
     let mut stdin = std::io::stdin().lock();
     let host = env::git();
+    let directory = temporary.as_ref().map_or(Path::new(""), TempDir::path);
     let fetched = fetch(
         &wanted,
         &host,
-        temporary.path(),
+        directory,
         Some(&mut stdin),
         observer.as_ref(),
     )?;
@@ -151,7 +163,7 @@ pub(in crate::cli) fn bring(
         },
     };
     let mut brought = Brought::default();
-    if is_written {
+    if let (true, Some(mut temporary)) = (is_written, temporary) {
         if common.save_temp_dir {
             temporary.disable_cleanup(true);
             let path = temporary.path().display();

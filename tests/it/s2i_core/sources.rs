@@ -355,3 +355,19 @@ fn an_empty_repository_has_a_status_of_its_own() {
     refused(&core.build(&[]), 16, &[]);
     core.nothing_is_left();
 }
+
+/// A directory that is read where it is takes no place for temporary files, which a job may not have.
+#[test]
+fn a_directory_is_built_where_nothing_temporary_can_be_written() {
+    let core = Core::new(&Tiny::fake());
+    let source = core.source.to_str().unwrap();
+    let arguments = ["build", source, &core.builder, "app:1"];
+    let mut command = core.overcoat.command(&arguments);
+    let done: Done = command
+        .env("TMPDIR", "/no/such/directory")
+        .output()
+        .unwrap()
+        .into();
+    done.ok();
+    assert!(core.gemfile().contains("source"));
+}
