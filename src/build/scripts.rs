@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Error;
+use super::packages::without_credentials;
 use crate::builder_image::{BuilderImage, Script, ScriptsPlace};
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
@@ -295,18 +296,6 @@ pub fn fetch_scripts(
         }
     }
     Ok(found)
-}
-
-/// A URL without the user and password that it may have.
-fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
 }
 
 #[cfg(test)]

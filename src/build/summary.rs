@@ -30,7 +30,11 @@ pub(super) fn lines(
             "source",
             format!(
                 "{} ({} files, {} bytes)",
-                source.root.display(),
+                // Of a clone, where it comes from: its directory is gone soon.
+                match &request.s2i.identity {
+                    Some(identity) => identity.trim().to_owned(),
+                    None => source.root.display().to_string(),
+                },
                 files.count(),
                 source.size_bytes()
             ),

@@ -48,7 +48,7 @@ pub(super) struct Args {
     #[arg(value_name = "TAG", conflicts_with = "tags")]
     tag: Option<String>,
 
-    /// A name for the image, `[HOST[:PORT]/]NAME[:TAG]`; may be given several times [default: the directory's name]
+    /// A name for the image, `[HOST[:PORT]/]NAME[:TAG]`; may be given several times [default: the source's name]
     #[arg(short, long = "tag", value_name = "NAME")]
     tags: Vec<String>,
 

@@ -9,6 +9,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::env;
 use crate::cli::exit::Code;
 use crate::cli::s2i::order::{self, Called, Warnings};
+use crate::cli::s2i::source;
 use crate::image::Platform;
 
 /// The request that the flags mean, and what has to be said about them.
@@ -64,16 +65,11 @@ pub(super) fn request(args: &Args) -> Result<(BuildRequest, Warnings), Diagnosti
 }
 
 fn default_tag(args: &Args) -> Result<Tag, Diagnostic> {
-    let absolute =
-        std::fs::canonicalize(&args.source).unwrap_or_else(|_| PathBuf::from(&args.source));
-    let name = absolute
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = source::last_part(&args.source);
     Tag::from_directory_name(&name).ok_or_else(|| {
         Diagnostic::new(
             Code::InvalidReference,
-            format!("no image name can be made of the directory name `{name}`"),
+            format!("no image name can be made of the source's name `{name}`"),
         )
         .hint("give a name: `-t NAME`")
     })

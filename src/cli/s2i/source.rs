@@ -64,6 +64,21 @@ impl Handed {
     }
 }
 
+/// What a source is called: its directory's name, or the last part of its address without `.git`.
+pub(in crate::cli) fn last_part(typed: &str) -> String {
+    let address = typed.split('#').next().unwrap_or_default();
+    let address = match std::fs::canonicalize(if address.is_empty() { "." } else { address }) {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(_) => address.to_owned(),
+    };
+    let path = address.trim_end_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    path.rsplit(['/', ':'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// Brings the source that was `typed` here, and makes it part of `request`.
 ///
 /// # Errors

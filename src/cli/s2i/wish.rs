@@ -189,17 +189,7 @@ impl Wish<'_> {
 
 /// The name for an image whose build names none: after the last part of its source.
 fn name_for(source: &str) -> Tag {
-    let source = source.split('#').next().unwrap_or_default();
-    let source = match source {
-        "" | "." | "./" => std::env::current_dir()
-            .map(|path| path.to_string_lossy().into_owned())
-            .unwrap_or_default(),
-        source => source.to_owned(),
-    };
-    let path = source.trim_end_matches('/');
-    let path = path.strip_suffix(".git").unwrap_or(path);
-    let last = path.rsplit(['/', ':']).next().unwrap_or_default();
-    let name = Tag::from_directory_name(last).map(|tag| tag.typed);
+    let name = Tag::from_directory_name(&source::last_part(source)).map(|tag| tag.typed);
     let name = format!("{NAMELESS}/{}", name.as_deref().unwrap_or("application"));
     let reference = name.parse();
     // Made of letters, digits and dashes: always a reference.
@@ -219,6 +209,7 @@ mod tests {
             ),
             ("git@git.example:app.git", "localhost/s2i/app"),
             ("/srv/app/", "localhost/s2i/app"),
+            ("file:///srv/app#v1.2/x", "localhost/s2i/app"),
             ("/", "localhost/s2i/application"),
             ("__", "localhost/s2i/application"),
         ] {
