@@ -14,6 +14,7 @@ http: event fs
 image: digest
 layer: digest event fs image
 skip_tests:
+yaml:
 store: digest event fs image layer reference skip_tests
 registry: digest event fs http image reference store
 source: digest event fs
@@ -25,8 +26,11 @@ output: digest event fs image layer reference store
 dockerfile: builder_image event fs source
 build: builder_image debian digest dockerfile event fs http image layer output python reference registry sandbox source store
 scaffold: fs
+project: digest event fs reference source yaml
+kubernetes: digest event fs http image reference skip_tests yaml
+release: digest event fs http image kubernetes layer output project reference registry skip_tests source store yaml
 ui: event
-cli: build builder_image debian digest dockerfile event fs http image layer output python reference registry sandbox scaffold source store ui
+cli: build builder_image debian digest dockerfile event fs http image kubernetes layer output project python reference registry release sandbox scaffold source store ui yaml
 ";
 
 /// What only some modules may do: the text that gives it away, where it is allowed (a module, or one file below `src`),

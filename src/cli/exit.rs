@@ -60,6 +60,38 @@ pub enum Code {
     File = 63,
     /// A mistake in overcoat itself.
     Internal = 70,
+    /// `overcoat.toml`, or another tool's settings, cannot be read or make no sense.
+    Project = 80,
+    /// There is no such environment or application.
+    NoEnvironment = 81,
+    /// The file of results is not there, is empty, or lacks the image.
+    NoResult = 82,
+    /// A tag stands for another digest already; nothing was moved.
+    Conflict = 83,
+    /// A manifest cannot be edited as it stands.
+    Manifest = 84,
+    /// There is no such container or workload.
+    NoContainer = 85,
+    /// `--check`: a file would be changed.
+    WouldChange = 86,
+    /// There is no cluster, no way to it, or its API failed.
+    Cluster = 90,
+    /// The cluster does not allow it.
+    Forbidden = 91,
+    /// The rollout failed.
+    RolloutFailed = 92,
+    /// The rollout was not complete in time.
+    RolloutTimeout = 93,
+    /// The new pods run, but did not say that they are ready.
+    NotReady = 94,
+    /// A hook failed.
+    Hook = 95,
+    /// Records cannot be read or written, or there is no such record.
+    History = 96,
+    /// A check before the work refuses it.
+    Refused = 97,
+    /// k3d or kind failed, or the node does not have the image.
+    Loader = 98,
     /// Ctrl-C or SIGTERM.
     Interrupted = 130,
 }

@@ -1,0 +1,50 @@
+//! Where a value came from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A value with its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was said.
+    pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    /// A value that was said there.
+    pub fn new(value: T, origin: Origin) -> Self {
+        Self { value, origin }
+    }
+}
+
+/// Where a value was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// On the command line.
+    Flag(&'static str),
+    /// By a variable of the environment.
+    Variable(String),
+    /// In a file.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// In which line, from 1; 0 where the format has none.
+        line: usize,
+    },
+    /// Nowhere; it is what is taken then.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}

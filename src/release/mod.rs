@@ -1,0 +1,1 @@
+//! After a digest exists: results, outputs for CI, promotion, deployment, hooks, history. Nothing here builds.
