@@ -39,7 +39,8 @@ const PIP_SETTINGS: [&str; 6] = [
     "retries",
 ];
 
-fn variable(name: &str) -> Option<String> {
+/// A variable; one that is empty is none.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -18,11 +18,13 @@ pub mod env;
 pub mod exit;
 mod gc;
 mod images;
+mod inputs;
 mod inspect;
 pub mod isolation;
 mod load;
 mod lock;
 mod login;
+mod project;
 mod pull;
 mod push;
 mod referrers;
@@ -79,7 +81,7 @@ Results go to stdout, everything for people to stderr. Exit codes: docs/exit-cod
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Build(Box<build::Args>),
+    Build(Box<build::args::Args>),
     Rebuild(Box<s2i::rebuild::Args>),
     Usage(s2i::usage::Args),
     Generate(s2i::generate::Args),
@@ -96,6 +98,7 @@ enum Command {
     Referrers(referrers::Args),
     Delete(delete::Args),
     Images(images::Args),
+    Inputs(inputs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
     #[command(visible_alias = "prune")]
@@ -161,6 +164,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
+        Command::Inputs(args) => inputs::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),
         Command::Gc(args) => gc::run(&args, &shared),
