@@ -214,6 +214,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_of_its_content_has_the_first_digits_of_the_digest() {
+        let digest = Digest::of(b"x");
+        let tag: Tag = "ghcr.io:443/acme/web:{content}".parse().unwrap();
+        assert!(tag.is_of_content);
+        let named = tag.of(&digest);
+        let expected = format!("ghcr.io:443/acme/web:{}", &digest.hex()[..12]);
+        assert_eq!(
+            (named.typed.as_str(), named.is_of_content),
+            (expected.as_str(), false)
+        );
+        assert_eq!(named.reference.to_string(), expected);
+        let plain: Tag = "web:1".parse().unwrap();
+        assert_eq!(plain.of(&digest), plain);
+        for bad in ["web:1:{content}", "web:{contents}", ":{content}"] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn directory_names_become_names() {
         let table = [
             ("flask-hello", Some("flask-hello")),

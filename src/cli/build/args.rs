@@ -66,8 +66,8 @@ pub(in crate::cli) struct Args {
     pub(super) repo: Option<String>,
 
     /// The environment of the project to build for: its registry, its records
-    #[arg(long, alias = "workspace", value_name = "ENV")]
-    pub(super) environment: Option<String>,
+    #[arg(long = "environment", alias = "workspace", value_name = "ENV")]
+    pub(super) project_environment: Option<String>,
 
     /// What the tag of the project's images is made of
     #[arg(long, value_enum, value_name = "WHAT", default_value = "content")]

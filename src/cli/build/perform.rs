@@ -167,9 +167,11 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
                 let program = tools.program.clone();
                 let handed = handed.as_ref();
                 // Who started this command to know what it builds is told by the one inside.
-                let ours = match shared.report_file {
-                    Some(_) => None,
-                    None => Some(tempfile::tempdir().map_err(|error| {
+                // The second build of `--check` is nobody's result.
+                let is_told = shared.report_file.is_none() && shared.check_with.is_none();
+                let ours = match is_told {
+                    false => None,
+                    true => Some(tempfile::tempdir().map_err(|error| {
                         crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
                     })?),
                 };
@@ -182,7 +184,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
                     report: ours.as_deref(),
                 };
                 let status = confine::go_inside(&program, &namespace, &decided, handed, files)?;
-                let report = match (status, ours.as_ref().or(shared.report_file.as_ref())) {
+                let report = match (status, &ours) {
                     (0, Some(file)) => Some(read_report(file)?),
                     _ => None,
                 };
@@ -214,7 +216,6 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     ) {
         crate::fs::write_atomic(file, b"")?;
     }
-    // The second build of `--check` is nobody's result.
     if let (Some(file), None) = (&shared.report_file, &shared.check_with) {
         let bytes = serde_json::to_vec(&report).unwrap_or_default();
         crate::fs::write_atomic(file, &bytes)?;
