@@ -71,7 +71,7 @@ pub use metadata::MetadataError;
 pub use onbuild::{OnBuild, Refusal as TriggerRefusal};
 pub use plan::{BuildPlan, Direct, PlanError, Steps, Way};
 pub use prepare::{Prepared, explain, lock, plan, prepare};
-pub use report::{BuildReport, ReportedLayer};
+pub use report::{BuildReport, ReportedImage, ReportedLayer};
 pub use request::{
     BuildRequest, CONTENT, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy,
     Tag,

@@ -23,10 +23,8 @@ pub struct BuildReport {
     pub media_type: String,
     /// Its size in bytes.
     pub manifest_bytes: u64,
-    /// The digests of the configurations, one for each platform: what container engines call the image's id.
-    pub configurations: Vec<Digest>,
-    /// The platforms, `OS/ARCHITECTURE`.
-    pub platforms: Vec<String>,
+    /// The image of each platform.
+    pub images: Vec<ReportedImage>,
     /// What the image was made from, as its annotations say: name and digest.
     pub base: Option<(String, String)>,
     /// `NAME@DIGEST` for every name, as the names were typed.
@@ -43,6 +41,17 @@ pub struct BuildReport {
     pub size_bytes: u64,
     /// True when `--incremental` took artifacts from the previous image.
     pub took_artifacts: bool,
+}
+
+/// The image of one platform.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReportedImage {
+    /// `OS/ARCHITECTURE`.
+    pub platform: String,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// The digest of its configuration: what container engines call the image's id.
+    pub configuration: Digest,
 }
 
 /// A layer that the build made.
@@ -68,13 +77,13 @@ impl BuildReport {
         Self {
             media_type: descriptor.media_type.clone(),
             manifest_bytes: descriptor.size,
-            configurations: images
+            images: images
                 .iter()
-                .map(|image| image.config.descriptor.digest.clone())
-                .collect(),
-            platforms: images
-                .iter()
-                .map(|image| image.config.parsed.platform().to_string())
+                .map(|image| ReportedImage {
+                    platform: image.config.parsed.platform().to_string(),
+                    digest: image.digest().clone(),
+                    configuration: image.config.descriptor.digest.clone(),
+                })
                 .collect(),
             base: annotation(BASE_NAME).zip(annotation(BASE_DIGEST)),
             names: tags.iter().map(|tag| tag.reference.to_string()).collect(),
