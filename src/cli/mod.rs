@@ -12,6 +12,7 @@ mod create;
 mod creds;
 mod delete;
 pub mod diagnostic;
+mod diagnostic_release;
 mod digest;
 mod doctor;
 pub mod env;
@@ -23,6 +24,7 @@ pub mod isolation;
 mod load;
 mod lock;
 mod login;
+mod outputs;
 mod pull;
 mod push;
 mod referrers;
@@ -128,6 +130,9 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
                 ui::Progress::Json => writeln!(stderr, "{}", diagnostic.to_json()),
                 _ => write!(stderr, "{diagnostic}"),
             };
+            if progress != ui::Progress::Json && env::ci::ci().is_github {
+                let _ = writeln!(stderr, "{}", outputs::annotation(&diagnostic));
+            }
             diagnostic.code as u8
         }
     }

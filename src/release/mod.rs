@@ -1,3 +1,4 @@
 //! After a digest exists: results, outputs for CI, promotion, deployment, hooks, history. Nothing here builds.
 
+pub mod outputs;
 pub mod result;
