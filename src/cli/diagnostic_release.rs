@@ -2,7 +2,7 @@
 
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use crate::release::{outputs, result};
+use crate::release::{outputs, promote, result};
 
 impl From<result::Error> for Diagnostic {
     fn from(error: result::Error) -> Self {
@@ -36,6 +36,29 @@ impl From<outputs::Error> for Diagnostic {
         Self {
             hints: error.hints(),
             ..Self::new(code, &error)
+        }
+    }
+}
+
+impl From<promote::Error> for Diagnostic {
+    fn from(error: promote::Error) -> Self {
+        use promote::Error;
+        let diagnostic = match error {
+            Error::Result(error) => return error.into(),
+            Error::Registry(error) => return error.into(),
+            Error::Store(error) => return error.into(),
+            Error::SamePlace { .. } => Self::new(Code::Usage, &error),
+            Error::NoTag { .. } => Self::new(Code::NoResult, &error),
+            Error::Name { ref source, .. } => {
+                Self::new(Code::InvalidReference, &error).also(source)
+            }
+            Error::Gone { ref source, .. } => Self::new(Code::NoSuchImage, &error).also(source),
+            Error::Clash { .. } | Error::Conflicts { .. } => Self::new(Code::Conflict, &error),
+            Error::ReadBack { .. } => Self::new(Code::DigestMismatch, &error),
+        };
+        Self {
+            hints: error.hints(),
+            ..diagnostic
         }
     }
 }

@@ -25,6 +25,7 @@ mod load;
 mod lock;
 mod login;
 mod outputs;
+mod promote;
 mod pull;
 mod push;
 mod referrers;
@@ -93,6 +94,7 @@ enum Command {
     Login(login::Args),
     Logout(login::OutArgs),
     Copy(copy::Args),
+    Promote(Box<promote::Args>),
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
@@ -161,6 +163,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Login(args) => login::run(&args, &shared).map(done),
         Command::Logout(args) => login::out(&args).map(done),
         Command::Copy(args) => copy::run(&args, &shared).map(done),
+        Command::Promote(args) => promote::run(&args, &shared).map(done),
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),

@@ -15,6 +15,7 @@ use std::path::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+pub(in crate::release) use entry::names_its_registry;
 pub use entry::{Entry, digest_of, tag_of};
 pub use error::Error;
 
