@@ -12,6 +12,7 @@ mod create;
 mod creds;
 mod delete;
 pub mod diagnostic;
+mod diagnostic_release;
 mod digest;
 mod doctor;
 pub mod env;
@@ -25,6 +26,8 @@ mod load;
 mod lock;
 mod login;
 mod project;
+mod outputs;
+mod promote;
 mod pull;
 mod push;
 mod referrers;
@@ -93,6 +96,7 @@ enum Command {
     Login(login::Args),
     Logout(login::OutArgs),
     Copy(copy::Args),
+    Promote(Box<promote::Args>),
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
@@ -131,6 +135,9 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
                 ui::Progress::Json => writeln!(stderr, "{}", diagnostic.to_json()),
                 _ => write!(stderr, "{diagnostic}"),
             };
+            if progress != ui::Progress::Json && env::ci::ci().is_github {
+                let _ = writeln!(stderr, "{}", outputs::annotation(&diagnostic));
+            }
             diagnostic.code as u8
         }
     }
@@ -159,6 +166,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Login(args) => login::run(&args, &shared).map(done),
         Command::Logout(args) => login::out(&args).map(done),
         Command::Copy(args) => copy::run(&args, &shared).map(done),
+        Command::Promote(args) => promote::run(&args, &shared).map(done),
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),

@@ -1,1 +1,5 @@
 //! After a digest exists: results, outputs for CI, promotion, deployment, hooks, history. Nothing here builds.
+
+pub mod outputs;
+pub mod promote;
+pub mod result;
