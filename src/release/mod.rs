@@ -3,3 +3,4 @@
 pub mod outputs;
 pub mod promote;
 pub mod result;
+pub mod history;
