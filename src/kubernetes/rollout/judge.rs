@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::image::{Named, Running};
-use super::object::{count, items, shown, text};
 use super::pods::{Pod, new_pods, troubles};
 use super::progress::{Progress, expected, is_observed, progress};
 use super::{Cause, Done, Reason, State, Verdict, Wanted, title};
+use crate::kubernetes::object::{count, items, shown, text};
 
 const TEMPLATE: &str = "/spec/template/spec";
 

@@ -12,7 +12,6 @@
 mod cause;
 mod image;
 mod judge;
-mod object;
 mod patience;
 mod pods;
 mod progress;
@@ -162,7 +161,7 @@ pub struct Done {
 
 /// What a container is called, and what it is an instance of: the name in front of messages.
 pub fn title(state: &State) -> String {
-    format!("{}/{}", state.kind, object::name(&state.workload))
+    format!("{}/{}", state.kind, super::object::name(&state.workload))
 }
 
 #[cfg(test)]

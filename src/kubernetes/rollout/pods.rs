@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::object::{condition, count, is_controlled_by, is_true, items, label, name, shown, text};
 use super::{Cause, Kind, Reason, State, progress, title};
+use crate::kubernetes::object::{
+    condition, count, is_controlled_by, is_true, items, label, name, shown, text,
+};
 
 const TEMPLATE_HASH: &str = "pod-template-hash";
 const REVISION_HASH: &str = "controller-revision-hash";

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::object::{condition, count, shown, text};
 use super::{Cause, Kind, Reason, State, title};
+use crate::kubernetes::object::{condition, count, shown, text};
 
 /// What the counters say.
 #[derive(Clone, Debug, PartialEq, Eq)]
