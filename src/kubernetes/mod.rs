@@ -4,3 +4,7 @@
 
 mod document;
 pub mod manifest;
+pub mod flux;
+mod object;
+pub mod ready;
+pub mod rollout;
