@@ -4,3 +4,4 @@ pub mod outputs;
 pub mod promote;
 pub mod result;
 pub mod history;
+pub mod hopr;
