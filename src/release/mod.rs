@@ -5,3 +5,5 @@ pub mod promote;
 pub mod result;
 pub mod history;
 pub mod hopr;
+pub mod hooks;
+pub mod operation;

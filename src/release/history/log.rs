@@ -27,7 +27,7 @@ impl Log {
     }
 
     /// Adds a line. A log that does not fit on the disk stops no work.
-    fn write(&self, text: &str) {
+    pub(super) fn write(&self, text: &str) {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines: String = text.lines().map(printable).collect::<Vec<_>>().join("\n");
         lines.push('\n');

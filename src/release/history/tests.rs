@@ -66,7 +66,7 @@ fn a_record_is_read_as_it_was_written() {
         },
         ..beginning(Operation::Deploy, "web")
     };
-    let mut running = history.begin(begin, at(10)).unwrap();
+    let running = history.begin(begin, at(10)).unwrap();
     let target = Target::Cluster {
         context: None,
         namespace: "shop".to_owned(),
@@ -214,7 +214,7 @@ fn nothing_before_the_at_sign_of_a_url_is_written_anywhere() {
         },
         ..beginning(Operation::Build, "web")
     };
-    let mut running = history.begin(begin, at(0)).unwrap();
+    let running = history.begin(begin, at(0)).unwrap();
     running
         .recording(&Silent)
         .observe(Event::Note { text: url.into() });

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::file::{Appender, Durable};
@@ -26,6 +27,8 @@ pub struct Running {
     history: History,
     record: Record,
     log: Log,
+    /// What was added since.
+    facts: Mutex<Facts>,
 }
 
 impl Running {
@@ -62,10 +65,11 @@ impl Running {
             history,
             record: (*beginning).into(),
             log,
+            facts: Mutex::default(),
         })
     }
 
-    /// The record as it was begun, with what [`Self::update`] has added.
+    /// The record as it was begun.
     pub fn record(&self) -> &Record {
         &self.record
     }
@@ -85,11 +89,16 @@ impl Running {
         Recording::new(&self.log, inner)
     }
 
+    /// Writes a line into the log only.
+    pub fn note(&self, text: &str) {
+        self.log.write(&redact(text));
+    }
+
     /// Writes down, durably, what has become known: from here on a killed process does not lose it.
     ///
     /// # Errors
     /// As [`History::begin`].
-    pub fn update(&mut self, facts: Facts) -> Result<(), Error> {
+    pub fn update(&self, facts: Facts) -> Result<(), Error> {
         let facts = facts.clean();
         let id = self.record.id.clone();
         let line = Line::Update {
@@ -97,7 +106,8 @@ impl Running {
             facts: facts.clone(),
         };
         Appender::open(&self.history.directory)?.add(&line, Durable::Now)?;
-        self.record.facts.add(facts);
+        let mut known = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        known.add(facts);
         Ok(())
     }
 
@@ -121,6 +131,10 @@ impl Running {
             facts: facts.clone(),
         };
         Appender::open(&self.history.directory)?.add(&line, Durable::Now)?;
+        let known = self.facts.into_inner();
+        self.record
+            .facts
+            .add(known.unwrap_or_else(PoisonError::into_inner));
         self.record.facts.add(facts);
         let end = (state, Some(now), error);
         (self.record.state, self.record.finished, self.record.error) = end;

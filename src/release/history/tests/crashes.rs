@@ -17,7 +17,7 @@ fn process() {
     let history = History::at(std::env::var_os(DIRECTORY).expect("the other tests say where"));
     let count: u64 = std::env::var(COUNT).unwrap().parse().unwrap();
     for number in 0..count {
-        let mut running = history
+        let running = history
             .begin(beginning(Operation::Build, "web"), at(number))
             .unwrap();
         println!("\nbegan {}", running.id());
