@@ -3,6 +3,7 @@
 
 pub(super) mod ci;
 pub(super) mod project;
+pub(super) mod record;
 pub(super) mod registries;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! People: the command line. One file for each command; arguments, environment, messages and exit codes beside them.
 
 pub mod args;
+mod around;
 mod as_dockerfile;
 mod build;
 mod builder;
@@ -26,8 +27,8 @@ pub mod isolation;
 mod load;
 mod lock;
 mod login;
-mod project;
 mod outputs;
+mod project;
 mod promote;
 mod pull;
 mod push;
@@ -131,6 +132,9 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     let progress = cli.shared.progress;
     match dispatch(cli) {
         Ok(status) => status,
+        Err(Diagnostic {
+            told: Some(status), ..
+        }) => status,
         Err(diagnostic) => {
             let mut stderr = io::stderr().lock();
             let _ = match progress {

@@ -1,14 +1,12 @@
 //! The flags of `overcoat build`.
 
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::build;
 use crate::cli::args;
 use crate::cli::s2i::flags::S2iFlags;
 use crate::cli::step_args::StepArgs;
-use crate::cli::{confine, creds, load};
+use crate::cli::{confine, creds, load, outputs};
 use crate::image::{Platform, media_type};
 use crate::output::Destination;
 use crate::reference::Reference;
@@ -119,9 +117,8 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) step: StepArgs,
 
-    /// Write the image's digest to FILE
-    #[arg(long, value_name = "FILE")]
-    pub(super) digest_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) pipeline: outputs::Flags,
 
     /// Do every step again, whatever is remembered of earlier builds
     #[arg(long)]

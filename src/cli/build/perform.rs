@@ -32,6 +32,8 @@ pub(in crate::cli) struct Job<'a> {
     pub(in crate::cli) brought: Option<&'a Path>,
     /// A file that is there in the end if the previous image gave artifacts.
     pub(in crate::cli) artifacts: Option<&'a Path>,
+    /// Who is told what happens; one of our own where nobody is given.
+    pub(in crate::cli) observer: Option<&'a dyn Observer>,
     /// `--explain`.
     pub(in crate::cli) explains: bool,
     /// `--quiet`.
@@ -97,13 +99,20 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     )?;
     let mut tools = Tools::new(&store, host);
     tools.engine.clone_from(&job.engine);
-    let observer = observer(shared, job.is_quiet)?;
+    let own = match job.observer {
+        Some(_) => None,
+        None => Some(observer(shared, job.is_quiet)?),
+    };
+    let given = job.observer.or(own.as_deref());
+    let Some(observer) = given else {
+        return Err(Diagnostic::new(Code::Internal, "nobody watches the build"));
+    };
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.
-    let muted = Muted(observer.as_ref());
+    let muted = Muted(observer);
     let watcher: &dyn Observer = match may_go_inside {
         true => &muted,
-        false => observer.as_ref(),
+        false => observer,
     };
     let requests = requests(request, job.platforms);
     let prepare = |tools: &Tools<'_>, watcher: &dyn Observer| {
@@ -139,7 +148,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     };
     let explain = |builds: &[Decided], tools: &Tools<'_>| {
         for Decided { request, prepared } in builds.iter().filter(|_| job.explains) {
-            build::explain(request, prepared, tools, observer.as_ref());
+            build::explain(request, prepared, tools, observer);
         }
     };
     if let (Some(builds), None) = (&builds, &shared.entered) {
@@ -150,14 +159,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             network: request.inputs.network,
             may_be_in_place: true,
         };
-        match confine::decide(
-            flags,
-            shared,
-            needs,
-            &tools.program,
-            store.root(),
-            observer.as_ref(),
-        )? {
+        match confine::decide(flags, shared, needs, &tools.program, store.root(), observer)? {
             Way::Here(confinement) => tools.confinement = Some(confinement),
             Way::LastResort(confinement, error) => {
                 tools.confinement = Some(confinement);
@@ -203,7 +205,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             builds
         }
     };
-    let report = build::execute(&builds, &tools, observer.as_ref());
+    let report = build::execute(&builds, &tools, observer);
     let report = match (report, nothing_better) {
         (Err(build::Error::InPlace(error)), Some(ladder)) => {
             return Err(Diagnostic::from(ladder).also(error));

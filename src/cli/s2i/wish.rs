@@ -159,6 +159,7 @@ impl Wish<'_> {
             auth_file: self.flags.common.dockercfg(),
             engine: delivery.access(shared),
             brought: brought.handed(),
+            observer: None,
             explains: false,
             is_quiet,
         };
