@@ -66,6 +66,14 @@ pub struct Shared {
     #[arg(long, hide = true, global = true)]
     pub artifacts_file: Option<PathBuf>,
 
+    /// Where this command, started again, writes down what it built
+    #[arg(long, hide = true, global = true)]
+    pub report_file: Option<PathBuf>,
+
+    /// Which application of the project this command builds when it was started for one of several
+    #[arg(long, hide = true, global = true)]
+    pub only_application: Option<String>,
+
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,

@@ -32,6 +32,7 @@ use std::time::Duration;
 pub use environments::Role;
 pub use error::{Error, Kind};
 pub use explain::Row;
+pub use find::find;
 pub use load::{Wanted, load};
 pub use origin::{Origin, Setting};
 pub use registries::{Destination, Destinations};
