@@ -192,17 +192,27 @@ fn chosen<'a>(
     results: &'a BuildResult,
     path: &Path,
 ) -> Result<Vec<&'a Entry>, Diagnostic> {
-    let is_all = args.image_name.is_empty() || args.image_name == ["all"];
-    let has_one_called_all = || results.names().iter().any(|name| name == "all");
-    if is_all && (args.image_name.is_empty() || !has_one_called_all()) {
-        // Who merges files has some images twice: the last is the one that counts.
-        let names = results.names();
-        let entries = names.iter().map(|name| results.select(Some(name), path));
-        return Ok(entries.collect::<Result<_, _>>()?);
+    let names = results.names();
+    let means_all = args.image_name == ["all"] && !names.iter().any(|name| name == "all");
+    if args.image_name.is_empty() || means_all {
+        return Ok(newest(&results.builds));
     }
     let names = args.image_name.iter();
     let entries = names.map(|name| results.select(Some(name), path));
     Ok(entries.collect::<Result<_, _>>()?)
+}
+
+/// All images. Who merges the files of several jobs may have one with one tag twice: the last is the one that counts.
+fn newest(builds: &[Entry]) -> Vec<&Entry> {
+    let same = |a: &Entry, b: &Entry| {
+        let (tag_a, tag_b) = (a.text(), b.text());
+        a.name() == b.name() && result::tag_of(&tag_a) == result::tag_of(&tag_b)
+    };
+    let entries = builds.iter().enumerate();
+    let is_last = |(number, entry): &(usize, &Entry)| {
+        !builds[number + 1..].iter().any(|later| same(entry, later))
+    };
+    entries.filter(is_last).map(|(_, entry)| entry).collect()
 }
 
 /// What was read is not removed, also where the same file is written.
