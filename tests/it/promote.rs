@@ -16,6 +16,7 @@ use super::support::registry::Registry;
 use super::support::tiny::Tiny;
 use super::support::{Done, Overcoat, tool};
 
+mod environments;
 mod outputs;
 mod refused;
 mod roads;
