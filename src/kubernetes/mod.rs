@@ -3,4 +3,5 @@
 //! Nothing here knows how an image is made, or of projects.
 
 mod document;
+pub mod kustomization;
 pub mod manifest;
