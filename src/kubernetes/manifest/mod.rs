@@ -17,6 +17,10 @@ mod text;
 mod workload;
 
 #[cfg(test)]
+mod apply_tests;
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 #[path = "manifest_tests.rs"]
 mod tests;
 
