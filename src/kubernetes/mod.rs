@@ -4,6 +4,7 @@
 
 mod document;
 pub mod flux;
+pub mod kustomization;
 pub mod manifest;
 mod object;
 pub mod ready;
