@@ -3,3 +3,5 @@
 //! Nothing here knows how an image is made, or of projects.
 
 pub mod cluster;
+mod document;
+pub mod manifest;

@@ -1,1 +1,3 @@
 //! After a digest exists: results, outputs for CI, promotion, deployment, hooks, history. Nothing here builds.
+
+pub mod result;
