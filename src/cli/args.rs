@@ -14,6 +14,10 @@ pub struct Shared {
     #[arg(long, value_name = "DIR", env = super::env::STORE, global = true)]
     pub store: Option<PathBuf>,
 
+    /// The project's file [default: overcoat.toml here or in a directory above]
+    #[arg(long, value_name = "FILE", env = "OVERCOAT_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+
     /// Speak plain HTTP with this registry; loopback hosts need no flag
     ///
     /// HOST as it stands in references, with its port: `registry.local:5000`. May be given several times.

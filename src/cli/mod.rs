@@ -6,6 +6,7 @@ mod build;
 mod builder;
 mod check;
 mod completion;
+mod config;
 mod confine;
 mod copy;
 mod create;
@@ -23,6 +24,7 @@ pub mod isolation;
 mod load;
 mod lock;
 mod login;
+mod project;
 mod pull;
 mod push;
 mod referrers;
@@ -103,6 +105,7 @@ enum Command {
     Doctor(doctor::Args),
     Create(create::Args),
     Init(create::InitArgs),
+    Config(config::Args),
     Completion(completion::Args),
 }
 
@@ -166,6 +169,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Gc(args) => gc::run(&args, &shared),
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
+        Command::Config(args) => config::run(&args, &shared).map(done),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }
