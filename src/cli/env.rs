@@ -1,6 +1,7 @@
 //! Everything that is read from the environment of this machine: variables, files in well-known places, the clock.
 //! Nothing below the command line reads any of it.
 
+pub(super) mod kubernetes;
 pub(super) mod project;
 pub(super) mod registries;
 
