@@ -12,6 +12,7 @@ mod copy;
 mod create;
 mod creds;
 mod delete;
+mod deploy;
 pub mod diagnostic;
 mod digest;
 mod doctor;
@@ -97,6 +98,7 @@ enum Command {
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
+    Deploy(Box<deploy::Args>),
     Images(images::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
@@ -162,6 +164,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Deploy(args) => deploy::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),

@@ -4,4 +4,5 @@
 
 pub mod cluster;
 mod document;
+pub mod kustomization;
 pub mod manifest;
