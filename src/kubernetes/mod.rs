@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows how an image is made, or of projects.
 
+pub mod cluster;
 pub mod flux;
 mod object;
 pub mod ready;
