@@ -7,3 +7,4 @@ pub mod flux;
 mod object;
 pub mod ready;
 pub mod rollout;
+pub mod watch;
