@@ -1,1 +1,9 @@
 //! After a digest exists: results, outputs for CI, promotion, deployment, hooks, history. Nothing here builds.
+
+pub mod history;
+pub mod hooks;
+pub mod hopr;
+pub mod operation;
+pub mod outputs;
+pub mod promote;
+pub mod result;
