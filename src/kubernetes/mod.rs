@@ -1,3 +1,10 @@
 //! Kubernetes: manifests edited byte by byte, clusters asked and told through their API, local clusters given images.
 //!
 //! Nothing here knows how an image is made, or of projects.
+
+mod document;
+pub mod manifest;
+pub mod flux;
+mod object;
+pub mod ready;
+pub mod rollout;

@@ -2,4 +2,11 @@
 
 pub mod history;
 pub mod hooks;
+pub mod hopr;
 pub mod operation;
+pub mod outputs;
+pub mod promote;
+pub mod prune;
+pub mod result;
+pub mod rollback;
+pub mod status;

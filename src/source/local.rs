@@ -110,7 +110,7 @@ impl Filter {
         Ok(filter)
     }
 
-    /// True when `.git` goes and everything else stays.
+    /// True when `.git` and our own records go, and everything else stays.
     fn is_plain(&self) -> bool {
         matches!(self.exclude, Exclude::Git) && self.s2i.is_empty() && self.docker.is_empty()
     }
@@ -153,7 +153,9 @@ fn list(
                 return false;
             }
             if is_plain {
-                return entry.depth() == 0 || entry.file_name().as_bytes() != ignore::GIT;
+                let name = entry.file_name().as_bytes();
+                let is_records = entry.depth() == 1 && name == ignore::RECORDS;
+                return entry.depth() == 0 || (name != ignore::GIT && !is_records);
             }
             let relative = entry.path().strip_prefix(&filter_root);
             let relative = relative.unwrap_or(entry.path()).as_os_str().as_bytes();

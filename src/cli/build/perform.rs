@@ -42,14 +42,45 @@ pub(in crate::cli) struct Job<'a> {
 pub(in crate::cli) enum Built {
     /// In this process.
     Here(BuildReport),
-    /// In another, which has told everything; its exit status.
-    Inside(u8),
+    /// In another, which has told everything.
+    Inside {
+        /// Its exit status.
+        status: u8,
+        /// What it built, if it did.
+        report: Option<BuildReport>,
+    },
+}
+
+impl Built {
+    /// What was built, if anything was.
+    pub(in crate::cli) fn report(&self) -> Option<&BuildReport> {
+        match self {
+            Self::Here(report) => Some(report),
+            Self::Inside { report, .. } => report.as_ref(),
+        }
+    }
+}
+
+/// Larger files are not ours, in bytes.
+const MOST_REPORT: u64 = 16 << 20;
+
+/// What a command that was started again wrote down.
+///
+/// # Errors
+/// When it is not what such a command writes.
+pub(super) fn read_report(file: &Path) -> Result<BuildReport, Diagnostic> {
+    let bytes = crate::fs::read_limited(file, MOST_REPORT)?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let text = format!("`--report-file` is for overcoat itself: {error}");
+        Diagnostic::new(Code::Internal, text)
+    })
 }
 
 /// Builds as asked for, here or in a user namespace.
 ///
 /// # Errors
-/// Whatever a build can fail of. What fails in the namespace was told there: [`Built::Inside`] has its status.
+/// Whatever a build can fail of. What fails in the namespace was told there: [`Built::Inside`] has its status, and
+/// what was built in it.
 pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, Diagnostic> {
     let (request, flags) = (job.request, job.flags);
     let store = open_store(shared)?;
@@ -135,12 +166,29 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             Way::Inside(namespace, decided) => {
                 let program = tools.program.clone();
                 let handed = handed.as_ref();
+                // Who started this command to know what it builds is told by the one inside.
+                // The second build of `--check` is nobody's result.
+                let is_told = shared.report_file.is_none() && shared.check_with.is_none();
+                let ours = match is_told {
+                    false => None,
+                    true => Some(tempfile::tempdir().map_err(|error| {
+                        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+                    })?),
+                };
+                let ours = ours
+                    .as_ref()
+                    .map(|directory| directory.path().join("report"));
                 let files = HandedFiles {
                     brought: job.brought,
                     artifacts: job.artifacts,
+                    report: ours.as_deref(),
                 };
                 let status = confine::go_inside(&program, &namespace, &decided, handed, files)?;
-                return Ok(Built::Inside(status));
+                let report = match (status, &ours) {
+                    (0, Some(file)) => Some(read_report(file)?),
+                    _ => None,
+                };
+                return Ok(Built::Inside { status, report });
             }
         }
     }
@@ -167,6 +215,10 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         job.artifacts.or(shared.artifacts_file.as_deref()),
     ) {
         crate::fs::write_atomic(file, b"")?;
+    }
+    if let (Some(file), None) = (&shared.report_file, &shared.check_with) {
+        let bytes = serde_json::to_vec(&report).unwrap_or_default();
+        crate::fs::write_atomic(file, &bytes)?;
     }
     Ok(Built::Here(report))
 }

@@ -169,7 +169,7 @@ impl Wish<'_> {
                 }
                 Code::Success as u8
             }
-            Built::Inside(status) => status,
+            Built::Inside { status, .. } => status,
         };
         if shared.entered.is_some() || status != Code::Success as u8 {
             return Ok(status);
