@@ -3,8 +3,8 @@
 //! Nothing here knows how an image is made, or of projects.
 
 mod document;
-pub mod manifest;
 pub mod flux;
+pub mod manifest;
 mod object;
 pub mod ready;
 pub mod rollout;

@@ -28,7 +28,9 @@ pub enum Error {
         registry: String,
     },
     /// A result without a tag has no name at the destination.
-    #[error("`{name}` cannot be promoted: its result `{text}` has no tag, and nobody finds what has none")]
+    #[error(
+        "`{name}` cannot be promoted: its result `{text}` has no tag, and nobody finds what has none"
+    )]
     NoTag {
         /// What the results call it.
         name: String,
@@ -44,7 +46,9 @@ pub enum Error {
         source: ParseError,
     },
     /// The source environment's registry does not have the image.
-    #[error("`{registry}` does not have `{name}`, which was to be promoted from there: `{reference}`")]
+    #[error(
+        "`{registry}` does not have `{name}`, which was to be promoted from there: `{reference}`"
+    )]
     Gone {
         /// What the results call it.
         name: String,
@@ -112,7 +116,9 @@ impl Error {
         let hint = match self {
             Self::SamePlace { .. } => "name two environments whose registries differ",
             Self::NoTag { .. } => "write the file of results with tags: `NAME:TAG@sha256:…`",
-            Self::Name { .. } => "look at the registry of the environment, and at the name in the file of results",
+            Self::Name { .. } => {
+                "look at the registry of the environment, and at the name in the file of results"
+            }
             Self::Gone { .. } => {
                 "promote it to the source environment first, or build and push it again; `overcoat tags` lists what there is"
             }
@@ -122,7 +128,9 @@ impl Error {
             Self::Conflicts { .. } => {
                 "give the new image a tag of its own; `--force` moves the tag, and who runs the old one is not told"
             }
-            Self::ReadBack { .. } => "somebody else may have moved it at the same time; promote again",
+            Self::ReadBack { .. } => {
+                "somebody else may have moved it at the same time; promote again"
+            }
             Self::Result(error) => return error.hints(),
             Self::Registry(error) => return error.hints(),
             Self::Store(_) => return Vec::new(),

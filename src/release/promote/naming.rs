@@ -87,7 +87,9 @@ impl Root {
 /// as fallback*.
 pub(super) fn path_of(text: &str, reference: &Reference, known: &[Root]) -> String {
     let is_short = !names_its_registry(text, reference);
-    let roots = known.iter().filter(|root| !(is_short && root.path.is_empty()));
+    let roots = known
+        .iter()
+        .filter(|root| !(is_short && root.path.is_empty()));
     let rests = roots.filter_map(|root| root.rest(reference));
     if let Some(rest) = rests.min_by_key(|rest| rest.len()) {
         return rest.to_owned();
@@ -104,10 +106,8 @@ pub(super) fn path_of(text: &str, reference: &Reference, known: &[Root]) -> Stri
 /// The same with a digest behind its tag.
 pub(super) fn pinned(reference: &Reference, digest: &Digest) -> Result<Reference, super::Error> {
     let text = format!("{reference}@{digest}");
-    text.parse().map_err(|source| super::Error::Name {
-        name: text,
-        source,
-    })
+    text.parse()
+        .map_err(|source| super::Error::Name { name: text, source })
 }
 
 #[cfg(test)]
@@ -131,7 +131,11 @@ mod tests {
             ("docker.io/acme", "acme/web:1"),
             ("index.docker.io/acme", "acme/web:1"),
         ] {
-            assert_eq!(root(text).image("web", "1").unwrap().to_string(), image, "{text}");
+            assert_eq!(
+                root(text).image("web", "1").unwrap().to_string(),
+                image,
+                "{text}"
+            );
         }
         assert_eq!(root("ghcr.io/acme/").to_string(), "ghcr.io/acme");
     }
@@ -148,13 +152,23 @@ mod tests {
             let error = text.parse::<Root>().unwrap_err().to_string();
             assert!(error.starts_with(shown), "{error}");
         }
-        let secret = "user:hunter2@ghcr.io/acme".parse::<Root>().unwrap_err().to_string();
+        let secret = "user:hunter2@ghcr.io/acme"
+            .parse::<Root>()
+            .unwrap_err()
+            .to_string();
         assert!(!secret.contains("hunter2"), "{secret}");
     }
 
     #[test]
     fn what_stands_behind_a_known_registry_is_the_same_everywhere() {
-        let known = ["ghcr.io/acme", "ghcr.io/acme/team", "eu.example/proj/reg", "acme", "localhost:5001", "docker.io"];
+        let known = [
+            "ghcr.io/acme",
+            "ghcr.io/acme/team",
+            "eu.example/proj/reg",
+            "acme",
+            "localhost:5001",
+            "docker.io",
+        ];
         let known = known.map(root);
         for (text, expected) in [
             ("ghcr.io/acme/my-app:v1", "my-app"),
