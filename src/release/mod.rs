@@ -6,4 +6,7 @@ pub mod hopr;
 pub mod operation;
 pub mod outputs;
 pub mod promote;
+pub mod prune;
 pub mod result;
+pub mod rollback;
+pub mod status;
