@@ -1,3 +1,5 @@
 //! Kubernetes: manifests edited byte by byte, clusters asked and told through their API, local clusters given images.
 //!
 //! Nothing here knows how an image is made, or of projects.
+
+pub mod local;

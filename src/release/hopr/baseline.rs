@@ -30,10 +30,24 @@ pub fn from_git(git: &Git<'_>, file: &Path, revision: Option<&str>) -> Option<(S
                 return None;
             }
             let wanted = format!("{revision}^{{commit}}");
-            run(git, directory, &["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted])?
+            run(
+                git,
+                directory,
+                &[
+                    "rev-parse",
+                    "--verify",
+                    "--quiet",
+                    "--end-of-options",
+                    &wanted,
+                ],
+            )?
         }
         None => {
-            let log = run(git, directory, &["log", "--format=%H", "--diff-filter=A", "--", name])?;
+            let log = run(
+                git,
+                directory,
+                &["log", "--format=%H", "--diff-filter=A", "--", name],
+            )?;
             log.lines().last()?.to_owned()
         }
     };
@@ -42,7 +56,11 @@ pub fn from_git(git: &Git<'_>, file: &Path, revision: Option<&str>) -> Option<(S
     if !is_commit {
         return None;
     }
-    let text = run(git, directory, &["cat-file", "blob", &format!("{commit}:./{name}")])?;
+    let text = run(
+        git,
+        directory,
+        &["cat-file", "blob", &format!("{commit}:./{name}")],
+    )?;
     Some((text, commit))
 }
 
@@ -53,7 +71,12 @@ fn run(git: &Git<'_>, directory: &Path, arguments: &[&str]) -> Option<String> {
     };
     let variables = git.variables.iter().filter(|(name, _)| !is_pointer(name));
     let mut child = Command::new(git.program)
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args([
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ])
         .args(["-c", "protocol.allow=never", "--no-pager", "-C"])
         .arg(directory)
         .args(arguments)
@@ -69,11 +92,17 @@ fn run(git: &Git<'_>, directory: &Path, arguments: &[&str]) -> Option<String> {
         .spawn()
         .ok()?;
     let mut bytes = Vec::new();
-    let read = child.stdout.take()?.take(MOST_MODULE_BYTES + 1).read_to_end(&mut bytes);
+    let read = child
+        .stdout
+        .take()?
+        .take(MOST_MODULE_BYTES + 1)
+        .read_to_end(&mut bytes);
     // The pipe is closed by now: git cannot wait for a reader.
     let status = child.wait().ok()?;
     let is_whole = read.is_ok() && bytes.len() as u64 <= MOST_MODULE_BYTES;
-    String::from_utf8(bytes).ok().filter(|_| is_whole && status.success())
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|_| is_whole && status.success())
 }
 
 #[cfg(test)]
@@ -85,7 +114,12 @@ mod tests {
             .arg("-C")
             .arg(directory)
             .args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
-            .args(["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"])
+            .args([
+                "-c",
+                "init.defaultBranch=main",
+                "-c",
+                "commit.gpgsign=false",
+            ])
             .args(arguments)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .stdout(Stdio::null())

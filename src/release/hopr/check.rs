@@ -88,7 +88,10 @@ pub fn check(
             let hint = "Section 1 begins at a comment `# ──── SECTION 1: …` and ends at `# ──── END SECTION 1 ────`";
             let is_mark = reason.contains("SECTION");
             let hint = is_mark.then(|| hint.to_owned());
-            return (vec![finding(Level::Refusal, Some(line), reason, hint)], None);
+            return (
+                vec![finding(Level::Refusal, Some(line), reason, hint)],
+                None,
+            );
         }
     };
     let mut found = Vec::new();
@@ -119,7 +122,8 @@ pub fn check(
         found.push(finding(Level::Warning, Some(line), text, hint));
     }
     for (module, line) in missing_imports(path, &read, python) {
-        let text = format!("`{module}` is imported, and `requirements.txt` has no project of that name");
+        let text =
+            format!("`{module}` is imported, and `requirements.txt` has no project of that name");
         let hint = "add it, unless another requirement brings it".to_owned();
         found.push(finding(Level::Warning, Some(line), text, Some(hint)));
     }
@@ -145,7 +149,10 @@ fn missing_imports(path: &Path, read: &Read, python: Python) -> Vec<(String, usi
             let is_module = name.extension().is_some_and(|extension| extension == "py");
             is_module || directory.join(name).is_dir()
         })
-        .filter_map(|name| name.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
+        .filter_map(|name| {
+            name.file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+        })
         .collect();
     let imported = read.module.imports(read.place.opening, read.place.closing);
     imports::missing(&imported, &required, &beside, python)
@@ -180,7 +187,10 @@ mod tests {
     #[test]
     fn an_untouched_pod_passes_and_so_does_a_change_of_section_1() {
         assert_eq!(found(BASE, Section2::Kept), []);
-        let more = BASE.replace("    return {}", "    import numpy, helper, os\n    return {'a': numpy}");
+        let more = BASE.replace(
+            "    return {}",
+            "    import numpy, helper, os\n    return {'a': numpy}",
+        );
         assert_eq!(found(&more, Section2::Kept), []);
     }
 
@@ -188,18 +198,36 @@ mod tests {
     fn each_rule_finds_its_mistake() {
         let section2 = BASE.replace("import json", "import os");
         let text = "it differs outside of Section 1 from the lock".to_owned();
-        assert_eq!(found(&section2, Section2::Kept), [(Level::Refusal, None, text.clone())]);
-        assert_eq!(found(&section2, Section2::MayChange), [(Level::Warning, None, text)]);
-        let all = BASE.replace("(payload, headers):\n", "(payload):\n    import pandas\n    time.sleep(1)\n");
+        assert_eq!(
+            found(&section2, Section2::Kept),
+            [(Level::Refusal, None, text.clone())]
+        );
+        assert_eq!(
+            found(&section2, Section2::MayChange),
+            [(Level::Warning, None, text)]
+        );
+        let all = BASE.replace(
+            "(payload, headers):\n",
+            "(payload):\n    import pandas\n    time.sleep(1)\n",
+        );
         let all = found(&all, Section2::Kept);
-        let places: Vec<(Level, Option<usize>)> = all.iter().map(|(level, line, _)| (*level, *line)).collect();
+        let places: Vec<(Level, Option<usize>)> =
+            all.iter().map(|(level, line, _)| (*level, *line)).collect();
         assert_eq!(
             places,
-            [(Level::Refusal, Some(3)), (Level::Warning, Some(5)), (Level::Warning, Some(4))],
+            [
+                (Level::Refusal, Some(3)),
+                (Level::Warning, Some(5)),
+                (Level::Warning, Some(4))
+            ],
             "{all:?}"
         );
         let broken = BASE.replace("return {}", "return {");
         let broken = found(&broken, Section2::Kept);
-        assert_eq!((broken[0].0, broken[0].1), (Level::Refusal, Some(4)), "{broken:?}");
+        assert_eq!(
+            (broken[0].0, broken[0].1),
+            (Level::Refusal, Some(4)),
+            "{broken:?}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use similar::TextDiff;
 
 use super::sections::{self, Parts, Place};
-use super::{python, Refused};
+use super::{Refused, python};
 
 /// A text with its sections told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +40,18 @@ pub fn difference(delivered: &Parts, now: &Parts, old: &str, new: &str) -> Optio
         return None;
     }
     // With the same Section 1 in both, the diff shows the rest alone, in the lines that the person sees.
-    let before = [&delivered.before, &now.section1, &delivered.after].map(String::as_str).concat();
-    let after = [&now.before, &now.section1, &now.after].map(String::as_str).concat();
+    let before = [&delivered.before, &now.section1, &delivered.after]
+        .map(String::as_str)
+        .concat();
+    let after = [&now.before, &now.section1, &now.after]
+        .map(String::as_str)
+        .concat();
     let diff = TextDiff::from_lines(before.as_str(), after.as_str());
-    let text = diff.unified_diff().context_radius(2).header(old, new).to_string();
+    let text = diff
+        .unified_diff()
+        .context_radius(2)
+        .header(old, new)
+        .to_string();
     Some(text)
 }
 
@@ -51,7 +59,8 @@ pub fn difference(delivered: &Parts, now: &Parts, old: &str, new: &str) -> Optio
 mod tests {
     use super::*;
 
-    const BASE: &str = "import a\n# ── SECTION 1: yours ──\nx = 1\n# ── END SECTION 1 ──\ndef f():\n    pass\n";
+    const BASE: &str =
+        "import a\n# ── SECTION 1: yours ──\nx = 1\n# ── END SECTION 1 ──\ndef f():\n    pass\n";
 
     #[test]
     fn section_1_may_change_and_nothing_else() {
@@ -71,7 +80,8 @@ mod tests {
             BASE.replace("    pass", "    return 1"),
             BASE.replace("yours", "mine"),
             format!("{BASE}\n"),
-            BASE.replace("# ── END", "y = 1\n# ── END").replace("import a\n", ""),
+            BASE.replace("# ── END", "y = 1\n# ── END")
+                .replace("import a\n", ""),
         ] {
             let now = read(&other).unwrap().parts;
             assert!(difference(&base, &now, "a", "b").is_some(), "{other:?}");
@@ -81,7 +91,9 @@ mod tests {
     #[test]
     fn the_diff_has_the_lines_of_the_file() {
         let base = read(BASE).unwrap().parts;
-        let now = BASE.replace("x = 1\n", "x = 1\ny = 2\n").replace("    pass", "    return 1");
+        let now = BASE
+            .replace("x = 1\n", "x = 1\ny = 2\n")
+            .replace("    pass", "    return 1");
         let text = difference(&base, &read(&now).unwrap().parts, "delivered", "app.py").unwrap();
         assert_eq!(
             text,

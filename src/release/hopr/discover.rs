@@ -50,14 +50,20 @@ pub fn discover(root: &Path, names: &[String]) -> Result<Vec<Pod>, Error> {
         return Err(Error::NoPods { root });
     }
     directories.sort_by_key(|directory| name_of(directory));
-    if let Some(pair) = directories.windows(2).find(|pair| name_of(&pair[0]) == name_of(&pair[1])) {
+    if let Some(pair) = directories
+        .windows(2)
+        .find(|pair| name_of(&pair[0]) == name_of(&pair[1]))
+    {
         return Err(Error::SameName {
             name: name_of(&pair[0]),
             first: pair[0].clone(),
             second: pair[1].clone(),
         });
     }
-    let known: Vec<String> = directories.iter().map(|directory| name_of(directory)).collect();
+    let known: Vec<String> = directories
+        .iter()
+        .map(|directory| name_of(directory))
+        .collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         return Err(Error::NoSuchPod {
             name: name.clone(),
@@ -68,7 +74,9 @@ pub fn discover(root: &Path, names: &[String]) -> Result<Vec<Pod>, Error> {
     let wanted = directories
         .iter()
         .filter(|directory| names.is_empty() || names.contains(&name_of(directory)));
-    wanted.map(|directory| pod(directory, &root, &directories)).collect()
+    wanted
+        .map(|directory| pod(directory, &root, &directories))
+        .collect()
 }
 
 fn name_of(directory: &Path) -> String {
@@ -155,7 +163,9 @@ impl Manifests {
             };
             match workloads(&text, CONTAINER) {
                 Ok(workloads) => {
-                    let found = workloads.into_iter().map(|workload| (path.clone(), workload));
+                    let found = workloads
+                        .into_iter()
+                        .map(|workload| (path.clone(), workload));
                     self.found.extend(found);
                     // `kustomization.yaml` and values of Helm are no objects of a cluster.
                     let kinds = kinds(&text).unwrap_or_default();
@@ -181,6 +191,7 @@ fn pod(directory: &Path, root: &Path, all: &[PathBuf]) -> Result<Pod, Error> {
     if manifests.found.is_empty() && directory != root {
         // Older blueprints have the manifests of all pods in the root, and the pod's name in the workload's.
         let mut beside = Manifests::default();
+        but.push(directory);
         beside.read(root, &but, 1)?;
         let is_of_this = |workload: &Workload| {
             let namespace = workload.namespace.as_deref().unwrap_or_default();
@@ -196,7 +207,10 @@ fn pod(directory: &Path, root: &Path, all: &[PathBuf]) -> Result<Pod, Error> {
     if manifests.found.len() > 1 {
         let shown = |(path, workload): &(PathBuf, Workload)| {
             let path = path.strip_prefix(root).unwrap_or(path).display();
-            format!("{path}, line {}: {}/{}", workload.line, workload.kind, workload.name)
+            format!(
+                "{path}, line {}: {}/{}",
+                workload.line, workload.kind, workload.name
+            )
         };
         return Err(Error::SeveralWorkloads {
             pod: name,
@@ -224,7 +238,10 @@ fn pod(directory: &Path, root: &Path, all: &[PathBuf]) -> Result<Pod, Error> {
 /// True when one name has the other as a whole between dashes: `convoy-relay-1-ns` has `relay-1`, not `relay`-like parts of
 /// `relays`.
 fn has_part(name: &str, part: &str) -> bool {
-    let (name, part) = (format!("-{}-", name.to_ascii_lowercase()), part.to_ascii_lowercase());
+    let (name, part) = (
+        format!("-{}-", name.to_ascii_lowercase()),
+        part.to_ascii_lowercase(),
+    );
     let part = part.replace('_', "-");
     name.contains(&format!("-{part}-"))
 }

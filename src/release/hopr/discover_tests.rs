@@ -3,7 +3,9 @@ use std::path::Path;
 use super::*;
 
 fn workload(name: &str, container: &str) -> String {
-    format!("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n  namespace: convoy-{name}-ns\nspec:\n  template:\n    spec:\n      containers:\n      - name: {container}\n        image: team/{name}:1\n")
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n  namespace: convoy-{name}-ns\nspec:\n  template:\n    spec:\n      containers:\n      - name: {container}\n        image: team/{name}:1\n"
+    )
 }
 
 fn write(root: &Path, path: &str, text: &str) {
@@ -22,10 +24,22 @@ fn pods_are_found_by_content_under_any_file_name() {
     ] {
         write(root, &format!("{pod}/app/app.py"), "");
         write(root, file, &workload(pod, "web-app"));
-        write(root, &format!("{pod}/01-namespace.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n");
+        write(
+            root,
+            &format!("{pod}/01-namespace.yaml"),
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n",
+        );
         // What is built is not looked at, nor is what is no manifest.
-        write(root, &format!("{pod}/app/04.yaml"), &workload("other", "web-app"));
-        write(root, &format!("{pod}/notes.txt"), &workload("other", "web-app"));
+        write(
+            root,
+            &format!("{pod}/app/04.yaml"),
+            &workload("other", "web-app"),
+        );
+        write(
+            root,
+            &format!("{pod}/notes.txt"),
+            &workload("other", "web-app"),
+        );
         write(root, &format!("{pod}/values.yaml"), "a: {{ .Values.x }}\n");
     }
     write(root, "docs/readme.md", "");
@@ -37,7 +51,10 @@ fn pods_are_found_by_content_under_any_file_name() {
         .collect();
     assert_eq!(found, [("gateway", "gateway"), ("sink", "sink")]);
     assert_eq!(pods[0].manifest, root.join("gateway/k8s/03-deployment.yml"));
-    assert_eq!(pods[0].workload.namespace.as_deref(), Some("convoy-gateway-ns"));
+    assert_eq!(
+        pods[0].workload.namespace.as_deref(),
+        Some("convoy-gateway-ns")
+    );
     assert_eq!(pods[1].manifests.len(), 2, "{:?}", pods[1].manifests);
     let one = discover(root, &["sink".to_owned()]).unwrap();
     assert_eq!(one, pods[1..]);
@@ -51,7 +68,11 @@ fn manifests_in_the_root_belong_to_the_pod_that_they_name() {
     let root = directory.path();
     for pod in ["relay-1", "relay-10"] {
         write(root, &format!("{pod}/app/app.py"), "");
-        write(root, &format!("manifests/{pod}.yaml"), &workload(pod, "web-app"));
+        write(
+            root,
+            &format!("manifests/{pod}.yaml"),
+            &workload(pod, "web-app"),
+        );
     }
     let pods = discover(root, &[]).unwrap();
     assert_eq!(pods[0].manifest, root.join("manifests/relay-1.yaml"));
@@ -67,8 +88,15 @@ fn what_is_not_there_or_there_twice_is_said() {
     write(root, "a/one.yaml", &workload("x", "other"));
     write(root, "a/helm.yaml", "a: b: [\n");
     let error = discover(root, &[]).unwrap_err();
-    assert!(matches!(&error, Error::NoWorkload { unread, .. } if unread.len() == 1), "{error}");
-    write(root, "a/two.yaml", &[workload("x", "web-app"), workload("y", "web-app")].join("---\n"));
+    assert!(
+        matches!(&error, Error::NoWorkload { unread, .. } if unread.len() == 1),
+        "{error}"
+    );
+    write(
+        root,
+        "a/two.yaml",
+        &[workload("x", "web-app"), workload("y", "web-app")].join("---\n"),
+    );
     let error = discover(root, &[]).unwrap_err();
     assert_eq!(
         error.to_string(),

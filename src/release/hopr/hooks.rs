@@ -17,13 +17,19 @@ pub const SIGNATURES: [(&str, &[&str]); 5] = [
 
 /// What stops the event loop that the functions run in, and what does it instead.
 const BLOCKING: [(&str, &str); 9] = [
-    ("time.sleep", "`await asyncio.sleep(…)` in an async function"),
+    (
+        "time.sleep",
+        "`await asyncio.sleep(…)` in an async function",
+    ),
     ("requests.", "`httpx.AsyncClient` or `aiohttp`"),
     ("urllib.request.urlopen", "`httpx.AsyncClient` or `aiohttp`"),
     ("subprocess.run", "`asyncio.create_subprocess_exec`"),
     ("subprocess.call", "`asyncio.create_subprocess_exec`"),
     ("subprocess.check_call", "`asyncio.create_subprocess_exec`"),
-    ("subprocess.check_output", "`asyncio.create_subprocess_exec`"),
+    (
+        "subprocess.check_output",
+        "`asyncio.create_subprocess_exec`",
+    ),
     ("os.system", "`asyncio.create_subprocess_shell`"),
     ("input", "the payload, for nobody types there"),
 ];
@@ -42,7 +48,8 @@ pub struct Found {
 /// The names of Hopr's functions that a module defines within Section 1, sorted: what kind of pod it is.
 pub fn defined(module: &Module, section1: Place) -> Vec<String> {
     let functions = module.functions().into_iter();
-    let inside = functions.filter(|function| is_inside(function, section1) && is_known(&function.name));
+    let inside =
+        functions.filter(|function| is_inside(function, section1) && is_known(&function.name));
     let mut names: Vec<String> = inside.map(|function| function.name).collect();
     names.sort();
     names.dedup();
@@ -63,8 +70,12 @@ pub fn mistakes(module: &Module, section1: Place) -> Vec<Found> {
                 if let Some(line) = called_from_outside(module, section1, name) {
                     found.push(Found {
                         line,
-                        text: format!("`{name}` is called here, and nothing defines it at top level"),
-                        hint: Some(format!("define `{shown}` in Section 1, without indentation")),
+                        text: format!(
+                            "`{name}` is called here, and nothing defines it at top level"
+                        ),
+                        hint: Some(format!(
+                            "define `{shown}` in Section 1, without indentation"
+                        )),
                     });
                 }
             }
@@ -73,14 +84,19 @@ pub fn mistakes(module: &Module, section1: Place) -> Vec<Found> {
                     let has = function.parameters.join(", ");
                     found.push(Found {
                         line: function.line,
-                        text: format!("`{name}({has})` has other parameters than Hopr calls it with"),
+                        text: format!(
+                            "`{name}({has})` has other parameters than Hopr calls it with"
+                        ),
                         hint: Some(format!("it must be `{shown}`")),
                     });
                 }
                 if let Some(again) = defined.next() {
                     found.push(Found {
                         line: again.line,
-                        text: format!("`{name}` is defined again; line {} did already", function.line),
+                        text: format!(
+                            "`{name}` is defined again; line {} did already",
+                            function.line
+                        ),
                         hint: Some("Python takes the last one; remove one of them".to_owned()),
                     });
                 }
@@ -173,13 +189,38 @@ mod tests {
     #[test]
     fn mistakes_have_their_line() {
         for (section1, rest, line, text) in [
-            ("def on_trigger(payload): pass\n", "", 2, "`on_trigger(payload)` has other parameters"),
+            (
+                "def on_trigger(payload): pass\n",
+                "",
+                2,
+                "`on_trigger(payload)` has other parameters",
+            ),
             ("def on_aggregate(parts): pass\n", "", 2, "other parameters"),
-            ("def on_receive_relay(payload, *, x=1): pass\n", "", 2, "other parameters"),
+            (
+                "def on_receive_relay(payload, *, x=1): pass\n",
+                "",
+                2,
+                "other parameters",
+            ),
             ("x = 1\n", "", 1, "defines none"),
-            ("class A:\n    def on_trigger(self, payload, headers): pass\n", "r = on_trigger(a, b)\n", 5, "nothing defines it"),
-            ("def on_receive_relay(payload): pass\n", "async def f():\n    await maybe(on_trigger(a, b))\n", 5, "nothing defines it"),
-            ("def on_trigger(payload, headers): pass\ndef on_trigger(payload, headers): pass\n", "", 3, "defined again"),
+            (
+                "class A:\n    def on_trigger(self, payload, headers): pass\n",
+                "r = on_trigger(a, b)\n",
+                5,
+                "nothing defines it",
+            ),
+            (
+                "def on_receive_relay(payload): pass\n",
+                "async def f():\n    await maybe(on_trigger(a, b))\n",
+                5,
+                "nothing defines it",
+            ),
+            (
+                "def on_trigger(payload, headers): pass\ndef on_trigger(payload, headers): pass\n",
+                "",
+                3,
+                "defined again",
+            ),
         ] {
             let (module, place) = of(section1, rest);
             let found = mistakes(&module, place);
@@ -198,8 +239,14 @@ mod tests {
             .map(|found| (found.line, found.text))
             .collect();
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].0 == 4 && found[0].1.starts_with("`requests` in `helper`"), "{found:?}");
-        assert!(found[1].0 == 7 && found[1].1.starts_with("`time.sleep` in `on_trigger`"), "{found:?}");
+        assert!(
+            found[0].0 == 4 && found[0].1.starts_with("`requests` in `helper`"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].0 == 7 && found[1].1.starts_with("`time.sleep` in `on_trigger`"),
+            "{found:?}"
+        );
         assert_eq!(defined(&module, place), ["on_trigger"]);
     }
 }

@@ -180,11 +180,21 @@ mod tests {
 
     #[test]
     fn what_nothing_brings_is_found_once() {
-        let imports: Vec<(String, usize)> = ["os", "yaml", "numpy", "helper", "google", "cgi", "numpy", "__future__", "telnetlib"]
-            .iter()
-            .enumerate()
-            .map(|(line, name)| ((*name).to_owned(), line + 1))
-            .collect();
+        let imports: Vec<(String, usize)> = [
+            "os",
+            "yaml",
+            "numpy",
+            "helper",
+            "google",
+            "cgi",
+            "numpy",
+            "__future__",
+            "telnetlib",
+        ]
+        .iter()
+        .enumerate()
+        .map(|(line, name)| ((*name).to_owned(), line + 1))
+        .collect();
         let required = set(&["pyyaml", "google-cloud-storage"]);
         let beside = set(&["helper"]);
         assert_eq!(
@@ -193,7 +203,11 @@ mod tests {
         );
         assert_eq!(
             missing(&imports, &required, &beside, Python::V3_13),
-            [("numpy".to_owned(), 3), ("cgi".to_owned(), 6), ("telnetlib".to_owned(), 9)]
+            [
+                ("numpy".to_owned(), 3),
+                ("cgi".to_owned(), 6),
+                ("telnetlib".to_owned(), 9)
+            ]
         );
     }
 }

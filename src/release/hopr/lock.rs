@@ -67,14 +67,23 @@ impl Lock {
             path: path.clone(),
             reason,
         };
-        let lock: Self = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+        let lock: Self =
+            serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
         if lock.format != FORMAT {
-            return Err(refuse(format!("its format is {}, and {FORMAT} is known", lock.format)));
+            return Err(refuse(format!(
+                "its format is {}, and {FORMAT} is known",
+                lock.format
+            )));
         }
         for (file, locked) in &lock.files {
-            let texts = [(&locked.before, &locked.before_sha256), (&locked.after, &locked.after_sha256)];
+            let texts = [
+                (&locked.before, &locked.before_sha256),
+                (&locked.after, &locked.after_sha256),
+            ];
             if texts.iter().any(|(text, digest)| sha256(text) != **digest) {
-                return Err(refuse(format!("the text of `{file}` in it is not that of its digest")));
+                return Err(refuse(format!(
+                    "the text of `{file}` in it is not that of its digest"
+                )));
             }
         }
         Ok(Some(lock))
@@ -154,7 +163,10 @@ mod tests {
         let read = Lock::read(root).unwrap().unwrap();
         assert_eq!(read, lock);
         let found = read.get("a/app/app.py").unwrap();
-        assert_eq!((found.before.as_str(), found.section1.as_str()), ("x\n", ""));
+        assert_eq!(
+            (found.before.as_str(), found.section1.as_str()),
+            ("x\n", "")
+        );
         assert_eq!(name(root, &root.join("a/app/app.py")), "a/app/app.py");
     }
 

@@ -43,7 +43,10 @@ pub fn kinds(text: &str) -> Result<Vec<String>, yaml::Error> {
         let kind = root.get("kind").and_then(Node::text)?;
         root.get("apiVersion").map(|_| kind.to_owned())
     };
-    Ok(documents.iter().filter_map(|document| kind(document.root.as_ref()?)).collect())
+    Ok(documents
+        .iter()
+        .filter_map(|document| kind(document.root.as_ref()?))
+        .collect())
 }
 
 fn collect(node: &Node, container: &str, found: &mut Vec<Workload>) {
@@ -54,7 +57,11 @@ fn collect(node: &Node, container: &str, found: &mut Vec<Workload>) {
     if kind.ends_with("List") {
         // A list of lists is none that the API knows, so one level is enough.
         for item in node.get("items").map(Node::items).unwrap_or_default() {
-            if !item.get("kind").and_then(Node::text).is_some_and(|kind| kind.ends_with("List")) {
+            if !item
+                .get("kind")
+                .and_then(Node::text)
+                .is_some_and(|kind| kind.ends_with("List"))
+            {
                 collect(item, container, found);
             }
         }
@@ -62,12 +69,22 @@ fn collect(node: &Node, container: &str, found: &mut Vec<Workload>) {
     }
     let path: &[&str] = match kind.as_str() {
         "Pod" => &["spec", "containers"],
-        "CronJob" => &["spec", "jobTemplate", "spec", "template", "spec", "containers"],
+        "CronJob" => &[
+            "spec",
+            "jobTemplate",
+            "spec",
+            "template",
+            "spec",
+            "containers",
+        ],
         _ => &["spec", "template", "spec", "containers"],
     };
     let containers = node.at(path).map(Node::items).unwrap_or_default();
     let is_it = |item: &&Node| item.get("name").and_then(Node::text) == Some(container);
-    if let (Some(item), Some(name)) = (containers.iter().find(is_it), text(node, &["metadata", "name"])) {
+    if let (Some(item), Some(name)) = (
+        containers.iter().find(is_it),
+        text(node, &["metadata", "name"]),
+    ) {
         found.push(Workload {
             kind,
             name,
@@ -101,7 +118,10 @@ mod tests {
                 line: 22,
             }
         );
-        assert_eq!((found[1].kind.as_str(), found[1].image.as_ref()), ("CronJob", None));
+        assert_eq!(
+            (found[1].kind.as_str(), found[1].image.as_ref()),
+            ("CronJob", None)
+        );
         assert!(workloads("a: [", "web-app").is_err());
         assert!(workloads("", "web-app").unwrap().is_empty());
         assert_eq!(kinds(text).unwrap(), ["ConfigMap", "Deployment"]);

@@ -176,7 +176,10 @@ impl Reader {
                 '\\' => {
                     self.next();
                     if self.next() != Some('\n') {
-                        return Self::fail(line, "something follows a backslash that continues the line");
+                        return Self::fail(
+                            line,
+                            "something follows a backslash that continues the line",
+                        );
                     }
                 }
                 '"' | '\'' => {
@@ -248,7 +251,9 @@ impl Reader {
 
     fn is_first_of_its_line(&self) -> bool {
         let before = self.rest[..self.at].iter().rev();
-        before.take_while(|c| **c != '\n').all(|c| c.is_whitespace())
+        before
+            .take_while(|c| **c != '\n')
+            .all(|c| c.is_whitespace())
     }
 
     fn string(&mut self) -> Result<(), Error> {
@@ -305,7 +310,10 @@ fn check_indentation(lines: &[Logical]) -> Result<(), Error> {
                 }
             }
         }
-        opens = logical.tokens.last().is_some_and(|token| token.is_sign(':'));
+        opens = logical
+            .tokens
+            .last()
+            .is_some_and(|token| token.is_sign(':'));
     }
     match lines.last() {
         Some(last) if opens => Reader::fail(last.line, "the block behind the `:` is missing"),
@@ -401,10 +409,13 @@ impl Module {
         let width = 2 * parts.len() - 1;
         let is_here = |tokens: &[Token], at: usize| {
             let window = &tokens[at..at + width];
-            let fits = window.iter().enumerate().all(|(place, token)| match place % 2 {
-                0 => token.is_word(parts[place / 2]),
-                _ => token.is_sign('.'),
-            });
+            let fits = window
+                .iter()
+                .enumerate()
+                .all(|(place, token)| match place % 2 {
+                    0 => token.is_word(parts[place / 2]),
+                    _ => token.is_sign('.'),
+                });
             let is_member = at > 0 && tokens[at - 1].is_sign('.');
             let follows = tokens.get(at + width);
             let ends_well = match is_open {

@@ -14,7 +14,11 @@ fn functions_at_top_level_are_found_with_their_parameters() {
     assert_eq!(
         names(text),
         [
-            ("on_trigger".to_owned(), vec!["payload".to_owned(), "headers".to_owned()], 4),
+            (
+                "on_trigger".to_owned(),
+                vec!["payload".to_owned(), "headers".to_owned()],
+                4
+            ),
             (
                 "last".to_owned(),
                 ["a", "b", "c", "**d"].map(str::to_owned).to_vec(),
@@ -22,7 +26,10 @@ fn functions_at_top_level_are_found_with_their_parameters() {
             ),
         ]
     );
-    assert_eq!(names("def f(*args, x: 'a, b'=(1, 2)): pass\n")[0].1, ["*args", "x"]);
+    assert_eq!(
+        names("def f(*args, x: 'a, b'=(1, 2)): pass\n")[0].1,
+        ["*args", "x"]
+    );
     assert_eq!(names("def f(): pass"), [("f".to_owned(), Vec::new(), 1)]);
 }
 
@@ -69,7 +76,11 @@ fn what_python_takes_passes() {
 fn imports_are_those_of_the_lines_and_absolute() {
     let text = "import os\nimport a.b as c, d\nfrom e.f import (\n  g,\n)\nfrom . import h\nfrom .i import j\nif x: import k\ny = 'import l'\ndef f():\n    try:\n        import m; import n\n    except ImportError: pass\nx.importer = 1\n";
     let module = read(text).unwrap();
-    let names: Vec<String> = module.imports(2, 99).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = module
+        .imports(2, 99)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(names, ["a", "d", "e", "k", "m", "n"]);
     assert_eq!(module.imports(1, 1), [("os".to_owned(), 1)]);
 }

@@ -64,7 +64,10 @@ pub fn find(comments: &[Comment], last_line: usize) -> Result<Place, Error> {
     let fail = |line: usize, reason: String| Err(Error { line, reason });
     let (mut opening, mut closing) = (None, None);
     let mut open: Option<(u32, usize)> = None;
-    for (line, mark) in comments.iter().filter_map(|c| Some((c.line, mark(&c.text)?))) {
+    for (line, mark) in comments
+        .iter()
+        .filter_map(|c| Some((c.line, mark(&c.text)?)))
+    {
         let Mark { section, is_end } = mark;
         match (is_end, open) {
             (false, Some((1, at))) => {
@@ -136,7 +139,12 @@ pub fn cut(text: &str, place: Place) -> Parts {
 
 /// What a comment marks: a run of lines, `SECTION n` or `END SECTION n`, and nothing but a title behind it.
 fn mark(comment: &str) -> Option<Mark> {
-    let is_rule = |c: char| matches!(c, '─' | '━' | '═' | '-' | '–' | '—' | '=' | '*' | ' ' | '\t');
+    let is_rule = |c: char| {
+        matches!(
+            c,
+            '─' | '━' | '═' | '-' | '–' | '—' | '=' | '*' | ' ' | '\t'
+        )
+    };
     let has_rule = comment.starts_with(|c: char| is_rule(c) && c != ' ' && c != '\t');
     let words = comment.trim_matches(is_rule);
     let (words, is_end) = match words.strip_prefix("END ") {
@@ -152,7 +160,8 @@ fn mark(comment: &str) -> Option<Mark> {
     let section = rest[..digits].parse().ok()?;
     // `# SECTION 1 is below` is a sentence; with a rule before it, or a colon or nothing behind it, it is a mark.
     let behind = rest[digits..].trim_start();
-    let is_mark = has_rule || behind.is_empty() || behind.starts_with(':') || behind.starts_with(is_rule);
+    let is_mark =
+        has_rule || behind.is_empty() || behind.starts_with(':') || behind.starts_with(is_rule);
     is_mark.then_some(Mark { section, is_end })
 }
 
@@ -182,7 +191,14 @@ mod tests {
             for close in [CLOSE, "# END SECTION 1", "#-- END SECTION 1 --"] {
                 // A mark within brackets would be one too; here it stands before a statement.
                 let text = format!("a = 1\n{open}\nb = 2\n{close}\nc = 3\n");
-                assert_eq!(place(&text), Ok(Place { opening: 2, closing: 4 }), "{text}");
+                assert_eq!(
+                    place(&text),
+                    Ok(Place {
+                        opening: 2,
+                        closing: 4
+                    }),
+                    "{text}"
+                );
             }
         }
         for prose in [
@@ -193,14 +209,27 @@ mod tests {
             "# END SECTION 1 comes later",
         ] {
             let text = format!("{prose}\n{OPEN}\n{CLOSE}\n");
-            assert_eq!(place(&text), Ok(Place { opening: 2, closing: 3 }), "{prose}");
+            assert_eq!(
+                place(&text),
+                Ok(Place {
+                    opening: 2,
+                    closing: 3
+                }),
+                "{prose}"
+            );
         }
     }
 
     #[test]
     fn a_mark_in_a_string_is_none() {
         let text = format!("\"\"\"\n{OPEN}\n\"\"\"\n{OPEN}\nx = '''\n{CLOSE}\n'''\n{CLOSE}\n");
-        assert_eq!(place(&text), Ok(Place { opening: 4, closing: 8 }));
+        assert_eq!(
+            place(&text),
+            Ok(Place {
+                opening: 4,
+                closing: 8
+            })
+        );
     }
 
     #[test]
@@ -210,21 +239,42 @@ mod tests {
             ("a = 1\n".to_owned(), 1, "no comment says"),
             (format!("{OPEN}\na = 1\n"), 1, "has no end"),
             (format!("{OPEN}\n{OPEN}\n{CLOSE}\n"), 2, "begins within"),
-            (format!("{OPEN}\n{CLOSE}\n{OPEN}\n{CLOSE}\n"), 3, "begins again"),
+            (
+                format!("{OPEN}\n{CLOSE}\n{OPEN}\n{CLOSE}\n"),
+                3,
+                "begins again",
+            ),
             (format!("{OPEN}\n{CLOSE}\n{CLOSE}\n"), 3, "ends again"),
             (format!("a = 1\n{CLOSE}\n{OPEN}\n"), 2, "has not begun"),
-            (format!("{OPEN}\n{two}\n{CLOSE}\n"), 2, "SECTION 2 begins within"),
-            (format!("{OPEN}\n# END SECTION 2\n{CLOSE}\n"), 2, "SECTION 2 ends within"),
+            (
+                format!("{OPEN}\n{two}\n{CLOSE}\n"),
+                2,
+                "SECTION 2 begins within",
+            ),
+            (
+                format!("{OPEN}\n# END SECTION 2\n{CLOSE}\n"),
+                2,
+                "SECTION 2 ends within",
+            ),
         ] {
             let error = place(&text).unwrap_err();
             assert_eq!(error.line, line, "{text}: {error}");
             assert!(error.reason.contains(reason), "{text}: {error}");
         }
         let text = format!("{two}\nx = 1\n# END SECTION 2\n{OPEN}\n{CLOSE}\n{two}\n");
-        assert_eq!(place(&text), Ok(Place { opening: 4, closing: 5 }));
+        assert_eq!(
+            place(&text),
+            Ok(Place {
+                opening: 4,
+                closing: 5
+            })
+        );
         assert_eq!(
             place(&format!("{OPEN}\n{CLOSE}\n{two}\nx = 1\n")),
-            Ok(Place { opening: 1, closing: 2 })
+            Ok(Place {
+                opening: 1,
+                closing: 2
+            })
         );
     }
 
