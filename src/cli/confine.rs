@@ -152,6 +152,8 @@ pub(super) struct HandedFiles<'a> {
     pub(super) brought: Option<&'a Path>,
     /// Is there in the end if the previous image gave artifacts: `--artifacts-file`.
     pub(super) artifacts: Option<&'a Path>,
+    /// Has in the end what was built: `--report-file`.
+    pub(super) report: Option<&'a Path>,
 }
 
 /// Starts this command again in `namespace`, where it knows what was decided, and finds the password that was read
@@ -173,6 +175,7 @@ pub(super) fn go_inside(
     for (flag, file) in [
         ("--brought-file", files.brought),
         ("--artifacts-file", files.artifacts),
+        ("--report-file", files.report),
     ] {
         if let Some(file) = file {
             arguments.extend([OsString::from(flag), file.into()]);

@@ -1,28 +1,35 @@
 //! People: the command line. One file for each command; arguments, environment, messages and exit codes beside them.
 
 pub mod args;
+mod around;
 mod as_dockerfile;
 mod build;
 mod builder;
 mod check;
 mod completion;
+mod config;
 mod confine;
 mod copy;
 mod create;
 mod creds;
 mod delete;
 pub mod diagnostic;
+mod diagnostic_release;
 mod digest;
 mod doctor;
 pub mod env;
 pub mod exit;
 mod gc;
 mod images;
+mod inputs;
 mod inspect;
 pub mod isolation;
 mod load;
 mod lock;
 mod login;
+mod outputs;
+mod project;
+mod promote;
 mod pull;
 mod push;
 mod referrers;
@@ -79,7 +86,7 @@ Results go to stdout, everything for people to stderr. Exit codes: docs/exit-cod
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Build(Box<build::Args>),
+    Build(Box<build::args::Args>),
     Rebuild(Box<s2i::rebuild::Args>),
     Usage(s2i::usage::Args),
     Generate(s2i::generate::Args),
@@ -91,11 +98,13 @@ enum Command {
     Login(login::Args),
     Logout(login::OutArgs),
     Copy(copy::Args),
+    Promote(Box<promote::Args>),
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
     Images(images::Args),
+    Inputs(inputs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
     #[command(visible_alias = "prune")]
@@ -103,6 +112,7 @@ enum Command {
     Doctor(doctor::Args),
     Create(create::Args),
     Init(create::InitArgs),
+    Config(config::Args),
     Completion(completion::Args),
 }
 
@@ -122,12 +132,18 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     let progress = cli.shared.progress;
     match dispatch(cli) {
         Ok(status) => status,
+        Err(Diagnostic {
+            told: Some(status), ..
+        }) => status,
         Err(diagnostic) => {
             let mut stderr = io::stderr().lock();
             let _ = match progress {
                 ui::Progress::Json => writeln!(stderr, "{}", diagnostic.to_json()),
                 _ => write!(stderr, "{diagnostic}"),
             };
+            if progress != ui::Progress::Json && env::ci::ci().is_github {
+                let _ = writeln!(stderr, "{}", outputs::annotation(&diagnostic));
+            }
             diagnostic.code as u8
         }
     }
@@ -156,16 +172,19 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Login(args) => login::run(&args, &shared).map(done),
         Command::Logout(args) => login::out(&args).map(done),
         Command::Copy(args) => copy::run(&args, &shared).map(done),
+        Command::Promote(args) => promote::run(&args, &shared).map(done),
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
+        Command::Inputs(args) => inputs::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),
         Command::Gc(args) => gc::run(&args, &shared),
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
+        Command::Config(args) => config::run(&args, &shared).map(done),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }

@@ -3,3 +3,9 @@
 //! Nothing here knows how an image is made, or of projects.
 
 pub mod local;
+mod document;
+pub mod flux;
+pub mod manifest;
+mod object;
+pub mod ready;
+pub mod rollout;

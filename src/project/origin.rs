@@ -37,13 +37,23 @@ pub enum Origin {
     Default,
 }
 
+impl Origin {
+    /// The line, from 1, if it is one of a file.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { line, .. } if *line > 0 => Some(*line),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Variable(name) => write!(f, "the variable {name}"),
-            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
-            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::File { path, line: 0 } => write!(f, "`{}`", path.display()),
+            Self::File { path, line } => write!(f, "`{}`, line {line}", path.display()),
             Self::Default => f.write_str("default"),
         }
     }

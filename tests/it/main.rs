@@ -60,6 +60,7 @@ mod mirrors;
 mod placed;
 mod places;
 mod popular;
+mod project;
 mod push;
 mod pypi;
 mod readers;

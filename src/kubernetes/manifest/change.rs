@@ -1,0 +1,108 @@
+//! One image changed, in memory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use similar::TextDiff;
+
+use super::super::document::{Change, verify};
+use super::{Error, Found, Manifest};
+use crate::reference::Reference;
+
+/// A file before and after an edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edited {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text before.
+    pub before: String,
+    /// Its text after; the same when the value was right already.
+    pub after: String,
+}
+
+impl Edited {
+    /// True when the file would become another.
+    pub fn is_change(&self) -> bool {
+        self.before != self.after
+    }
+
+    /// What changes, as a unified diff with three lines around it, which `patch -p1` takes; empty when nothing does.
+    pub fn diff(&self) -> String {
+        if !self.is_change() {
+            return String::new();
+        }
+        let path = self.path.display().to_string();
+        let path = path.strip_prefix('/').unwrap_or(&path);
+        let diff = TextDiff::from_lines(&self.before, &self.after);
+        let mut unified = diff.unified_diff();
+        unified
+            .context_radius(3)
+            .header(&format!("a/{path}"), &format!("b/{path}"))
+            .to_string()
+    }
+}
+
+/// Gives a container that was [found](super::find) another image, written as it is given.
+///
+/// Nothing is written to a disk. The changed text was read again, and differs from the old one in that one value.
+///
+/// # Errors
+/// [`Error::Reference`] for what is no reference, [`Error::Shared`] for an image that an anchor shares with others,
+/// [`Error::Unfit`] for one that cannot be changed exactly, [`Error::Damage`] when the changed text is not what it should
+/// be.
+pub fn edit(manifest: &Manifest, found: &Found, image: &str) -> Result<Edited, Error> {
+    let _: Reference = image.parse()?;
+    let edited = |after: String| Edited {
+        path: manifest.path.clone(),
+        before: manifest.text.clone(),
+        after,
+    };
+    if manifest.image_of(found).as_deref() == Some(image) {
+        return Ok(edited(manifest.text.clone()));
+    }
+    let damage = || damage(&manifest.path, found.line);
+    let (splice, is_entry) = found.splice(manifest, image)?.ok_or_else(damage)?;
+    let change = match is_entry {
+        true => Change::Entry("image", image),
+        false => Change::Value(image),
+    };
+    let after = verify(&manifest.text, &manifest.documents, &splice, change).ok_or_else(damage)?;
+    // Which value changed is known; that it is the container's image is what the reader of the manifest will see.
+    let again = Manifest::new(&manifest.path, after)?;
+    match again.image_of(found).is_some_and(|now| now == image) {
+        true => Ok(edited(again.text)),
+        false => Err(damage()),
+    }
+}
+
+/// As [`edit`], for several containers, of which several may be in one file: one [`Edited`] for each file that has any of
+/// them, in the order of the files. All of them succeed, or none is given.
+///
+/// # Errors
+/// As [`edit`].
+pub fn edit_all(manifests: &[Manifest], edits: &[(Found, &str)]) -> Result<Vec<Edited>, Error> {
+    let mut done: BTreeMap<usize, Manifest> = BTreeMap::new();
+    for (found, image) in edits {
+        let Some(manifest) = done
+            .get(&found.manifest)
+            .or_else(|| manifests.get(found.manifest))
+        else {
+            return Err(damage(&found.path, found.line));
+        };
+        let edited = edit(manifest, found, image)?;
+        done.insert(found.manifest, Manifest::new(&manifest.path, edited.after)?);
+    }
+    let edited = done.into_iter().map(|(number, manifest)| Edited {
+        path: manifest.path,
+        before: manifests[number].text.clone(),
+        after: manifest.text,
+    });
+    Ok(edited.collect())
+}
+
+fn damage(path: &Path, line: usize) -> Error {
+    Error::Damage {
+        path: path.to_owned(),
+        line,
+    }
+}
