@@ -13,6 +13,7 @@ mod copy;
 mod create;
 mod creds;
 mod delete;
+mod deploy;
 pub mod diagnostic;
 mod diagnostic_release;
 mod digest;
@@ -103,6 +104,7 @@ enum Command {
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
+    Deploy(Box<deploy::Args>),
     Images(images::Args),
     Inputs(inputs::Args),
     Inspect(inspect::Args),
@@ -176,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Deploy(args) => deploy::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inputs(args) => inputs::run(&args, &shared).map(done),
