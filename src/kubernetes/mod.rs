@@ -3,6 +3,7 @@
 //! Nothing here knows how an image is made, or of projects.
 
 pub mod local;
+pub mod cluster;
 mod document;
 pub mod flux;
 pub mod kustomization;

@@ -22,6 +22,7 @@ mod rules;
 mod skaffold;
 mod table;
 mod text;
+pub mod version;
 mod yaml_file;
 
 use std::collections::BTreeMap;

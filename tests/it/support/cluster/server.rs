@@ -94,8 +94,8 @@ fn is_ready(running: &Running) -> bool {
     let http = Http::new(&settings).unwrap();
     let answers = |path: &str| {
         let url = format!("https://127.0.0.1:{}{path}", running.api_port);
-        let request = http.client().get(url).bearer_auth(ADMIN).send();
-        let answer = http.run(&Silent, request).unwrap();
+        let request = http.client().get(url).bearer_auth(ADMIN);
+        let answer = http.run(&Silent, async { request.send().await }).unwrap();
         answer.is_ok_and(|answer| answer.status().is_success())
     };
     // The namespace comes a moment after the server says that it is ready.
