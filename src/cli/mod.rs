@@ -42,6 +42,7 @@ mod secret;
 mod signals;
 mod step_args;
 mod tags;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -100,6 +101,8 @@ enum Command {
     Logout(login::OutArgs),
     Copy(copy::Args),
     Promote(Box<promote::Args>),
+    #[command(visible_alias = "watch-deployment")]
+    Watch(Box<watch::Args>),
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
@@ -175,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Logout(args) => login::out(&args).map(done),
         Command::Copy(args) => copy::run(&args, &shared).map(done),
         Command::Promote(args) => promote::run(&args, &shared).map(done),
+        Command::Watch(args) => watch::run(&args, &shared).map(done),
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),

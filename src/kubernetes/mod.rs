@@ -11,3 +11,4 @@ pub mod manifest;
 mod object;
 pub mod ready;
 pub mod rollout;
+pub mod watch;
