@@ -8,4 +8,7 @@ pub mod secrets;
 pub mod operation;
 pub mod outputs;
 pub mod promote;
+pub mod prune;
 pub mod result;
+pub mod rollback;
+pub mod status;
