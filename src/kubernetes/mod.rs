@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows how an image is made, or of projects.
 
+pub mod local;
 pub mod cluster;
 mod document;
 pub mod flux;

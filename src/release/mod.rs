@@ -3,6 +3,8 @@
 pub mod history;
 pub mod hooks;
 pub mod hopr;
+pub mod inside;
+pub mod secrets;
 pub mod operation;
 pub mod outputs;
 pub mod promote;
