@@ -6,6 +6,7 @@ mod as_dockerfile;
 mod build;
 mod builder;
 mod check;
+mod cluster;
 mod completion;
 mod config;
 mod confine;
@@ -13,6 +14,7 @@ mod copy;
 mod create;
 mod creds;
 mod delete;
+mod deploy;
 pub mod diagnostic;
 mod diagnostic_release;
 mod digest;
@@ -42,6 +44,7 @@ mod secret;
 mod signals;
 mod step_args;
 mod tags;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -100,10 +103,13 @@ enum Command {
     Logout(login::OutArgs),
     Copy(copy::Args),
     Promote(Box<promote::Args>),
+    #[command(visible_alias = "watch-deployment")]
+    Watch(Box<watch::Args>),
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
+    Deploy(Box<deploy::Args>),
     Images(images::Args),
     Inputs(inputs::Args),
     Inspect(inspect::Args),
@@ -182,9 +188,11 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Logout(args) => login::out(&args).map(done),
         Command::Copy(args) => copy::run(&args, &shared).map(done),
         Command::Promote(args) => promote::run(&args, &shared).map(done),
+        Command::Watch(args) => watch::run(&args, &shared).map(done),
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Deploy(args) => deploy::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inputs(args) => inputs::run(&args, &shared).map(done),
