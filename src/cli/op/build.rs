@@ -279,7 +279,7 @@ fn is_release(settings: &Settings, project: &Project) -> Result<bool, Diagnostic
     let is_told = version::TagFrom::Ci.needs_git(variables);
     let tag = match is_told && !crate::source::git::is_inside(&project.root) {
         true => version::Tag::Content,
-        false => loading::tag(version::TagFrom::Ci, &project.root)?,
+        false => loading::tag_with(version::TagFrom::Ci, &project.root, variables)?,
     };
     Ok(matches!(tag, version::Tag::Release { .. }))
 }
