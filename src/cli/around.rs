@@ -1,7 +1,7 @@
 //! What stands around an operation of a project: its hooks, its record, its log.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::diagnostic::Diagnostic;
@@ -74,6 +74,11 @@ impl<'a> Around<'a> {
     pub(super) fn has_hooks(&self, operation: Operation) -> bool {
         let mut hooks = self.project.hooks.iter();
         hooks.any(|hook| hook.operation == operation)
+    }
+
+    /// The log of a record.
+    pub(super) fn log(&self, running: &Running) -> PathBuf {
+        self.history.log_path(running.id())
     }
 
     /// Does the work with its hooks around it, and keeps a record of it.

@@ -1,5 +1,7 @@
 //! One build, from what was ordered to where the image is wanted.
 
+use std::path::Path;
+
 use super::args::Args;
 use super::facts;
 use super::perform::{self, Built, Job};
@@ -117,6 +119,12 @@ struct Order<'a> {
     shared: &'a Shared,
 }
 
+/// Who is told of a build, and the log of its record.
+struct Watcher<'a> {
+    observer: &'a dyn Observer,
+    log: Option<&'a Path>,
+}
+
 /// What came of a build.
 struct Delivered {
     /// The exit status.
@@ -185,8 +193,13 @@ impl Order<'_> {
             Operation::Build,
             history::Facts::default(),
             observer.as_ref(),
-            |observer, _| {
-                let delivered = self.build(&request, Some(observer))?;
+            |observer, running| {
+                let log = running.map(|running| around.log(running));
+                let watcher = Watcher {
+                    observer,
+                    log: log.as_deref(),
+                };
+                let delivered = self.build(&request, Some(watcher))?;
                 let Some(report) = &delivered.report else {
                     return Err(Diagnostic::told(delivered.status));
                 };
@@ -256,7 +269,7 @@ impl Order<'_> {
     fn build(
         &self,
         request: &BuildRequest,
-        watcher: Option<&dyn Observer>,
+        watcher: Option<Watcher<'_>>,
     ) -> Result<Delivered, Diagnostic> {
         let Self { args, shared, .. } = *self;
         let is_outermost = shared.entered.is_none();
@@ -273,7 +286,8 @@ impl Order<'_> {
         let marker = replaced.as_ref().map(Replaced::marker);
         let job = Job {
             artifacts: marker.as_deref(),
-            observer: watcher,
+            observer: watcher.as_ref().map(|watcher| watcher.observer),
+            log: watcher.as_ref().and_then(|watcher| watcher.log),
             ..self.job(request, &args.confine)
         };
         let built = perform::perform(&job, shared)?;
@@ -329,6 +343,7 @@ impl Order<'_> {
         Job {
             engine: None,
             observer: None,
+            log: None,
             artifacts: None,
             request,
             platforms: self.platforms,
