@@ -29,6 +29,7 @@ pub mod isolation;
 mod load;
 mod lock;
 mod login;
+mod op;
 mod outputs;
 mod project;
 mod promote;
@@ -119,6 +120,7 @@ enum Command {
     Create(create::Args),
     Init(create::InitArgs),
     Config(config::Args),
+    Op(op::Args),
     Completion(completion::Args),
 }
 
@@ -127,7 +129,10 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     if let Some(call) = s2i::Call::of(&arguments) {
         return s2i::main(&call);
     }
-    let parsed = command().try_get_matches_from(arguments);
+    if let Some(call) = op::Call::of(&arguments) {
+        return op::main(&call);
+    }
+    let parsed = command().try_get_matches_from(&arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -136,6 +141,10 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         }
     };
     let progress = cli.shared.progress;
+    if let Command::Op(op) = &cli.command {
+        let before = arguments.len().saturating_sub(op.words.len() + 1).max(1);
+        return op::run(&op.words, &arguments[1..before]);
+    }
     match dispatch(cli) {
         Ok(status) => status,
         Err(Diagnostic {
@@ -193,6 +202,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
         Command::Config(args) => config::run(&args, &shared).map(done),
+        Command::Op(args) => Ok(op::run(&args.words, &[])),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }

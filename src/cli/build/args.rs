@@ -167,7 +167,7 @@ pub(super) enum TagFrom {
     /// The repository: a tag that names the commit, without its `v`, and `latest` beside it; else the commit, marked when
     /// something is not committed.
     Git,
-    /// What the CI's variables say: as for git, without asking git.
+    /// What the CI's variables say: the release that it builds, else the commit; git where there is no CI.
     Ci,
 }
 

@@ -10,7 +10,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{env, project};
 use crate::image::Platform;
-use crate::project::{Application, Origin, Project};
+use crate::project::{Application, Origin, Project, version};
 use crate::source::Location;
 
 /// What to build.
@@ -266,10 +266,8 @@ impl Target {
         };
         let tags = match args.tag_from {
             TagFrom::Content => vec![CONTENT.to_owned(), ":latest".to_owned()],
-            from => version_tags(Path::new(&self.source), from == TagFrom::Git)?
-                .into_iter()
-                .map(|tag| format!(":{tag}"))
-                .collect(),
+            TagFrom::Git => version_tags(version::TagFrom::Git, Path::new(&self.source))?,
+            TagFrom::Ci => version_tags(version::TagFrom::Ci, Path::new(&self.source))?,
         };
         let names = tags.iter().map(|tag| {
             let name: Result<Tag, _> = format!("{name}{tag}").parse();
@@ -300,7 +298,12 @@ fn registry(project: &Project, args: &Args) -> Result<Option<String>, Diagnostic
     Ok(said.map(|it| it.value.clone()))
 }
 
-/// The tags that the repository or the CI says.
-fn version_tags(_source: &Path, _asks_git: bool) -> Result<Vec<String>, Diagnostic> {
-    Ok(vec!["latest".to_owned()])
+/// The tags that the repository or the CI says, with the `:` before them.
+fn version_tags(from: version::TagFrom, source: &Path) -> Result<Vec<String>, Diagnostic> {
+    let latest = format!(":{}", version::LATEST);
+    Ok(match project::tag(from, source)? {
+        version::Tag::Content => vec![CONTENT.to_owned(), latest],
+        version::Tag::Commit { tag, .. } => vec![format!(":{tag}")],
+        version::Tag::Release { tag, .. } => vec![format!(":{tag}"), latest],
+    })
 }
