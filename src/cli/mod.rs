@@ -6,6 +6,7 @@ mod as_dockerfile;
 mod build;
 mod builder;
 mod check;
+mod cluster;
 mod completion;
 mod config;
 mod confine;

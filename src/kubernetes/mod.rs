@@ -5,6 +5,7 @@
 pub mod cluster;
 mod document;
 pub mod flux;
+pub mod kustomization;
 pub mod manifest;
 mod object;
 pub mod ready;
