@@ -19,6 +19,7 @@ mod doctor;
 pub mod env;
 pub mod exit;
 mod gc;
+mod history;
 mod images;
 mod inputs;
 mod inspect;
@@ -26,20 +27,26 @@ pub mod isolation;
 mod load;
 mod lock;
 mod login;
+mod logs;
 mod outputs;
 mod project;
 mod promote;
 mod pull;
 mod push;
+mod records;
 mod referrers;
+mod release;
 mod remote;
 mod rm;
+mod rollback;
 mod run;
 mod s2i;
 mod secret;
 mod signals;
+mod status;
 mod step_args;
 mod tags;
+mod workspaces;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -106,12 +113,18 @@ enum Command {
     Inputs(inputs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
-    #[command(visible_alias = "prune")]
     Gc(gc::Args),
     Doctor(doctor::Args),
     Create(create::Args),
     Init(create::InitArgs),
     Config(config::Args),
+    History(history::Args),
+    Logs(logs::Args),
+    Status(status::Args),
+    Workspaces(workspaces::Args),
+    Release(release::Args),
+    Rollback(rollback::Args),
+    Prune(prune::Args),
     Completion(completion::Args),
 }
 
@@ -181,6 +194,13 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
         Command::Config(args) => config::run(&args, &shared).map(done),
+        Command::History(args) => history::run(&args, &shared).map(done),
+        Command::Logs(args) => logs::run(&args, &shared).map(done),
+        Command::Status(args) => status::run(&args, &shared).map(done),
+        Command::Workspaces(args) => workspaces::run(&args, &shared).map(done),
+        Command::Release(args) => release::run(&args, &shared).map(done),
+        Command::Rollback(args) => rollback::run(&args, &shared).map(done),
+        Command::Prune(args) => prune::run(&args, &shared).map(done),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }
