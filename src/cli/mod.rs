@@ -31,6 +31,7 @@ mod logs;
 mod outputs;
 mod project;
 mod promote;
+mod prune;
 mod pull;
 mod push;
 mod records;
