@@ -18,6 +18,10 @@ pub struct Shared {
     #[arg(long, value_name = "FILE", env = "OVERCOAT_CONFIG", global = true)]
     pub config: Option<PathBuf>,
 
+    /// Keep records of what is done in DIR [default: .overcoat/history beside overcoat.toml]
+    #[arg(long, value_name = "DIR", env = "OVERCOAT_HISTORY", global = true)]
+    pub history: Option<PathBuf>,
+
     /// Speak plain HTTP with this registry; loopback hosts need no flag
     ///
     /// HOST as it stands in references, with its port: `registry.local:5000`. May be given several times.

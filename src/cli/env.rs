@@ -3,6 +3,7 @@
 
 pub(super) mod ci;
 pub(super) mod kubernetes;
+pub(super) mod person;
 pub(super) mod project;
 pub(super) mod record;
 pub(super) mod registries;

@@ -22,6 +22,7 @@ mod doctor;
 pub mod env;
 pub mod exit;
 mod gc;
+mod history;
 mod images;
 mod inputs;
 mod inspect;
@@ -30,21 +31,28 @@ mod load;
 mod lock;
 mod login;
 mod op;
+mod logs;
 mod outputs;
 mod project;
 mod promote;
+mod prune;
 mod pull;
 mod push;
+mod records;
 mod referrers;
+mod release;
 mod remote;
 mod rm;
+mod rollback;
 mod run;
 mod s2i;
 mod secret;
 mod signals;
+mod status;
 mod step_args;
 mod tags;
 mod watch;
+mod workspaces;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -114,13 +122,19 @@ enum Command {
     Inputs(inputs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
-    #[command(visible_alias = "prune")]
     Gc(gc::Args),
     Doctor(doctor::Args),
     Create(create::Args),
     Init(create::InitArgs),
     Config(config::Args),
     Op(op::Args),
+    History(history::Args),
+    Logs(logs::Args),
+    Status(status::Args),
+    Workspaces(workspaces::Args),
+    Release(release::Args),
+    Rollback(rollback::Args),
+    Prune(prune::Args),
     Completion(completion::Args),
 }
 
@@ -203,6 +217,13 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
         Command::Config(args) => config::run(&args, &shared).map(done),
         Command::Op(args) => Ok(op::run(&args.words, &[])),
+        Command::History(args) => history::run(&args, &shared).map(done),
+        Command::Logs(args) => logs::run(&args, &shared).map(done),
+        Command::Status(args) => status::run(&args, &shared).map(done),
+        Command::Workspaces(args) => workspaces::run(&args, &shared).map(done),
+        Command::Release(args) => release::run(&args, &shared).map(done),
+        Command::Rollback(args) => rollback::run(&args, &shared).map(done),
+        Command::Prune(args) => prune::run(&args, &shared).map(done),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }
