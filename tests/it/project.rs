@@ -81,7 +81,7 @@ fn all_applications_are_built_at_once_and_unchanged_ones_keep_their_names() {
         let again = run(&words).ok();
         assert_eq!(results(directory.path()), found, "{}", again.stderr);
         assert_eq!(
-            again.stderr.matches("unchanged").count(),
+            again.stderr.matches("\n    unchanged\n").count(),
             2,
             "{}",
             again.stderr
