@@ -6,8 +6,8 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::args::{Format, Shared};
-use super::diagnostic::Diagnostic;
 use super::around::Around;
+use super::diagnostic::Diagnostic;
 use super::{creds, env, find, load, observer, open_store, outputs, print, print_json, project};
 use crate::build::{Tag, Tools};
 use crate::event::stage;
@@ -95,7 +95,10 @@ fn recorded(
     let name = &facts.name;
     let is_of = |application: &&Application| {
         let image = application.image_name();
-        name == image || name.strip_suffix(image).is_some_and(|rest| rest.ends_with('/'))
+        name == image
+            || name
+                .strip_suffix(image)
+                .is_some_and(|rest| rest.ends_with('/'))
     };
     let application = project.applications.iter().find(is_of);
     let last = || name.rsplit('/').next().unwrap_or(name);

@@ -81,11 +81,20 @@ pub(super) struct Report {
 /// # Errors
 /// With [`Code::Cluster`], [`Code::Forbidden`], [`Code::NoContainer`], [`Code::Refused`], [`Code::NoEnvironment`],
 /// [`Code::NoSuchImage`] and those of registries.
-pub(super) fn run(args: &Args, target: &Target, image: &str, shared: &Shared, observer: &dyn Observer) -> Result<u8, Diagnostic> {
+pub(super) fn run(
+    args: &Args,
+    target: &Target,
+    image: &str,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<u8, Diagnostic> {
     match deploy(args, target, image, shared, observer)? {
         Ok(report) => {
             for warning in report.outcome.iter().flat_map(|outcome| &outcome.warnings) {
-                observer.observe(Event::Warning { text: warning.clone(), hint: None });
+                observer.observe(Event::Warning {
+                    text: warning.clone(),
+                    hint: None,
+                });
             }
             match target.format {
                 Format::Table => print(&table(&report))?,
@@ -108,12 +117,18 @@ pub(super) fn deploy(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Result<Report, u8>, Diagnostic> {
-    let project = args.environment.as_ref().map(|_| project::load(shared)).transpose()?;
+    let project = args
+        .environment
+        .as_ref()
+        .map(|_| project::load(shared))
+        .transpose()?;
     let environment: Option<&Environment> = match (&project, &args.environment) {
         (Some(project), Some(name)) => Some(project.environment(name)?),
         _ => None,
     };
-    let access = args.flags.access(shared, environment, target.namespace.as_deref())?;
+    let access = args
+        .flags
+        .access(shared, environment, target.namespace.as_deref())?;
     let cluster = Cluster::connect(&access, args.flags.within(observer))?;
     if !target.dry_run {
         confirm(&access, &cluster, args.yes)?;
@@ -123,13 +138,22 @@ pub(super) fn deploy(
         true => reference,
         false => pinned(args, &reference, &cluster, shared, observer)?,
     };
-    let workload = target.workload.as_ref().map(|name| name.to_string().parse());
-    let workload = workload.transpose().map_err(|reason: String| Diagnostic::new(Code::NoContainer, reason))?;
+    let workload = target
+        .workload
+        .as_ref()
+        .map(|name| name.to_string().parse());
+    let workload = workload
+        .transpose()
+        .map_err(|reason: String| Diagnostic::new(Code::NoContainer, reason))?;
     let request = SetImage {
         namespace: cluster.namespace().to_owned(),
         workload,
         container: target.container.clone(),
-        origin: if target.no_pin { Origin::Loaded } else { Origin::Registry },
+        origin: if target.no_pin {
+            Origin::Loaded
+        } else {
+            Origin::Registry
+        },
         is_content_tag: false,
         fixes_pull_policy: args.fix_pull_policy,
         cause: format!("overcoat deploy --cluster --image {image}"),
@@ -180,25 +204,49 @@ fn first_deployment(
     };
     first::check_script(script, access, cluster)?;
     if request.is_dry_run {
-        note(format!("`{}` would be run: there is no such workload yet", script.display()));
+        note(format!(
+            "`{}` would be run: there is no such workload yet",
+            script.display()
+        ));
         return Ok(Ok((None, Vec::new())));
     }
-    note(format!("`{}` is run: there is no such workload yet", script.display()));
+    note(format!(
+        "`{}` is run: there is no such workload yet",
+        script.display()
+    ));
     let status = first::run_script(script, access, observer)?;
     if status != Code::Success as u8 {
         let text = format!("`{}` ended with {status}", script.display());
-        observer.observe(Event::Warning { text, hint: Some("what it has done until then is left as it is".to_owned()) });
+        observer.observe(Event::Warning {
+            text,
+            hint: Some("what it has done until then is left as it is".to_owned()),
+        });
         return Ok(Err(status));
     }
-    Ok(Ok((Some(again(cluster, args, request, observer)?), Vec::new())))
+    Ok(Ok((
+        Some(again(cluster, args, request, observer)?),
+        Vec::new(),
+    )))
 }
 
 /// That the container has the image now; a script may have brought an older one. By its tag alone it cannot be told apart.
-fn again(cluster: &Cluster, args: &Args, request: &SetImage, observer: &dyn Observer) -> Result<Outcome, Diagnostic> {
-    let request = SetImage { is_content_tag: true, ..request.clone() };
+fn again(
+    cluster: &Cluster,
+    args: &Args,
+    request: &SetImage,
+    observer: &dyn Observer,
+) -> Result<Outcome, Diagnostic> {
+    let request = SetImage {
+        is_content_tag: true,
+        ..request.clone()
+    };
     let outcome = cluster.set_image(args.flags.within(observer), &request)?;
     // What the files or the script brought was never live: a rollback has nothing to go back to.
-    Ok(Outcome { is_changed: true, previous_image: String::new(), ..outcome })
+    Ok(Outcome {
+        is_changed: true,
+        previous_image: String::new(),
+        ..outcome
+    })
 }
 
 /// The image by the name that nodes know, with its digest, once the registry has said that it is there.
@@ -209,11 +257,16 @@ fn pinned(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Reference, Diagnostic> {
-    let hosting = cluster.local_registry(args.flags.within(observer))?.unwrap_or_default();
+    let hosting = cluster
+        .local_registry(args.flags.within(observer))?
+        .unwrap_or_default();
     let pushed = hosting.push_name(image).unwrap_or_else(|| image.clone());
     let deployed = hosting.deploy_name(image).unwrap_or_else(|| image.clone());
     if deployed != pushed {
-        let text = format!("the cluster knows the registry of `{pushed}` by another name: `{}`", deployed.host());
+        let text = format!(
+            "the cluster knows the registry of `{pushed}` by another name: `{}`",
+            deployed.host()
+        );
         observer.observe(Event::Note { text });
     }
     if args.no_verify {
@@ -239,8 +292,14 @@ fn table(report: &Report) -> String {
         lines.push(format!("{name} {}", done.as_str().unwrap_or_default()));
     }
     if let Some(outcome) = &report.outcome {
-        let place = format!("{} of {} in {}", outcome.container, outcome.workload, outcome.namespace);
-        let (image, previous) = (printable(&outcome.image), printable(&outcome.previous_image));
+        let place = format!(
+            "{} of {} in {}",
+            outcome.container, outcome.workload, outcome.namespace
+        );
+        let (image, previous) = (
+            printable(&outcome.image),
+            printable(&outcome.previous_image),
+        );
         lines.push(match outcome.is_changed {
             false => format!("{place} has {image} already: nothing was changed"),
             true if previous.is_empty() => format!("{place} has {image}"),
