@@ -1,7 +1,6 @@
 //! People: the command line. One file for each command; arguments, environment, messages and exit codes beside them.
 
 pub mod args;
-mod around;
 mod as_dockerfile;
 mod build;
 mod builder;

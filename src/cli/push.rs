@@ -6,9 +6,10 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::args::{Format, Shared};
-use super::around::Around;
 use super::diagnostic::Diagnostic;
-use super::{creds, env, find, load, observer, open_store, outputs, print, print_json, project};
+use super::{
+    creds, env, find, load, observer, open_store, outputs, print, print_json, project, records,
+};
 use crate::build::{Tag, Tools};
 use crate::event::stage;
 use crate::image::Content;
@@ -48,9 +49,8 @@ pub(super) struct Args {
     #[command(flatten)]
     creds: creds::Flags,
 
-    /// The environment of the project that the registry is of, for its records
-    #[arg(long = "environment", alias = "workspace", value_name = "ENV")]
-    project_environment: Option<String>,
+    #[command(flatten)]
+    records: records::Flags,
 
     #[command(flatten)]
     pipeline: outputs::Flags,
@@ -103,14 +103,15 @@ fn recorded(
     let application = project.applications.iter().find(is_of);
     let last = || name.rsplit('/').next().unwrap_or(name);
     let application = application.map_or_else(last, |application| &application.name);
-    let around = Around::new(&project, application, args.project_environment.as_deref());
+    let place = records::Place::of(project.clone(), shared)?;
     let observer = observer(shared, false)?;
     let known = history::Facts {
         image: Some(target.reference.to_string()),
         digest: Some(facts.digest.clone()),
         ..history::Facts::default()
     };
-    let done = around.perform(Operation::Push, known, observer.as_ref(), |_, _| {
+    let begin = place.beginning(Operation::Push, application, args.records.asked(), known);
+    let done = place.perform(begin, observer.as_ref(), |_, _| {
         let platforms = facts.platforms.iter();
         Ok(Done {
             value: send(&args.image, target, &args.creds, shared)?,

@@ -9,9 +9,9 @@ use super::request::{self, Ordered};
 use super::target::Target;
 use crate::build::{self, BuildReport, BuildRequest, Push, Tag, Tools};
 use crate::cli::args::Shared;
-use crate::cli::around::Around;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::Place;
 use crate::cli::s2i::flags::given;
 use crate::cli::s2i::order::Called;
 use crate::cli::s2i::previous::Replaced;
@@ -138,12 +138,7 @@ struct Delivered {
 impl Order<'_> {
     /// Builds, and brings the image to where it is wanted beside the store, with the project's hooks and a record around it.
     fn deliver(&self, request: &BuildRequest) -> Result<Delivered, Diagnostic> {
-        let Self {
-            args,
-            target,
-            shared,
-            ..
-        } = *self;
+        let Self { target, shared, .. } = *self;
         if shared.entered.is_some() {
             return self.build(request, None);
         }
@@ -162,10 +157,8 @@ impl Order<'_> {
         outputs.forget_stale(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         let delivered = match target.project.as_ref().zip(target.application.as_ref()) {
             Some((project, application)) => {
-                let environment = args.project_environment.as_deref();
-                let around = Around::new(project, &application.name, environment)
-                    .with_source(application.source(project), None);
-                self.recorded(request, &around)?
+                let place = Place::of(project.clone(), shared)?;
+                self.recorded(request, &place, &application.name)?
             }
             None => self.build(request, None)?,
         };
@@ -179,22 +172,26 @@ impl Order<'_> {
     fn recorded(
         &self,
         request: &BuildRequest,
-        around: &Around<'_>,
+        place: &Place,
+        application: &str,
     ) -> Result<Delivered, Diagnostic> {
+        let environment = self.args.records.asked();
+        let begin = |operation, facts| place.beginning(operation, application, environment, facts);
+        let mut hooks = place.project.hooks.iter();
+        let has_push_hooks = hooks.any(|hook| hook.operation == Operation::Push);
         let observer = observer(self.shared, self.args.s2i.common.quiet)?;
         let is_pushed = request.push == Push::Yes;
         // Layers go from registry to registry without coming here, unless something is to be done between.
-        let is_pushed_later = is_pushed && around.has_hooks(Operation::Push);
+        let is_pushed_later = is_pushed && has_push_hooks;
         let mut request = request.clone();
         if is_pushed_later {
             request.push = Push::No;
         }
-        let built = around.perform(
-            Operation::Build,
-            history::Facts::default(),
+        let built = place.perform(
+            begin(Operation::Build, history::Facts::default()),
             observer.as_ref(),
             |observer, running| {
-                let log = running.map(|running| around.log(running));
+                let log = running.map(|running| place.history.log_path(running.id()));
                 let watcher = Watcher {
                     observer,
                     log: log.as_deref(),
@@ -227,7 +224,7 @@ impl Order<'_> {
                 .collect(),
             ..facts::recorded(&facts::of(report, None)?)
         };
-        around.perform(Operation::Push, facts, observer.as_ref(), |_, _| {
+        place.perform(begin(Operation::Push, facts), observer.as_ref(), |_, _| {
             if is_pushed_later {
                 for tag in &delivered.tags {
                     let name = tag.reference.without_digest().to_string();

@@ -281,7 +281,7 @@ fn registry(project: &Project, args: &Args) -> Result<Option<String>, Diagnostic
     if let Some(registry) = &args.repo {
         return Ok(Some(registry.trim_end_matches('/').to_owned()));
     }
-    if let Some(name) = &args.project_environment {
+    if let Some(name) = args.records.asked() {
         let environment = project.environment(name)?;
         if let Some(registry) = &environment.registry {
             return Ok(Some(registry.value.clone()));
