@@ -6,6 +6,7 @@ pub mod cluster;
 mod document;
 pub mod flux;
 pub mod kustomization;
+pub mod local;
 pub mod manifest;
 mod object;
 pub mod ready;

@@ -42,6 +42,7 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         &mut request,
         shared,
     )?;
+    request.s2i.rules.left_out = results_in(target);
     let ordered = Order {
         args,
         target,
@@ -94,6 +95,17 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         return afterwards::run_image(&tag, &args.confine, shared);
     }
     Ok(status)
+}
+
+/// The file of results where it lies in the application's own source: a build would change what the next one is of.
+fn results_in(target: &Target) -> Vec<Vec<u8>> {
+    let (Some(project), Some(application)) = (&target.project, &target.application) else {
+        return Vec::new();
+    };
+    let file = project.root.join(result::FILE);
+    let below = file.strip_prefix(application.source(project)).ok();
+    let below = below.map(|path| path.as_os_str().as_encoded_bytes().to_vec());
+    below.into_iter().collect()
 }
 
 /// One build with all that it is made of.

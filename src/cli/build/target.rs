@@ -157,7 +157,14 @@ fn of_source(
     };
     let application = directory
         .zip(project.as_ref())
-        .and_then(|(directory, project)| project.application_of(directory).cloned());
+        .and_then(|(directory, project)| {
+            let directory = std::path::absolute(directory).ok()?;
+            let found = project.application_of(&directory)?;
+            // A directory within an application is a source of its own.
+            let is_it = std::fs::canonicalize(found.source(project)).ok()
+                == std::fs::canonicalize(&directory).ok();
+            is_it.then(|| found.clone())
+        });
     Ok(Chosen::One(Box::new(Target {
         source,
         typed: (args.builder.clone(), args.tag.clone()),
