@@ -7,7 +7,7 @@ use super::diagnostic::Diagnostic;
 use super::env::person;
 use super::records::{Flags, Place, table};
 use super::{observer, print, print_json};
-use crate::event::{Event, Observer};
+use crate::event::Event;
 use crate::project::Operation;
 use crate::release::history::{Direction, Filter, Order, State};
 

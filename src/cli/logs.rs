@@ -11,7 +11,6 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::observer;
 use super::records::{Flags, Place};
-use crate::event::Observer;
 use crate::release::history::{Filter, History, Id, Record, State};
 
 /// How often a log that grows is looked at.

@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::env::person;
 use super::records::{Flags, Place, table};
 use super::{observer, print, print_json};
-use crate::event::{Event, Observer};
+use crate::event::Event;
 use crate::release::history::{Record, name_of};
 use crate::release::status::{self, Status};
 
