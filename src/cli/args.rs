@@ -74,6 +74,10 @@ pub struct Shared {
     #[arg(long, hide = true, global = true)]
     pub report_file: Option<PathBuf>,
 
+    /// The log of the record that this command, started again, is a part of
+    #[arg(long, hide = true, global = true)]
+    pub log_file: Option<PathBuf>,
+
     /// Which application of the project this command builds when it was started for one of several
     #[arg(long, hide = true, global = true)]
     pub only_application: Option<String>,

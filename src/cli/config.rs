@@ -91,6 +91,7 @@ fn shown(project: &Project, origin: &Origin) -> String {
                 line => format!("{path}:{line}"),
             }
         }
+        Origin::Commit(commit) => format!("commit {commit}"),
         Origin::Default => "default".to_owned(),
     }
 }
@@ -124,6 +125,7 @@ fn json_of_origin(origin: &Origin) -> Value {
         Origin::Variable(name) => json!({ "kind": "variable", "name": name }),
         Origin::File { path, line: 0 } => json!({ "kind": "file", "path": path }),
         Origin::File { path, line } => json!({ "kind": "file", "path": path, "line": line }),
+        Origin::Commit(commit) => json!({ "kind": "commit", "name": commit }),
         Origin::Default => json!({ "kind": "default" }),
     }
 }

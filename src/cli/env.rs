@@ -2,6 +2,7 @@
 //! Nothing below the command line reads any of it.
 
 pub(super) mod ci;
+pub(super) mod kubernetes;
 pub(super) mod person;
 pub(super) mod project;
 pub(super) mod registries;

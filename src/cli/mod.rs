@@ -5,6 +5,7 @@ mod as_dockerfile;
 mod build;
 mod builder;
 mod check;
+mod cluster;
 mod completion;
 mod config;
 mod confine;
@@ -12,6 +13,7 @@ mod copy;
 mod create;
 mod creds;
 mod delete;
+mod deploy;
 pub mod diagnostic;
 mod diagnostic_release;
 mod digest;
@@ -28,6 +30,7 @@ mod load;
 mod lock;
 mod login;
 mod logs;
+mod op;
 mod outputs;
 mod project;
 mod promote;
@@ -47,6 +50,7 @@ mod signals;
 mod status;
 mod step_args;
 mod tags;
+mod watch;
 mod workspaces;
 
 use std::ffi::OsString;
@@ -106,10 +110,13 @@ enum Command {
     Logout(login::OutArgs),
     Copy(copy::Args),
     Promote(Box<promote::Args>),
+    #[command(visible_alias = "watch-deployment")]
+    Watch(Box<watch::Args>),
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
+    Deploy(Box<deploy::Args>),
     Images(images::Args),
     Inputs(inputs::Args),
     Inspect(inspect::Args),
@@ -119,6 +126,7 @@ enum Command {
     Create(create::Args),
     Init(create::InitArgs),
     Config(config::Args),
+    Op(op::Args),
     History(history::Args),
     Logs(logs::Args),
     Status(status::Args),
@@ -134,7 +142,10 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     if let Some(call) = s2i::Call::of(&arguments) {
         return s2i::main(&call);
     }
-    let parsed = command().try_get_matches_from(arguments);
+    if let Some(call) = op::Call::of(&arguments) {
+        return op::main(&call);
+    }
+    let parsed = command().try_get_matches_from(&arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -143,8 +154,15 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         }
     };
     let progress = cli.shared.progress;
+    if let Command::Op(op) = &cli.command {
+        let before = arguments.len().saturating_sub(op.words.len() + 1).max(1);
+        return op::run(&op.words, &arguments[1..before]);
+    }
     match dispatch(cli) {
         Ok(status) => status,
+        Err(Diagnostic {
+            told: Some(status), ..
+        }) => status,
         Err(diagnostic) => {
             let mut stderr = io::stderr().lock();
             let _ = match progress {
@@ -183,9 +201,11 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Logout(args) => login::out(&args).map(done),
         Command::Copy(args) => copy::run(&args, &shared).map(done),
         Command::Promote(args) => promote::run(&args, &shared).map(done),
+        Command::Watch(args) => watch::run(&args, &shared).map(done),
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Deploy(args) => deploy::run(&args, &shared),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inputs(args) => inputs::run(&args, &shared).map(done),
@@ -195,6 +215,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
         Command::Config(args) => config::run(&args, &shared).map(done),
+        Command::Op(args) => Ok(op::run(&args.words, &[])),
         Command::History(args) => history::run(&args, &shared).map(done),
         Command::Logs(args) => logs::run(&args, &shared).map(done),
         Command::Status(args) => status::run(&args, &shared).map(done),

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{creds, env, observer, open_store, outputs, print, print_json};
+use super::{creds, env, observer, open_store, outputs, print, print_json, project};
 use crate::build::Tools;
+use crate::project::{Project, Role};
 use crate::release::outputs::{Outputs, github};
 use crate::release::promote::{self, Attached, Checked, Found, Promoted, Request, Root, Tags};
 use crate::release::result::{self, BuildResult, Entry};
@@ -96,7 +97,9 @@ struct Ends {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
-    let ends = ends(args)?;
+    let project = project::load(shared)?;
+    let shared = &project::with_registries(shared, &project);
+    let ends = ends(args, &project)?;
     let path = result_path(&args.build_result);
     let results = BuildResult::read(&path)?;
     let entries = chosen(args, &results, &path)?;
@@ -118,7 +121,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         forget_stale(&outputs, &path, &entries)?;
     }
     let store = open_store(shared)?;
-    let mut host = env::host(shared)?;
+    let mut host = env::host_for(shared, &project.root)?;
     let hosts = [ends.source.host(), ends.destination.host()];
     args.creds
         .apply(&mut host.registries, hosts, shared, false)?;
@@ -157,21 +160,30 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     told.line("Promotion successful.")
 }
 
-/// The registries of both environments, and those of all others.
-fn ends(args: &Args) -> Result<Ends, Diagnostic> {
-    let end = |given: &Option<String>, environment: &Option<String>| match (given, environment) {
-        (Some(registry), _) => Ok(registry.parse::<Root>()?),
-        (None, environment) => {
+/// The registries of both environments, and those of all others. A registry that is named by a flag needs no project.
+fn ends(args: &Args, project: &Project) -> Result<Ends, Diagnostic> {
+    let end = |given: &Option<String>, environment: &Option<String>, role| match given {
+        Some(registry) => Ok(registry.parse::<Root>()?),
+        None => {
             let name = environment.as_deref().unwrap_or_default();
-            Err(Diagnostic::new(
-                Code::NoEnvironment,
-                format!("nothing says which registry the environment `{name}` has"),
-            ))
+            let registry = project.registry_of(name, role)?;
+            registry.value.parse::<Root>().map_err(|error| {
+                let said = format!("it is the registry of `{name}`, from {}", registry.origin);
+                Diagnostic::new(Code::Project, error).also(said)
+            })
         }
     };
-    let source = end(&args.source_registry, &args.source)?;
-    let destination = end(&args.destination_registry, &args.destination)?;
-    let known = vec![source.clone(), destination.clone()];
+    let source = end(&args.source_registry, &args.source, Role::Source)?;
+    let destination = end(
+        &args.destination_registry,
+        &args.destination,
+        Role::Destination,
+    )?;
+    let mut known = vec![source.clone(), destination.clone()];
+    let environments = project.environments.iter();
+    let registries = environments.filter_map(|environment| environment.registry.as_ref());
+    // What cannot be read matters only where it is used.
+    known.extend(registries.filter_map(|registry| registry.value.parse().ok()));
     Ok(Ends {
         source,
         destination,
@@ -192,17 +204,27 @@ fn chosen<'a>(
     results: &'a BuildResult,
     path: &Path,
 ) -> Result<Vec<&'a Entry>, Diagnostic> {
-    let is_all = args.image_name.is_empty() || args.image_name == ["all"];
-    let has_one_called_all = || results.names().iter().any(|name| name == "all");
-    if is_all && (args.image_name.is_empty() || !has_one_called_all()) {
-        // Who merges files has some images twice: the last is the one that counts.
-        let names = results.names();
-        let entries = names.iter().map(|name| results.select(Some(name), path));
-        return Ok(entries.collect::<Result<_, _>>()?);
+    let names = results.names();
+    let means_all = args.image_name == ["all"] && !names.iter().any(|name| name == "all");
+    if args.image_name.is_empty() || means_all {
+        return Ok(newest(&results.builds));
     }
     let names = args.image_name.iter();
     let entries = names.map(|name| results.select(Some(name), path));
     Ok(entries.collect::<Result<_, _>>()?)
+}
+
+/// All images. Who merges the files of several jobs may have one with one tag twice: the last is the one that counts.
+fn newest(builds: &[Entry]) -> Vec<&Entry> {
+    let same = |a: &Entry, b: &Entry| {
+        let (tag_a, tag_b) = (a.text(), b.text());
+        a.name() == b.name() && result::tag_of(&tag_a) == result::tag_of(&tag_b)
+    };
+    let entries = builds.iter().enumerate();
+    let is_last = |(number, entry): &(usize, &Entry)| {
+        !builds[number + 1..].iter().any(|later| same(entry, later))
+    };
+    entries.filter(is_last).map(|(_, entry)| entry).collect()
 }
 
 /// What was read is not removed, also where the same file is written.

@@ -73,7 +73,11 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let deleted = delete(&place, &plan, args.dry_run, shared, observer)?;
     if !args.dry_run {
         // After the images: killed in between, the next run finds the records and goes on.
-        let ids: Vec<Id> = plan.records.iter().map(|record| record.id.clone()).collect();
+        let ids: Vec<Id> = plan
+            .records
+            .iter()
+            .map(|record| record.id.clone())
+            .collect();
         place.history.forget(&ids)?;
     }
     tell(args, &plan, &contents, &deleted)
@@ -146,10 +150,7 @@ fn may_run_unseen(record: &Record) -> bool {
 }
 
 /// The digests in all manifests that a deployment was written into, or that the project names.
-fn named_in_manifests(
-    place: &Place,
-    contents: &Contents,
-) -> Result<BTreeSet<String>, Diagnostic> {
+fn named_in_manifests(place: &Place, contents: &Contents) -> Result<BTreeSet<String>, Diagnostic> {
     let of_records = contents.records.iter();
     let of_records = of_records.flat_map(|record| redeploy::files(record.facts.target.as_ref()));
     let mut files: BTreeSet<std::path::PathBuf> = of_records.map(Into::into).collect();
@@ -217,7 +218,9 @@ fn delete(
                 };
                 observer.observe(Event::Warning {
                     text: format!("{repository} stays: {reason}"),
-                    hint: Some(format!("`overcoat delete {repository}` removes it with all its tags")),
+                    hint: Some(format!(
+                        "`overcoat delete {repository}` removes it with all its tags"
+                    )),
                 });
                 continue;
             }

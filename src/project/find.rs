@@ -14,7 +14,7 @@ use crate::fs;
 ///
 /// # Errors
 /// When the nearest file is somebody else's, or cannot be looked at.
-pub(super) fn find(directory: &Path) -> Result<Option<PathBuf>, Error> {
+pub fn find(directory: &Path) -> Result<Option<PathBuf>, Error> {
     for above in directory.ancestors() {
         let path = above.join(FILE);
         let metadata = match std::fs::metadata(&path) {

@@ -33,6 +33,8 @@ pub enum Origin {
         /// In which line, from 1; 0 where the format has none.
         line: usize,
     },
+    /// By git, of this commit.
+    Commit(String),
     /// Nowhere; it is what is taken then.
     Default,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Origin {
             Self::Variable(name) => write!(f, "the variable {name}"),
             Self::File { path, line: 0 } => write!(f, "`{}`", path.display()),
             Self::File { path, line } => write!(f, "`{}`, line {line}", path.display()),
+            Self::Commit(commit) => write!(f, "the commit {commit}"),
             Self::Default => f.write_str("default"),
         }
     }

@@ -3,10 +3,12 @@
 pub mod history;
 pub mod hooks;
 pub mod hopr;
+pub mod inside;
 pub mod operation;
 pub mod outputs;
 pub mod promote;
 pub mod prune;
 pub mod result;
 pub mod rollback;
+pub mod secrets;
 pub mod status;

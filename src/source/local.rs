@@ -77,6 +77,7 @@ struct Filter {
     exclude: Exclude,
     s2i: S2iIgnore,
     docker: DockerIgnore,
+    left_out: Vec<Vec<u8>>,
 }
 
 impl Filter {
@@ -85,6 +86,7 @@ impl Filter {
             exclude: rules.exclude.clone(),
             s2i: S2iIgnore::default(),
             docker: DockerIgnore::default(),
+            left_out: rules.left_out.clone(),
         };
         let mut notes = Vec::new();
         if rules.ignore_files.contains(&IgnoreFile::S2i)
@@ -112,12 +114,16 @@ impl Filter {
 
     /// True when `.git` and our own records go, and everything else stays.
     fn is_plain(&self) -> bool {
-        matches!(self.exclude, Exclude::Git) && self.s2i.is_empty() && self.docker.is_empty()
+        matches!(self.exclude, Exclude::Git)
+            && self.s2i.is_empty()
+            && self.docker.is_empty()
+            && self.left_out.is_empty()
     }
 
     /// Whether a path, and all below it, is left out. With patterns of Docker that take back, that is not known yet of its.
     fn covers(&self, path: &[u8]) -> bool {
         self.exclude.covers(path)
+            || self.left_out.iter().any(|left_out| left_out == path)
             || self.s2i.covers(path)
             || (!self.docker.rescues() && self.docker.covers(path))
     }

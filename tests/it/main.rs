@@ -9,6 +9,7 @@
 //! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
 //! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
+//! * `promote` – images given to the next environment: three registries, results, conflicts, files for pipelines.
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
@@ -60,6 +61,8 @@ mod mirrors;
 mod placed;
 mod places;
 mod popular;
+mod project;
+mod promote;
 mod push;
 mod pypi;
 mod readers;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use super::args::Args;
+use super::facts;
 use super::target::Target;
 use super::{perform, single};
 use crate::build::BuildReport;
@@ -23,6 +24,8 @@ use crate::cli::s2i::flags::given;
 use crate::cli::{env, observer, print, s2i};
 use crate::event::{Event, Observer, Stream, printable, stage};
 use crate::project::{Application, Project};
+use crate::release::outputs::{Facts, Others, Outputs, ResultFile};
+use crate::release::result;
 use crate::ui::Progress;
 
 /// How often it is looked whether the person has had enough.
@@ -59,6 +62,10 @@ pub(super) fn run(
         }
         return Ok(Code::Success as u8);
     }
+    let outputs = outputs(args, project);
+    let images: Vec<&str> = applications.iter().map(Application::image_name).collect();
+    outputs.check(applications.len(), args.platforms.len().max(1))?;
+    outputs.forget_stale(&images)?;
     let observer = observer(shared, args.s2i.common.quiet)?;
     let names: Vec<String> = applications.iter().map(|it| it.name.clone()).collect();
     let host = env::host(shared)?;
@@ -75,6 +82,14 @@ pub(super) fn run(
         stage(observer.as_ref(), "application", name.clone()).finish(how);
     }
     let Some(first) = failed.first() else {
+        let reports = outcomes
+            .iter()
+            .filter_map(|it| it.report.as_ref())
+            .zip(&images);
+        let facts: Result<Vec<Facts>, _> = reports
+            .map(|(report, image)| facts::of(report, Some(image)))
+            .collect();
+        outputs.write(&facts?)?;
         return Ok(Code::Success as u8);
     };
     let names: Vec<String> = failed.iter().map(|it| format!("`{}`", it.name)).collect();
@@ -91,6 +106,22 @@ pub(super) fn run(
         ),
     });
     Ok(first.status)
+}
+
+/// What pipelines read: the file of results in any case. A build of all applications is all that is in it.
+fn outputs(args: &Args, project: &Project) -> Outputs {
+    let outputs = args.pipeline.outputs();
+    let path = outputs.result.as_ref().map(|file| file.path.clone());
+    Outputs {
+        result: Some(ResultFile {
+            path: path.unwrap_or_else(|| project.root.join(result::FILE)),
+            others: match args.all {
+                true => Others::Go,
+                false => Others::Stay,
+            },
+        }),
+        ..outputs
+    }
 }
 
 /// # Errors

@@ -1,14 +1,12 @@
 //! The flags of `overcoat build`.
 
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::build;
 use crate::cli::args;
 use crate::cli::s2i::flags::S2iFlags;
 use crate::cli::step_args::StepArgs;
-use crate::cli::{confine, creds, load};
+use crate::cli::{confine, creds, load, outputs, records};
 use crate::image::{Platform, media_type};
 use crate::output::Destination;
 use crate::reference::Reference;
@@ -65,9 +63,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "REGISTRY", alias = "default-repo")]
     pub(super) repo: Option<String>,
 
-    /// The environment of the project to build for: its registry, its records
-    #[arg(long = "environment", alias = "workspace", value_name = "ENV")]
-    pub(super) project_environment: Option<String>,
+    #[command(flatten)]
+    pub(super) records: records::Flags,
 
     /// What the tag of the project's images is made of
     #[arg(long, value_enum, value_name = "WHAT", default_value = "content")]
@@ -119,9 +116,8 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) step: StepArgs,
 
-    /// Write the image's digest to FILE
-    #[arg(long, value_name = "FILE")]
-    pub(super) digest_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) pipeline: outputs::Flags,
 
     /// Do every step again, whatever is remembered of earlier builds
     #[arg(long)]
@@ -170,7 +166,7 @@ pub(super) enum TagFrom {
     /// The repository: a tag that names the commit, without its `v`, and `latest` beside it; else the commit, marked when
     /// something is not committed.
     Git,
-    /// What the CI's variables say: as for git, without asking git.
+    /// What the CI's variables say: the release that it builds, else the commit; git where there is no CI.
     Ci,
 }
 

@@ -2,6 +2,7 @@
 
 mod all;
 pub(super) mod args;
+mod facts;
 pub(super) mod perform;
 mod request;
 mod single;

@@ -12,6 +12,7 @@ use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store};
 use crate::event::Observer;
 use crate::image::Platform;
+use crate::release::history::Continuing;
 use crate::ui::{Held, Muted};
 
 /// What is built, and how.
@@ -32,6 +33,10 @@ pub(in crate::cli) struct Job<'a> {
     pub(in crate::cli) brought: Option<&'a Path>,
     /// A file that is there in the end if the previous image gave artifacts.
     pub(in crate::cli) artifacts: Option<&'a Path>,
+    /// The log of the record that this is a part of.
+    pub(in crate::cli) log: Option<&'a Path>,
+    /// Who is told what happens; one of our own where nobody is given.
+    pub(in crate::cli) observer: Option<&'a dyn Observer>,
     /// `--explain`.
     pub(in crate::cli) explains: bool,
     /// `--quiet`.
@@ -97,13 +102,28 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     )?;
     let mut tools = Tools::new(&store, host);
     tools.engine.clone_from(&job.engine);
-    let observer = observer(shared, job.is_quiet)?;
+    let own = match job.observer {
+        Some(_) => None,
+        None => Some(observer(shared, job.is_quiet)?),
+    };
+    let given = job.observer.or(own.as_deref());
+    let Some(observer) = given else {
+        return Err(Diagnostic::new(Code::Internal, "nobody watches the build"));
+    };
+    let continuing = match &shared.log_file {
+        Some(file) => Some(Continuing::open(file, observer)?),
+        None => None,
+    };
+    let observer = match &continuing {
+        Some(continuing) => continuing,
+        None => observer,
+    };
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.
-    let muted = Muted(observer.as_ref());
+    let muted = Muted(observer);
     let watcher: &dyn Observer = match may_go_inside {
         true => &muted,
-        false => observer.as_ref(),
+        false => observer,
     };
     let requests = requests(request, job.platforms);
     let prepare = |tools: &Tools<'_>, watcher: &dyn Observer| {
@@ -139,7 +159,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     };
     let explain = |builds: &[Decided], tools: &Tools<'_>| {
         for Decided { request, prepared } in builds.iter().filter(|_| job.explains) {
-            build::explain(request, prepared, tools, observer.as_ref());
+            build::explain(request, prepared, tools, observer);
         }
     };
     if let (Some(builds), None) = (&builds, &shared.entered) {
@@ -150,14 +170,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             network: request.inputs.network,
             may_be_in_place: true,
         };
-        match confine::decide(
-            flags,
-            shared,
-            needs,
-            &tools.program,
-            store.root(),
-            observer.as_ref(),
-        )? {
+        match confine::decide(flags, shared, needs, &tools.program, store.root(), observer)? {
             Way::Here(confinement) => tools.confinement = Some(confinement),
             Way::LastResort(confinement, error) => {
                 tools.confinement = Some(confinement);
@@ -182,6 +195,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
                     brought: job.brought,
                     artifacts: job.artifacts,
                     report: ours.as_deref(),
+                    log: job.log,
                 };
                 let status = confine::go_inside(&program, &namespace, &decided, handed, files)?;
                 let report = match (status, &ours) {
@@ -203,7 +217,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             builds
         }
     };
-    let report = build::execute(&builds, &tools, observer.as_ref());
+    let report = build::execute(&builds, &tools, observer);
     let report = match (report, nothing_better) {
         (Err(build::Error::InPlace(error)), Some(ladder)) => {
             return Err(Diagnostic::from(ladder).also(error));

@@ -9,7 +9,6 @@ use super::DEFAULT_BUILDER;
 use super::args::{Args, Strategy};
 use super::target::Target;
 use crate::build::{self, BuildRequest, Cache, ImageSource, Push, Tag};
-use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::env;
 use crate::cli::exit::Code;
@@ -31,12 +30,8 @@ pub(super) struct Ordered {
 ///
 /// # Errors
 /// For values that no build can mean.
-pub(super) fn request(
-    args: &Args,
-    target: &Target,
-    shared: &Shared,
-) -> Result<Ordered, Diagnostic> {
-    let mut tags = target.names(args, shared)?;
+pub(super) fn request(args: &Args, target: &Target) -> Result<Ordered, Diagnostic> {
+    let mut tags = target.names(args)?;
     if tags.is_empty() {
         tags.push(default_tag(target)?);
     }

@@ -1,22 +1,32 @@
 //! One build, from what was ordered to where the image is wanted.
 
+use std::path::Path;
+
 use super::args::Args;
+use super::facts;
 use super::perform::{self, Built, Job};
 use super::request::{self, Ordered};
 use super::target::Target;
-use crate::build::{self, BuildRequest, Push, Tag, Tools};
+use crate::build::{self, BuildReport, BuildRequest, Push, Tag, Tools};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::Place;
 use crate::cli::s2i::flags::given;
 use crate::cli::s2i::order::Called;
 use crate::cli::s2i::previous::Replaced;
 use crate::cli::s2i::source::{self, Brought};
 use crate::cli::s2i::{afterwards, dockerfile};
-use crate::cli::{check, confine, env, load, observer, print};
+use crate::cli::{check, confine, env, load, observer, print, push};
+use crate::event::Observer;
 use crate::image::Platform;
 use crate::output::load::{Engine, Found};
+use crate::project::Operation;
 use crate::reference::Reference;
+use crate::release::history;
+use crate::release::operation::Done;
+use crate::release::outputs::{Others, Outputs, ResultFile};
+use crate::release::result;
 use crate::store::BlobStore;
 
 /// Runs the command; the exit status.
@@ -25,7 +35,7 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         mut request,
         platforms,
         warnings,
-    } = request::request(args, target, shared)?;
+    } = request::request(args, target)?;
     let flags = &args.s2i;
     let brought = source::bring(
         &target.source,
@@ -34,6 +44,7 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         &mut request,
         shared,
     )?;
+    request.s2i.rules.left_out = results_in(target);
     let ordered = Order {
         args,
         target,
@@ -88,6 +99,17 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
     Ok(status)
 }
 
+/// The file of results where it lies in the application's own source: a build would change what the next one is of.
+fn results_in(target: &Target) -> Vec<Vec<u8>> {
+    let (Some(project), Some(application)) = (&target.project, &target.application) else {
+        return Vec::new();
+    };
+    let file = project.root.join(result::FILE);
+    let below = file.strip_prefix(application.source(project)).ok();
+    let below = below.map(|path| path.as_os_str().as_encoded_bytes().to_vec());
+    below.into_iter().collect()
+}
+
 /// One build with all that it is made of.
 struct Order<'a> {
     args: &'a Args,
@@ -97,17 +119,155 @@ struct Order<'a> {
     shared: &'a Shared,
 }
 
+/// Who is told of a build, and the log of its record.
+struct Watcher<'a> {
+    observer: &'a dyn Observer,
+    log: Option<&'a Path>,
+}
+
 /// What came of a build.
 struct Delivered {
     /// The exit status.
     status: u8,
     /// The names that the image has now.
     tags: Vec<Tag>,
+    /// What was built, if it was.
+    report: Option<BuildReport>,
 }
 
 impl Order<'_> {
-    /// Builds, and brings the image to where it is wanted beside the store.
+    /// Builds, and brings the image to where it is wanted beside the store, with the project's hooks and a record around it.
     fn deliver(&self, request: &BuildRequest) -> Result<Delivered, Diagnostic> {
+        let Self { target, shared, .. } = *self;
+        if shared.entered.is_some() {
+            return self.build(request, None);
+        }
+        // Of several applications' builds, who started them writes what pipelines read.
+        let outputs = match shared.only_application {
+            Some(_) => Outputs::default(),
+            None => self.outputs()?,
+        };
+        let name = target
+            .application
+            .as_ref()
+            .map(|it| it.image_name().to_owned());
+        outputs.check(1, self.platforms.len().max(1))?;
+        let names = request.tags.iter().map(|tag| tag.reference.name());
+        let names: Vec<String> = name.clone().into_iter().chain(names).collect();
+        outputs.forget_stale(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let delivered = match target.project.as_ref().zip(target.application.as_ref()) {
+            Some((project, application)) => {
+                let place = Place::of(project.clone(), shared)?;
+                self.recorded(request, &place, &application.name)?
+            }
+            None => self.build(request, None)?,
+        };
+        if let Some(report) = &delivered.report {
+            outputs.write(&[facts::of(report, name.as_deref())?])?;
+        }
+        Ok(delivered)
+    }
+
+    /// The build, and the push, each with its hooks and its record.
+    fn recorded(
+        &self,
+        request: &BuildRequest,
+        place: &Place,
+        application: &str,
+    ) -> Result<Delivered, Diagnostic> {
+        let environment = self.args.records.asked();
+        let begin = |operation, facts| place.beginning(operation, application, environment, facts);
+        let mut hooks = place.project.hooks.iter();
+        let has_push_hooks = hooks.any(|hook| hook.operation == Operation::Push);
+        let observer = observer(self.shared, self.args.s2i.common.quiet)?;
+        let is_pushed = request.push == Push::Yes;
+        // Layers go from registry to registry without coming here, unless something is to be done between.
+        let is_pushed_later = is_pushed && has_push_hooks;
+        let mut request = request.clone();
+        if is_pushed_later {
+            request.push = Push::No;
+        }
+        let built = place.perform(
+            begin(Operation::Build, history::Facts::default()),
+            observer.as_ref(),
+            |observer, running| {
+                let log = running.map(|running| place.history.log_path(running.id()));
+                let watcher = Watcher {
+                    observer,
+                    log: log.as_deref(),
+                };
+                let delivered = self.build(&request, Some(watcher))?;
+                let Some(report) = &delivered.report else {
+                    return Err(Diagnostic::told(delivered.status));
+                };
+                Ok(Done {
+                    facts: facts::recorded(&facts::of(report, None)?),
+                    platforms: report
+                        .images
+                        .iter()
+                        .map(|image| image.platform.clone())
+                        .collect(),
+                    result_file: self.args.pipeline.result_file(),
+                    value: delivered,
+                })
+            },
+        )?;
+        let mut delivered = built.value;
+        let (true, Some(report)) = (is_pushed, delivered.report.as_mut()) else {
+            return Ok(delivered);
+        };
+        let facts = history::Facts {
+            links: built
+                .record
+                .iter()
+                .map(|record| (Operation::Build, record.id.clone()))
+                .collect(),
+            ..facts::recorded(&facts::of(report, None)?)
+        };
+        place.perform(begin(Operation::Push, facts), observer.as_ref(), |_, _| {
+            if is_pushed_later {
+                for tag in &delivered.tags {
+                    let name = tag.reference.without_digest().to_string();
+                    push::send(&name, tag, &self.args.creds, self.shared)?;
+                }
+                report.is_pushed = true;
+            }
+            Ok(Done {
+                value: (),
+                facts: history::Facts::default(),
+                platforms: report
+                    .images
+                    .iter()
+                    .map(|image| image.platform.clone())
+                    .collect(),
+                result_file: self.args.pipeline.result_file(),
+            })
+        })?;
+        Ok(delivered)
+    }
+
+    /// What pipelines read, and in a project the file of results.
+    fn outputs(&self) -> Result<Outputs, Diagnostic> {
+        let mut outputs = self.args.pipeline.outputs();
+        if let (None, Some(project), Some(_)) = (
+            &outputs.result,
+            &self.target.project,
+            &self.target.application,
+        ) {
+            outputs.result = Some(ResultFile {
+                path: project.root.join(result::FILE),
+                others: Others::Stay,
+            });
+        }
+        Ok(outputs)
+    }
+
+    /// Builds, and gives the image to engines and comparisons.
+    fn build(
+        &self,
+        request: &BuildRequest,
+        watcher: Option<Watcher<'_>>,
+    ) -> Result<Delivered, Diagnostic> {
         let Self { args, shared, .. } = *self;
         let is_outermost = shared.entered.is_none();
         // Engines are this user's, with this user's groups: never from inside a namespace.
@@ -123,10 +283,13 @@ impl Order<'_> {
         let marker = replaced.as_ref().map(Replaced::marker);
         let job = Job {
             artifacts: marker.as_deref(),
+            observer: watcher.as_ref().map(|watcher| watcher.observer),
+            log: watcher.as_ref().and_then(|watcher| watcher.log),
             ..self.job(request, &args.confine)
         };
         let built = perform::perform(&job, shared)?;
-        let tags: Vec<Tag> = match built.report() {
+        let report = built.report().cloned();
+        let tags: Vec<Tag> = match &report {
             Some(report) => request
                 .tags
                 .iter()
@@ -134,10 +297,6 @@ impl Order<'_> {
                 .collect(),
             None => request.tags.clone(),
         };
-        if let (true, Some(report), Some(file)) = (is_outermost, built.report(), &args.digest_file)
-        {
-            crate::fs::write_atomic(file, format!("{}\n", report.digest).as_bytes())?;
-        }
         let status = print_result(built)?;
         if !engines.is_empty() && status == Code::Success as u8 {
             let references = tags.iter().map(|tag| tag.reference.clone());
@@ -151,7 +310,11 @@ impl Order<'_> {
         if args.check && is_outermost && status == Code::Success as u8 {
             check::run(&args.confine, &tags[0], shared)?;
         }
-        Ok(Delivered { status, tags })
+        Ok(Delivered {
+            status,
+            tags,
+            report,
+        })
     }
 
     /// The engines that get the image.
@@ -176,6 +339,8 @@ impl Order<'_> {
     fn job<'b>(&'b self, request: &'b BuildRequest, flags: &'b confine::Flags) -> Job<'b> {
         Job {
             engine: None,
+            observer: None,
+            log: None,
             artifacts: None,
             request,
             platforms: self.platforms,

@@ -10,7 +10,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{env, project};
 use crate::image::Platform;
-use crate::project::{Application, Origin, Project};
+use crate::project::{Application, Origin, Project, version};
 use crate::source::Location;
 
 /// What to build.
@@ -42,7 +42,7 @@ pub(super) struct Target {
 /// For settings that cannot be read, and applications that are not there or cannot be built here.
 pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic> {
     if let Some(name) = &shared.only_application {
-        let project = project::load(shared, Path::new("."))?;
+        let project = project::load(shared)?;
         return one(project, name);
     }
     let typed: Vec<&String> = [&args.source, &args.builder, &args.tag]
@@ -50,7 +50,7 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
         .flatten()
         .collect();
     if args.all || !args.applications.is_empty() {
-        let project = project::load(shared, Path::new("."))?;
+        let project = project::load(shared)?;
         let names = match args.all {
             true => buildable(&project)?,
             false => args.applications.clone(),
@@ -67,9 +67,9 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
     };
     if !source.is_empty()
         && !Path::new(source).exists()
-        && project::is_there(shared, Path::new("."))
+        && project::is_there(shared, Path::new("."))?
     {
-        let project = project::load(shared, Path::new("."))?;
+        let project = project::load(shared)?;
         if project
             .applications
             .iter()
@@ -146,14 +146,21 @@ fn of_source(
         _ => None,
     };
     let project = match directory {
-        Some(directory) if project::is_there(shared, directory) => {
-            Some(project::load(shared, directory)?)
+        Some(directory) if project::is_there(shared, directory)? => {
+            Some(project::load_from(shared, directory)?)
         }
         _ => None,
     };
     let application = directory
         .zip(project.as_ref())
-        .and_then(|(directory, project)| project.application_of(directory).cloned());
+        .and_then(|(directory, project)| {
+            let directory = std::path::absolute(directory).ok()?;
+            let found = project.application_of(&directory)?;
+            // A directory within an application is a source of its own.
+            let is_it = std::fs::canonicalize(found.source(project)).ok()
+                == std::fs::canonicalize(&directory).ok();
+            is_it.then(|| found.clone())
+        });
     Ok(Chosen::One(Box::new(Target {
         source,
         typed: (args.builder.clone(), args.tag.clone()),
@@ -221,7 +228,7 @@ impl Target {
     ///
     /// # Errors
     /// For names that are none, and when there is no registry to push to.
-    pub(super) fn names(&self, args: &Args, shared: &Shared) -> Result<Vec<Tag>, Diagnostic> {
+    pub(super) fn names(&self, args: &Args) -> Result<Vec<Tag>, Diagnostic> {
         let typed: Vec<&String> = args.tags.iter().chain(&self.typed.1).collect();
         if !typed.is_empty() {
             let names = typed.into_iter().map(|text| text.parse());
@@ -251,14 +258,12 @@ impl Target {
                 .hint("say `--repo REGISTRY`, or `default-registry = \"…\"` in overcoat.toml; `overcoat config explain` \
                        shows what is known"));
             }
-            None => image.clone(),
+            None => image.to_owned(),
         };
         let tags = match args.tag_from {
             TagFrom::Content => vec![CONTENT.to_owned(), ":latest".to_owned()],
-            from => project::version_tags(shared, Path::new(&self.source), from == TagFrom::Git)?
-                .into_iter()
-                .map(|tag| format!(":{tag}"))
-                .collect(),
+            TagFrom::Git => version_tags(version::TagFrom::Git, Path::new(&self.source))?,
+            TagFrom::Ci => version_tags(version::TagFrom::Ci, Path::new(&self.source))?,
         };
         let names = tags.iter().map(|tag| {
             let name: Result<Tag, _> = format!("{name}{tag}").parse();
@@ -276,7 +281,7 @@ fn registry(project: &Project, args: &Args) -> Result<Option<String>, Diagnostic
     if let Some(registry) = &args.repo {
         return Ok(Some(registry.trim_end_matches('/').to_owned()));
     }
-    if let Some(name) = &args.project_environment {
+    if let Some(name) = args.records.asked() {
         let environment = project.environment(name)?;
         if let Some(registry) = &environment.registry {
             return Ok(Some(registry.value.clone()));
@@ -287,4 +292,14 @@ fn registry(project: &Project, args: &Args) -> Result<Option<String>, Diagnostic
         .as_ref()
         .filter(|it| it.origin != Origin::Default);
     Ok(said.map(|it| it.value.clone()))
+}
+
+/// The tags that the repository or the CI says, with the `:` before them.
+fn version_tags(from: version::TagFrom, source: &Path) -> Result<Vec<String>, Diagnostic> {
+    let latest = format!(":{}", version::LATEST);
+    Ok(match project::tag(from, source)? {
+        version::Tag::Content => vec![CONTENT.to_owned(), latest],
+        version::Tag::Commit { tag, .. } => vec![format!(":{tag}")],
+        version::Tag::Release { tag, .. } => vec![format!(":{tag}"), latest],
+    })
 }

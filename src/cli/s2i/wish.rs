@@ -159,6 +159,8 @@ impl Wish<'_> {
             auth_file: self.flags.common.dockercfg(),
             engine: delivery.access(shared),
             brought: brought.handed(),
+            observer: None,
+            log: None,
             explains: false,
             is_quiet,
         };

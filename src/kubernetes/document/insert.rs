@@ -65,6 +65,43 @@ pub(in super::super) fn beside(
     })
 }
 
+/// The change that takes away an entry of a block mapping: its whole line, with the comment on it.
+///
+/// # Errors
+/// [`Refusal`] for an entry that has no line of its own.
+pub(in super::super) fn gone(text: &str, entry: (&Node, &Node)) -> Result<Splice, Refusal> {
+    let (key, value) = entry;
+    let refuse = || Refusal {
+        line: key.line,
+        reason: format!(
+            "has `{}`, which must go and does not stand on a line of its own",
+            key.text().map(crate::event::printable).unwrap_or_default()
+        ),
+    };
+    let end = value.span.end.max(key.span.end);
+    let (before, written, rest) = (
+        text.get(..key.span.start).ok_or_else(refuse)?,
+        text.get(key.span.start..end).ok_or_else(refuse)?,
+        text.get(end..).ok_or_else(refuse)?,
+    );
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = rest.find('\n').map_or(rest.len(), |at| at + 1);
+    let is_alone = before[start..].chars().all(|c| c == ' ') && !written.contains('\n');
+    let behind = rest[..line].trim();
+    if !is_alone || !(behind.is_empty() || behind.starts_with('#')) {
+        return Err(refuse());
+    }
+    // Without the line's end, the end of the line before goes.
+    let start = match rest[..line].ends_with('\n') {
+        true => start,
+        false => text[..start].trim_end_matches(['\r', '\n']).len(),
+    };
+    Ok(Splice {
+        at: start..end + line,
+        text: String::new(),
+    })
+}
+
 /// How the lines of a text end, by its first.
 pub(in super::super) fn line_end(text: &str) -> &'static str {
     match text.find('\n') {

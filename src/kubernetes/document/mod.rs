@@ -10,10 +10,10 @@ mod verify;
 
 use std::ops::Range;
 
-pub(super) use insert::beside;
+pub(super) use insert::{beside, gone, line_end};
 pub(super) use scalar::{in_place_of, written};
 pub(super) use tree::{Tree, duplicate_key};
-pub(super) use verify::{Change, verify};
+pub(super) use verify::{Change, same, verify};
 
 /// The bytes of a text that go, and what comes in their place.
 #[derive(Clone, Debug, PartialEq, Eq)]

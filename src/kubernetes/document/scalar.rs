@@ -100,10 +100,22 @@ pub(in super::super) fn in_place_of(
             "is written in a way that cannot be placed exactly".to_owned(),
         ));
     }
+    let style = match value.is_null() {
+        true => style_of(key),
+        false => *style,
+    };
     Ok(Splice {
         at: value.span.clone(),
-        text: written(new, *style),
+        text: written(new, style),
     })
+}
+
+/// How a value is written where there was none: with quotes where its key has them, as in JSON.
+fn style_of(key: &Node) -> Style {
+    match key.value {
+        Value::Scalar(_, Style::DoubleQuoted) => Style::DoubleQuoted,
+        _ => Style::Plain,
+    }
 }
 
 /// True when a piece of text, read alone, is exactly this value.
@@ -120,11 +132,7 @@ fn reads_as(standing: &str, value: &str, style: Style) -> bool {
 
 /// The change that writes a value behind a key that has none: `image:`, `{image: , …}`, `{image}`.
 fn behind_key(text: &str, key: &Node, new: &str) -> Splice {
-    let style = match key.value {
-        Value::Scalar(_, Style::DoubleQuoted) => Style::DoubleQuoted,
-        _ => Style::Plain,
-    };
-    let new = written(new, style);
+    let new = written(new, style_of(key));
     let rest = text.get(key.span.end..).unwrap_or_default();
     let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
     let (at, colon) = match rest[blank..].starts_with(':') {

@@ -41,6 +41,17 @@ pub(in super::super) fn verify(
     (is_same && comparison.found == 1).then_some(after)
 }
 
+/// True for the same value with the same styles, tags and anchors, wherever it stands.
+pub(in super::super) fn same(a: &Node, b: &Node) -> bool {
+    let nothing = Change::Gone("");
+    let mut comparison = Comparison {
+        change: nothing,
+        at: 0..0,
+        found: 0,
+    };
+    comparison.same(a, b) && comparison.found == 0
+}
+
 struct Comparison<'v> {
     change: Change<'v>,
     at: std::ops::Range<usize>,

@@ -15,6 +15,26 @@ pub enum Error {
     /// What is to be written is no reference.
     #[error(transparent)]
     Reference(#[from] reference::ParseError),
+    /// A directory or a pattern means no file.
+    #[error("`{}` means no file", path.display())]
+    NoFile {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// A directory has no kustomization.
+    #[error("`{}` has no kustomization", path.display())]
+    NoKustomization {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file is no kustomization of Kustomize.
+    #[error("`{}` is no kustomization of Kustomize: {reason}", path.display())]
+    NotKustomize {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The bytes are no UTF-8.
     #[error("`{}` is not UTF-8 text", path.display())]
     NotText {
@@ -154,6 +174,15 @@ impl Error {
         let hint = match self {
             Self::Template { .. } => {
                 "set the image where the chart takes it from: its values (`helm upgrade --set image.…`), or a kustomization"
+            }
+            Self::NoFile { .. } => {
+                "of a directory the files `*.yaml`, `*.yml` and `*.json` are read, without those below it"
+            }
+            Self::NoKustomization { .. } => {
+                "the file is called `kustomization.yaml`, `kustomization.yml` or `Kustomization`"
+            }
+            Self::NotKustomize { .. } => {
+                "one of Kustomize has the kind Kustomization of `kustomize.config.k8s.io`; Flux's kind of this name has its own `spec.images`"
             }
             Self::DuplicateKey { .. } => {
                 "leave one of them; which of the two counts differs from program to program"

@@ -10,11 +10,16 @@
 mod apply;
 mod change;
 mod error;
+mod files;
 mod find;
 mod marker;
 mod text;
 mod workload;
 
+#[cfg(test)]
+mod apply_tests;
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 #[path = "manifest_tests.rs"]
 mod tests;
@@ -22,7 +27,9 @@ mod tests;
 pub use apply::apply_all;
 pub use change::{Edited, edit, edit_all};
 pub use error::Error;
+pub use files::files;
 pub use find::{Found, Wanted, find};
+pub(super) use marker::behind as marker_behind;
 pub use marker::{Field, Marker};
 pub use text::Manifest;
 pub use workload::{Container, PullPolicy, Workload, WorkloadName};

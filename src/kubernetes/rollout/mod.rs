@@ -15,6 +15,8 @@ mod judge;
 mod patience;
 mod pods;
 mod progress;
+#[cfg(test)]
+pub(in crate::kubernetes) mod samples;
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +27,7 @@ pub use cause::{Cause, Class, Reason};
 pub use image::Image;
 pub use judge::judge;
 pub use patience::{Grace, Patience};
-pub use pods::{Pod, new_pods};
+pub use pods::{Pod, new_pods, subjects};
 
 /// The kinds of workload that can be watched; all of `apps/v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

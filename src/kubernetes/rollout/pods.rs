@@ -102,19 +102,22 @@ fn newest_revision(state: &State) -> Option<&Value> {
     own_revisions(state).max_by_key(|one| count(one, "/revision"))
 }
 
-/// The objects that events may be about: the workload, its newest ReplicaSet, and the new pods that are not ready.
-/// Uids, the workload's first.
-pub(super) fn subjects(state: &State) -> Vec<String> {
-    let mut uids = vec![text(&state.workload, "/metadata/uid")];
-    if state.kind == Kind::Deployment {
-        uids.extend(newest_replica_set(state).map(|set| text(set, "/metadata/uid")));
+/// The objects of which events are worth asking for: the workload where pods are missing and no condition tells why, and
+/// the new pods that are not ready. Uids, the workload's first.
+pub fn subjects(state: &State) -> Vec<String> {
+    let mut uids = Vec::new();
+    if state.kind != Kind::Deployment && progress::missing(state) > 0 {
+        uids.push(text(&state.workload, "/metadata/uid"));
     }
     let not_ready = |pod: &Pod<'_>| {
         condition(pod.0, "Ready").is_none_or(|ready| text(ready, "/status") != "True")
     };
     let pods = new_pods(state).into_iter().filter(not_ready);
     uids.extend(pods.map(|pod| text(pod.0, "/metadata/uid")));
-    uids.retain(|uid| !uid.is_empty());
+    // A field selector is made of them.
+    uids.retain(|uid| {
+        !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    });
     uids.into_iter().map(str::to_owned).collect()
 }
 

@@ -191,6 +191,7 @@ fn pod(directory: &Path, root: &Path, all: &[PathBuf]) -> Result<Pod, Error> {
     if manifests.found.is_empty() && directory != root {
         // Older blueprints have the manifests of all pods in the root, and the pod's name in the workload's.
         let mut beside = Manifests::default();
+        but.push(directory);
         beside.read(root, &but, 1)?;
         let is_of_this = |workload: &Workload| {
             let namespace = workload.namespace.as_deref().unwrap_or_default();

@@ -15,7 +15,7 @@ mod naming;
 
 pub use carry::{Promoted, carry_out};
 pub use error::{Conflict, Error};
-pub use naming::Root;
+pub use naming::{Root, path_of};
 
 use super::result::Entry;
 use crate::digest::Digest;

@@ -85,7 +85,7 @@ impl Root {
 /// # Spec
 /// `path-to-production.md` §1.5: *keep sub-paths relative to any known environment repository, with the base-name rule
 /// as fallback*.
-pub(super) fn path_of(text: &str, reference: &Reference, known: &[Root]) -> String {
+pub fn path_of(text: &str, reference: &Reference, known: &[Root]) -> String {
     let is_short = !names_its_registry(text, reference);
     let roots = known
         .iter()

@@ -39,7 +39,10 @@ pub fn binaries() -> Result<PathBuf, String> {
     let place = PathBuf::from(place.trim_end());
     match place.join("kube-apiserver").exists() {
         true => Ok(place),
-        false => Err(format!("no kube-apiserver in {} (tests/cluster/build makes it)", place.display())),
+        false => Err(format!(
+            "no kube-apiserver in {} (tests/cluster/build makes it)",
+            place.display()
+        )),
     }
 }
 
@@ -94,8 +97,8 @@ fn is_ready(running: &Running) -> bool {
     let http = Http::new(&settings).unwrap();
     let answers = |path: &str| {
         let url = format!("https://127.0.0.1:{}{path}", running.api_port);
-        let request = http.client().get(url).bearer_auth(ADMIN).send();
-        let answer = http.run(&Silent, request).unwrap();
+        let request = http.client().get(url).bearer_auth(ADMIN);
+        let answer = http.run(&Silent, async { request.send().await }).unwrap();
         answer.is_ok_and(|answer| answer.status().is_success())
     };
     // The namespace comes a moment after the server says that it is ready.
@@ -126,9 +129,13 @@ fn start(binaries: &Path, directory: &Path) -> Result<(Running, Child), String> 
             let _ = keeper.wait();
             let names = ["keep", "etcd", "kube-apiserver", "kube-controller-manager"];
             let logs = names.map(|name| {
-                let text = fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
+                let text =
+                    fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().collect();
-                format!("--- {name}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
+                format!(
+                    "--- {name}\n{}\n",
+                    lines[lines.len().saturating_sub(15)..].join("\n")
+                )
             });
             return Err(logs.concat());
         }
