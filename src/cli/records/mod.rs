@@ -27,6 +27,7 @@ const TOLD_DAMAGES: usize = 5;
 
 /// The environment that a command is about.
 #[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
 pub(super) struct Flags {
     /// The environment, which is also the workspace of the records [default: `default`]
     #[arg(id = "workspace", long = "environment", visible_alias = "workspace", value_name = "ENV", env = person::ENVIRONMENT)]
