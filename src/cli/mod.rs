@@ -1,7 +1,6 @@
 //! People: the command line. One file for each command; arguments, environment, messages and exit codes beside them.
 
 pub mod args;
-mod around;
 mod as_dockerfile;
 mod build;
 mod builder;
@@ -22,6 +21,7 @@ mod doctor;
 pub mod env;
 pub mod exit;
 mod gc;
+mod history;
 mod images;
 mod inputs;
 mod inspect;
@@ -29,22 +29,29 @@ pub mod isolation;
 mod load;
 mod lock;
 mod login;
+mod logs;
 mod op;
 mod outputs;
 mod project;
 mod promote;
+mod prune;
 mod pull;
 mod push;
+mod records;
 mod referrers;
+mod release;
 mod remote;
 mod rm;
+mod rollback;
 mod run;
 mod s2i;
 mod secret;
 mod signals;
+mod status;
 mod step_args;
 mod tags;
 mod watch;
+mod workspaces;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -114,13 +121,19 @@ enum Command {
     Inputs(inputs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
-    #[command(visible_alias = "prune")]
     Gc(gc::Args),
     Doctor(doctor::Args),
     Create(create::Args),
     Init(create::InitArgs),
     Config(config::Args),
     Op(op::Args),
+    History(history::Args),
+    Logs(logs::Args),
+    Status(status::Args),
+    Workspaces(workspaces::Args),
+    Release(release::Args),
+    Rollback(rollback::Args),
+    Prune(prune::Args),
     Completion(completion::Args),
 }
 
@@ -192,7 +205,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
-        Command::Deploy(args) => deploy::run(&args, &shared).map(done),
+        Command::Deploy(args) => deploy::run(&args, &shared),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inputs(args) => inputs::run(&args, &shared).map(done),
@@ -203,6 +216,13 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
         Command::Config(args) => config::run(&args, &shared).map(done),
         Command::Op(args) => Ok(op::run(&args.words, &[])),
+        Command::History(args) => history::run(&args, &shared).map(done),
+        Command::Logs(args) => logs::run(&args, &shared).map(done),
+        Command::Status(args) => status::run(&args, &shared).map(done),
+        Command::Workspaces(args) => workspaces::run(&args, &shared).map(done),
+        Command::Release(args) => release::run(&args, &shared).map(done),
+        Command::Rollback(args) => rollback::run(&args, &shared).map(done),
+        Command::Prune(args) => prune::run(&args, &shared).map(done),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }

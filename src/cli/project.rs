@@ -80,6 +80,11 @@ pub(super) fn tag_with(
     Ok(from.choose(variables, head.as_ref()))
 }
 
+/// Whether there is a project to be heeded: `overcoat.toml` in a directory or above it, or the one that is named.
+pub(super) fn is_there(shared: &Shared, directory: &Path) -> Result<bool, Diagnostic> {
+    Ok(shared.config.is_some() || project::find(&absolute(directory)?)?.is_some())
+}
+
 /// A client for registries that knows what the project's `overcoat.toml` says of them.
 ///
 /// # Errors
@@ -103,6 +108,7 @@ pub(super) fn with_registries(shared: &Shared, project: &Project) -> Shared {
     shared
 }
 
+/// Where a path is, whatever the working directory.
 fn absolute(path: &Path) -> Result<std::path::PathBuf, Diagnostic> {
     std::path::absolute(path)
         .map_err(|error| crate::fs::Error::new("find", path.to_owned(), error).into())

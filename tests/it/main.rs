@@ -37,6 +37,7 @@
 //! * `s2i_builders` – the kinds of builder image that people have, and upstream's fake one. Part needs the network.
 //! * `s2i_apps` – applications of every kind on those, built, answering, edited. Needs the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
+//! * `watch` – rollouts on a real Kubernetes API and against written replies: what is awaited, and why they fail.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
 
@@ -81,5 +82,6 @@ mod steps;
 mod support;
 mod tiny;
 mod transfers;
+mod watch;
 mod wheels;
 mod workloads;
