@@ -22,6 +22,8 @@ mod registry_file;
 mod rules;
 mod skaffold;
 mod table;
+#[cfg(test)]
+mod test_tree;
 mod text;
 pub mod version;
 mod yaml_file;

@@ -102,3 +102,7 @@ pub(super) fn checked(setting: &Setting<String>) -> Result<Setting<String>, Erro
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "registries_tests.rs"]
+mod tests;
