@@ -6,6 +6,7 @@ mod as_dockerfile;
 mod build;
 mod builder;
 mod check;
+mod cluster;
 mod completion;
 mod config;
 mod confine;
@@ -26,6 +27,7 @@ mod inputs;
 mod inspect;
 pub mod isolation;
 mod load;
+mod local;
 mod lock;
 mod login;
 mod outputs;
@@ -42,6 +44,7 @@ mod secret;
 mod signals;
 mod step_args;
 mod tags;
+mod up;
 mod watch;
 
 use std::ffi::OsString;
@@ -107,6 +110,7 @@ enum Command {
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
+    Up(Box<up::Args>),
     Deploy(Box<deploy::Args>),
     Images(images::Args),
     Inputs(inputs::Args),
@@ -182,6 +186,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Up(args) => up::run(&args, &shared),
         Command::Deploy(args) => deploy::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),

@@ -26,7 +26,10 @@ pub(super) fn expand(
         }
     };
     let mut has_grown = false;
-    for image in wishes.iter_mut().filter_map(|wish| wish.wanted.image.as_mut()) {
+    for image in wishes
+        .iter_mut()
+        .filter_map(|wish| wish.wanted.image.as_mut())
+    {
         let before = image.digests.len() + image.configs.len();
         if let Err(why) = expand_one(image, &client, observer) {
             tell(observer, why);

@@ -150,7 +150,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let start = Instant::now();
     if args.interval.is_zero() {
-        return Err(Diagnostic::new(Code::Usage, "an `--interval` of nothing would never end"));
+        return Err(Diagnostic::new(
+            Code::Usage,
+            "an `--interval` of nothing would never end",
+        ));
     }
     let ready = ready(args)?;
     let project = project::load(shared)?;
@@ -214,7 +217,10 @@ fn look(
             stable: args.stable,
         },
         requested_at: &requested_at,
-        clock: Clock { now: &now, pause: &pause },
+        clock: Clock {
+            now: &now,
+            pause: &pause,
+        },
         observer,
     };
     watch::watch(asked, wishes, &terms)
@@ -223,7 +229,12 @@ fn look(
 /// What new pods have to say.
 fn ready(args: &Args) -> Result<Vec<ReadyCheck>, Diagnostic> {
     let usage = |error| Diagnostic::new(Code::Usage, error);
-    let lines = args.ready_log.iter().map(|pattern| ReadyCheck::line(pattern));
-    let count = args.auto_trigger.then(|| ReadyCheck::count(&args.auto_trigger_pattern));
+    let lines = args
+        .ready_log
+        .iter()
+        .map(|pattern| ReadyCheck::line(pattern));
+    let count = args
+        .auto_trigger
+        .then(|| ReadyCheck::count(&args.auto_trigger_pattern));
     lines.chain(count).collect::<Result<_, _>>().map_err(usage)
 }

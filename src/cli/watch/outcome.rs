@@ -12,7 +12,8 @@ use crate::kubernetes::watch::{Error, Watched};
 pub(super) fn print(watched: &[Watched], format: Format) -> Result<(), Diagnostic> {
     match format {
         Format::Table => {
-            let line = |one: &Watched| format!("{} {} {}", one.namespace, one.workload, one.done.image);
+            let line =
+                |one: &Watched| format!("{} {} {}", one.namespace, one.workload, one.done.image);
             let lines: Vec<String> = watched.iter().map(line).collect();
             print_text(&lines.join("\n"))
         }
@@ -36,7 +37,9 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let code = match error {
             Error::Cluster(error) => return error.into(),
-            Error::NoWorkload { .. } | Error::Ambiguous { .. } | Error::NoContainer { .. } => Code::NoContainer,
+            Error::NoWorkload { .. } | Error::Ambiguous { .. } | Error::NoContainer { .. } => {
+                Code::NoContainer
+            }
             Error::Unsupported(_) => Code::Usage,
             Error::Failed { .. } => Code::RolloutFailed,
             Error::Timeout { .. } => Code::RolloutTimeout,

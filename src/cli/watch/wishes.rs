@@ -70,7 +70,10 @@ pub(super) fn of(
     if applications.len() > 1 && args.image.is_some() {
         return Err(Diagnostic::new(
             Code::Usage,
-            format!("`--image` is one image, and there are {} applications", applications.len()),
+            format!(
+                "`--image` is one image, and there are {} applications",
+                applications.len()
+            ),
         )
         .hint("name one of them, or take the images from `build_result.json`"));
     }
@@ -99,7 +102,8 @@ pub(super) fn of(
         None => {
             let each = applications.into_iter().map(|application| {
                 let workload = application.workload.as_ref();
-                let workload = workload.map_or(application.name.as_str(), |workload| &workload.value);
+                let workload =
+                    workload.map_or(application.name.as_str(), |workload| &workload.value);
                 wish(workload, Some(application))
             });
             each.collect()
@@ -118,8 +122,9 @@ fn results(args: &Args) -> Result<Option<(BuildResult, std::path::PathBuf)>, Dia
     };
     match BuildResult::read(&path) {
         Ok(results) => Ok(Some((results, path))),
-        Err(error) => Err(Diagnostic::from(error)
-            .hint("name the image with `--image REF`, or watch whatever the workload names: `--current`")),
+        Err(error) => Err(Diagnostic::from(error).hint(
+            "name the image with `--image REF`, or watch whatever the workload names: `--current`",
+        )),
     }
 }
 
@@ -189,7 +194,9 @@ fn named(text: &str) -> Result<(Option<Kind>, String), Diagnostic> {
     if name.is_empty() || !name.bytes().all(is_name) {
         return Err(Diagnostic::new(
             Code::Usage,
-            format!("`{text}` is not a workload: expected `KIND/NAME` or a name, of a-z, 0-9, `-` and `.`"),
+            format!(
+                "`{text}` is not a workload: expected `KIND/NAME` or a name, of a-z, 0-9, `-` and `.`"
+            ),
         ));
     }
     let kind = kind.map(str::parse).transpose();
@@ -216,8 +223,14 @@ mod tests {
     #[test]
     fn workloads_are_named_as_kubectl_names_them() {
         assert_eq!(named("web").unwrap(), (None, "web".to_owned()));
-        assert_eq!(named("deploy/web").unwrap(), (Some(Kind::Deployment), "web".to_owned()));
-        assert_eq!(named("StatefulSet/db-0.a").unwrap(), (Some(Kind::StatefulSet), "db-0.a".to_owned()));
+        assert_eq!(
+            named("deploy/web").unwrap(),
+            (Some(Kind::Deployment), "web".to_owned())
+        );
+        assert_eq!(
+            named("StatefulSet/db-0.a").unwrap(),
+            (Some(Kind::StatefulSet), "db-0.a".to_owned())
+        );
         for (text, part) in [
             ("", "not a workload"),
             ("deployment/", "not a workload"),

@@ -115,7 +115,9 @@ pub fn subjects(state: &State) -> Vec<String> {
     let pods = new_pods(state).into_iter().filter(not_ready);
     uids.extend(pods.map(|pod| text(pod.0, "/metadata/uid")));
     // A field selector is made of them.
-    uids.retain(|uid| !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+    uids.retain(|uid| {
+        !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    });
     uids.into_iter().map(str::to_owned).collect()
 }
 

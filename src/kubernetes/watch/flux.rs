@@ -70,16 +70,18 @@ impl Requests {
         while let Some(first) = self.left.first() {
             let outcome = match first {
                 Request::To(target) => self.send(objects, terms, &target.clone()),
-                Request::Sent { target, resource, before } => {
-                    match read(objects, terms, (target, resource, before)) {
-                        Ok(Answer::Ready) => {
-                            self.left.remove(0);
-                            Ok(())
-                        }
-                        Ok(undecided) => return Ok(Some((target.clone(), undecided))),
-                        Err(error) => Err(error),
+                Request::Sent {
+                    target,
+                    resource,
+                    before,
+                } => match read(objects, terms, (target, resource, before)) {
+                    Ok(Answer::Ready) => {
+                        self.left.remove(0);
+                        Ok(())
                     }
-                }
+                    Ok(undecided) => return Ok(Some((target.clone(), undecided))),
+                    Err(error) => Err(error),
+                },
             };
             match outcome {
                 Ok(()) => {}
@@ -97,7 +99,12 @@ impl Requests {
     }
 
     /// Asks for the first one; or puts its source before it.
-    fn send(&mut self, objects: &dyn Objects, terms: &Terms<'_>, target: &Target) -> Result<(), Error> {
+    fn send(
+        &mut self,
+        objects: &dyn Objects,
+        terms: &Terms<'_>,
+        target: &Target,
+    ) -> Result<(), Error> {
         let (resource, object) = find(objects, target)?;
         if is_suspended(&object) {
             return Err(Error::Flux {

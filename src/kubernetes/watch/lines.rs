@@ -19,7 +19,11 @@ const TAIL_LINES: u64 = 1000;
 pub(super) fn explain(objects: &dyn Objects, namespace: &str, reason: &mut Reason) {
     let has_run = !matches!(
         reason.cause,
-        Cause::Pull | Cause::InvalidImage | Cause::NeverPulled | Cause::OtherBytes | Cause::NoContainer
+        Cause::Pull
+            | Cause::InvalidImage
+            | Cause::NeverPulled
+            | Cause::OtherBytes
+            | Cause::NoContainer
     );
     if let (Some(pod), Some(container), true) = (&reason.pod, &reason.container, has_run) {
         reason.log = last_lines(objects, namespace, pod, container, reason.cause);
@@ -34,7 +38,10 @@ pub(super) fn last_lines(
     container: &str,
     cause: Cause,
 ) -> Vec<String> {
-    let previous_first = matches!(cause, Cause::Crash(_) | Cause::OutOfMemory | Cause::ProgressDeadline);
+    let previous_first = matches!(
+        cause,
+        Cause::Crash(_) | Cause::OutOfMemory | Cause::ProgressDeadline
+    );
     let order = match previous_first {
         true => [true, false],
         false => [false, true],

@@ -125,7 +125,11 @@ pub fn watch(
     terms: &Terms<'_>,
 ) -> Result<Vec<Watched>, Error> {
     let names: Vec<&str> = wishes.iter().map(|wish| wish.name.as_str()).collect();
-    let stage = event::stage(terms.observer, "watch rollout", event::printable(&names.join(", ")));
+    let stage = event::stage(
+        terms.observer,
+        "watch rollout",
+        event::printable(&names.join(", ")),
+    );
     let mut tracks: Vec<Track<'_>> = wishes
         .iter()
         .map(|wish| Track::new(wish, terms.grace))

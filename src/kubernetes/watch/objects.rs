@@ -22,7 +22,8 @@ pub trait Objects {
     ///
     /// # Errors
     /// As [`Cluster::get`].
-    fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Option<Value>, Error>;
+    fn get(&self, resource: &Resource, namespace: &str, name: &str)
+    -> Result<Option<Value>, Error>;
 
     /// The objects that a selector fits.
     ///
@@ -83,7 +84,12 @@ impl Asked<'_> {
 }
 
 impl Objects for Asked<'_> {
-    fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+    fn get(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
         self.cluster.get(self.within(), resource, namespace, name)
     }
 
@@ -93,7 +99,8 @@ impl Objects for Asked<'_> {
         namespace: &str,
         selector: &Selector,
     ) -> Result<Vec<Value>, Error> {
-        self.cluster.list(self.within(), resource, namespace, selector)
+        self.cluster
+            .list(self.within(), resource, namespace, selector)
     }
 
     fn merge(
@@ -104,7 +111,8 @@ impl Objects for Asked<'_> {
         patch: &Value,
     ) -> Result<Value, Error> {
         let (within, kind) = (self.within(), PatchKind::Merge);
-        self.cluster.patch(within, resource, namespace, name, kind, patch, false)
+        self.cluster
+            .patch(within, resource, namespace, name, kind, patch, false)
     }
 
     fn log(&self, namespace: &str, pod: &str, logs: &Logs) -> Result<String, Error> {

@@ -122,11 +122,19 @@ impl<'w> Track<'w> {
         let mut flux = self.requests.step(objects, terms)?;
         let Some((kind, workload)) = self.find(objects)? else {
             let why = match &flux {
-                Some((target, Answer::Pending(why) | Answer::Failed(why))) => format!("{target}: {why}"),
+                Some((target, Answer::Pending(why) | Answer::Failed(why))) => {
+                    format!("{target}: {why}")
+                }
                 _ => format!("{} is not created yet", self.workload()),
             };
-            let troubles = flux.map(|answer| self.of_flux(answer)).into_iter().flatten().collect();
-            let verdict = self.patience.decide(Verdict::Waiting { why, troubles }, now);
+            let troubles = flux
+                .map(|answer| self.of_flux(answer))
+                .into_iter()
+                .flatten()
+                .collect();
+            let verdict = self
+                .patience
+                .decide(Verdict::Waiting { why, troubles }, now);
             return self.follow(objects, terms, verdict, None);
         };
         self.kind = Some(kind);
@@ -170,7 +178,10 @@ impl<'w> Track<'w> {
         }
     }
 
-    fn of_flux(&self, (target, answer): (crate::kubernetes::flux::Target, Answer)) -> Option<Reason> {
+    fn of_flux(
+        &self,
+        (target, answer): (crate::kubernetes::flux::Target, Answer),
+    ) -> Option<Reason> {
         match answer {
             Answer::Failed(message) => Some(Reason::of(target.to_string(), Cause::Flux, message)),
             _ => None,
@@ -219,7 +230,10 @@ impl<'w> Track<'w> {
             lines,
         };
         if done.pods.is_empty() {
-            return Err(not_ready("in no pod, so nothing can say that it is ready".to_owned(), Vec::new()));
+            return Err(not_ready(
+                "in no pod, so nothing can say that it is ready".to_owned(),
+                Vec::new(),
+            ));
         }
         let namespace = &self.wish.namespace;
         let mut silent = None;
@@ -227,8 +241,17 @@ impl<'w> Track<'w> {
             let (ends, how) = pod.ends(&done.container);
             let before = *self.ends.entry(pod.name().to_owned()).or_insert(ends);
             if ends > before {
-                let lines = last_lines(objects, namespace, pod.name(), &done.container, Cause::Crash(ends));
-                let why = format!("its container in pod `{}` has ended: {how}", printable(pod.name()));
+                let lines = last_lines(
+                    objects,
+                    namespace,
+                    pod.name(),
+                    &done.container,
+                    Cause::Crash(ends),
+                );
+                let why = format!(
+                    "its container in pod `{}` has ended: {how}",
+                    printable(pod.name())
+                );
                 return Err(not_ready(why, lines));
             }
             let missing = |check: &usize| !self.said.contains_key(&(pod.name().to_owned(), *check));
@@ -251,7 +274,10 @@ impl<'w> Track<'w> {
                         ));
                     }
                     Said::No { why, lines } => {
-                        let why = format!("pod `{}` says that it is not ready: {why}", printable(pod.name()));
+                        let why = format!(
+                            "pod `{}` says that it is not ready: {why}",
+                            printable(pod.name())
+                        );
                         return Err(not_ready(why, lines));
                     }
                 }
@@ -290,14 +316,20 @@ impl<'w> Track<'w> {
             let lines = last_lines(objects, namespace, &pod, &container, Cause::Probe);
             let why = format!("{why} within {}", humantime::format_duration(terms.timeout));
             let workload = self.workload();
-            return Error::NotReady { workload, why, lines };
+            return Error::NotReady {
+                workload,
+                why,
+                lines,
+            };
         }
         let reason = self.troubles.first().cloned().map(|mut reason| {
             explain(objects, namespace, &mut reason);
             Box::new(reason)
         });
         let awaited = (!self.why.is_empty()).then(|| self.why.clone());
-        let told = awaited.into_iter().chain(self.troubles.iter().map(Reason::to_string));
+        let told = awaited
+            .into_iter()
+            .chain(self.troubles.iter().map(Reason::to_string));
         Error::Timeout {
             workload: self.workload(),
             timeout: terms.timeout,
@@ -309,7 +341,9 @@ impl<'w> Track<'w> {
     /// The workload; `None` when it may still come into being.
     fn find(&self, objects: &dyn Objects) -> Result<Option<(Kind, Value)>, Error> {
         let (namespace, name) = (&self.wish.namespace, &self.wish.name);
-        let kinds = self.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
+        let kinds = self
+            .kind
+            .map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
         let mut found = Vec::new();
         for kind in kinds {
             if let Some(workload) = objects.get(resource_of(kind), namespace, name)? {
@@ -319,18 +353,26 @@ impl<'w> Track<'w> {
         if found.len() > 1 {
             return Err(Error::Ambiguous {
                 name: name.clone(),
-                found: found.iter().map(|(kind, _)| format!("{kind}/{name}")).collect(),
+                found: found
+                    .iter()
+                    .map(|(kind, _)| format!("{kind}/{name}"))
+                    .collect(),
             });
         }
         if let Some(one) = found.pop() {
             return Ok(Some(one));
         }
-        let is_by_flux = matches!(self.wish.reconcile, Reconcile::Of(_)) && self.requests.is_pending();
+        let is_by_flux =
+            matches!(self.wish.reconcile, Reconcile::Of(_)) && self.requests.is_pending();
         if self.wish.awaits_creation || is_by_flux {
             return Ok(None);
         }
         for foreign in FOREIGN {
-            if self.kind.is_none() && objects.get(&foreign, namespace, name).is_ok_and(|one| one.is_some()) {
+            if self.kind.is_none()
+                && objects
+                    .get(&foreign, namespace, name)
+                    .is_ok_and(|one| one.is_some())
+            {
                 let kind = foreign.kind.into_owned();
                 return Err(UnsupportedKind { kind }.into());
             }
@@ -353,7 +395,11 @@ fn present(objects: &dyn Objects, namespace: &str) -> Vec<String> {
     for kind in Kind::ALL {
         let there = objects.list(resource_of(kind), namespace, &Selector::all());
         let there = there.unwrap_or_default();
-        found.extend(there.iter().map(|one| format!("{kind}/{}", printable(name(one)))));
+        found.extend(
+            there
+                .iter()
+                .map(|one| format!("{kind}/{}", printable(name(one)))),
+        );
     }
     found.truncate(PRESENT);
     found

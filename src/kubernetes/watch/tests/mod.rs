@@ -57,8 +57,14 @@ fn a_rollout_that_comes_true_later_is_awaited_and_told() {
     assert_eq!(watched[0].done.image, NEW);
     assert_eq!(play.now(), Duration::from_secs(10));
     let told = play.told();
-    assert!(told.contains("not yet `registry.example.com/team/app:v2`"), "{told}");
-    assert!(told.contains("deployment/web runs registry.example.com/team/app:v2 in 1 pods"), "{told}");
+    assert!(
+        told.contains("not yet `registry.example.com/team/app:v2`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("deployment/web runs registry.example.com/team/app:v2 in 1 pods"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -66,21 +72,37 @@ fn fault_6_the_deadline_ends_the_watch_with_what_was_awaited_last() {
     let play = Play::of(&complete("registry.example.com/team/app:v1"));
     let error = play.watch(&[wish("web")]).unwrap_err();
     assert_eq!(play.now(), play::TIMEOUT);
-    assert_eq!(error.to_string(), "the rollout of deployment/web was not complete within 1m");
-    assert!(error.because()[0].contains("not yet `registry.example.com/team/app:v2`"), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "the rollout of deployment/web was not complete within 1m"
+    );
+    assert!(
+        error.because()[0].contains("not yet `registry.example.com/team/app:v2`"),
+        "{error:?}"
+    );
     assert!(error.hints()[0].contains("--timeout"));
 }
 
 #[test]
 fn the_deadline_tells_the_trouble_that_there_was_its_event_and_lines() {
-    let play = Play::of(&under_way(json!({"ready": false, "restartCount": 0, "state": {"running": {}}})));
-    play.put_event(event("uid-web-new-0", "Unhealthy", "Readiness probe failed: 503", "2026-01-01T00:00:05Z"));
+    let play = Play::of(&under_way(
+        json!({"ready": false, "restartCount": 0, "state": {"running": {}}}),
+    ));
+    play.put_event(event(
+        "uid-web-new-0",
+        "Unhealthy",
+        "Readiness probe failed: 503",
+        "2026-01-01T00:00:05Z",
+    ));
     play.log("web-new-0/web-app", "listening on 9000\n");
     let error = play.watch(&[wish("web")]).unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
     let because = error.because();
     assert!(because[0].contains("1 of 2 pods are new"), "{because:?}");
-    assert!(because[1].contains("fails its probe: Readiness probe failed: 503"), "{because:?}");
+    assert!(
+        because[1].contains("fails its probe: Readiness probe failed: 503"),
+        "{because:?}"
+    );
     assert_eq!(because[2], "event Unhealthy: Readiness probe failed: 503");
     assert_eq!(error.lines(), ["listening on 9000"]);
     assert!(error.hints()[0].contains("initialDelaySeconds"));
@@ -89,10 +111,18 @@ fn the_deadline_tells_the_trouble_that_there_was_its_event_and_lines() {
 #[test]
 fn a_failed_pull_ends_the_watch_after_its_grace_and_tells_pod_event_and_image() {
     let play = Play::of(&pulling());
-    play.put_event(event("uid-web-new-0", "Failed", "Failed to pull image", "2026-01-01T00:00:05Z"));
+    play.put_event(event(
+        "uid-web-new-0",
+        "Failed",
+        "Failed to pull image",
+        "2026-01-01T00:00:05Z",
+    ));
     let error = play.watch(&[wish("web")]).unwrap_err();
     assert_eq!(play.now(), Duration::from_secs(20));
-    assert_eq!(error.to_string(), "the rollout of deployment/web has failed");
+    assert_eq!(
+        error.to_string(),
+        "the rollout of deployment/web has failed"
+    );
     assert_eq!(
         error.because(),
         [
@@ -118,11 +148,23 @@ fn a_crash_loop_ends_the_watch_at_once_with_the_lines_of_before_the_restart() {
         "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
     })));
     play.log("web-new-0/web-app", "now\n");
-    play.log("previous web-new-0/web-app", "before\nModuleNotFoundError: No module named 'flask'\x1b[0m\n");
+    play.log(
+        "previous web-new-0/web-app",
+        "before\nModuleNotFoundError: No module named 'flask'\x1b[0m\n",
+    );
     let error = play.watch(&[wish("web")]).unwrap_err();
     assert_eq!(play.now(), Duration::ZERO);
-    assert!(error.because()[0].contains("ends again and again: exit code 1 (Error)"), "{error:?}");
-    assert_eq!(error.lines(), ["before", "ModuleNotFoundError: No module named 'flask'\u{fffd}[0m"]);
+    assert!(
+        error.because()[0].contains("ends again and again: exit code 1 (Error)"),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.lines(),
+        [
+            "before",
+            "ModuleNotFoundError: No module named 'flask'\u{fffd}[0m"
+        ]
+    );
 }
 
 #[test]
@@ -138,7 +180,10 @@ fn a_workload_that_is_not_there_is_an_error_at_once_that_names_those_that_are() 
     let mut elsewhere = wish("web");
     elsewhere.namespace = "shoe".to_owned();
     let error = play.watch(&[elsewhere]).unwrap_err();
-    assert!(error.hints()[0].contains("the namespace `shoe` has no workloads"), "{error:?}");
+    assert!(
+        error.hints()[0].contains("the namespace `shoe` has no workloads"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -167,9 +212,18 @@ fn a_workload_of_a_kind_that_cannot_be_watched_is_told_as_that() {
 #[test]
 fn a_name_of_two_workloads_has_to_be_given_with_a_kind() {
     let play = Play::of(&complete(NEW));
-    play.put_object("apps/v1", "statefulsets", "shop", "web", json!({"metadata": {"name": "web"}}));
+    play.put_object(
+        "apps/v1",
+        "statefulsets",
+        "shop",
+        "web",
+        json!({"metadata": {"name": "web"}}),
+    );
     let error = play.watch(&[wish("web")]).unwrap_err();
-    assert_eq!(error.to_string(), "`web` may be deployment/web or statefulset/web");
+    assert_eq!(
+        error.to_string(),
+        "`web` may be deployment/web or statefulset/web"
+    );
     let mut named = wish("web");
     named.kind = Some(Kind::Deployment);
     play.watch(&[named]).unwrap();
@@ -181,7 +235,12 @@ fn a_container_that_is_not_there_is_no_failed_rollout_but_a_mistake() {
     wrong.wanted.container = Some("webapp".to_owned());
     let error = Play::of(&complete(NEW)).watch(&[wrong]).unwrap_err();
     assert!(matches!(&error, Error::NoContainer { reason } if reason.cause == Cause::NoContainer));
-    assert!(error.to_string().contains("`webapp` is not among `sidecar`, `web-app`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("`webapp` is not among `sidecar`, `web-app`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -200,7 +259,10 @@ fn several_workloads_are_watched_at_once_with_one_deadline() {
     assert_eq!(names, ["deployment/web", "deployment/relay"]);
     // What is over is not asked for again.
     let asked = play.asked();
-    let of_web = asked.iter().filter(|one| one.ends_with("deployments/web")).count();
+    let of_web = asked
+        .iter()
+        .filter(|one| one.ends_with("deployments/web"))
+        .count();
     assert_eq!(of_web, 1, "{asked:?}");
 
     let play = Play::of(&complete(NEW));
@@ -209,7 +271,10 @@ fn several_workloads_are_watched_at_once_with_one_deadline() {
     failing.workload["spec"]["paused"] = json!(true);
     play.put(&failing);
     let error = play.watch(&[wish("web"), wish("relay")]).unwrap_err();
-    assert_eq!(error.to_string(), "the rollout of deployment/relay has failed");
+    assert_eq!(
+        error.to_string(),
+        "the rollout of deployment/relay has failed"
+    );
 }
 
 #[test]
@@ -217,7 +282,10 @@ fn a_cluster_that_never_answered_is_an_error_at_once_and_one_that_falters_is_not
     let play = Play::of(&complete(NEW));
     play.fail(error_of("unreachable"));
     let error = play.watch(&[wish("web")]).unwrap_err();
-    assert!(matches!(error, Error::Cluster(cluster::Error::Unreachable { .. })), "{error:?}");
+    assert!(
+        matches!(error, Error::Cluster(cluster::Error::Unreachable { .. })),
+        "{error:?}"
+    );
     assert_eq!(play.now(), Duration::ZERO);
 
     let play = Play::of(&complete("registry.example.com/team/app:v1"));
@@ -232,7 +300,10 @@ fn a_cluster_that_never_answered_is_an_error_at_once_and_one_that_falters_is_not
     let play = Play::of(&complete("registry.example.com/team/app:v1"));
     play.at(4, |world| world.failure = Some(error_of("forbidden")));
     let error = play.watch(&[wish("web")]).unwrap_err();
-    assert!(matches!(error, Error::Cluster(cluster::Error::Forbidden { .. })), "{error:?}");
+    assert!(
+        matches!(error, Error::Cluster(cluster::Error::Forbidden { .. })),
+        "{error:?}"
+    );
     assert_eq!(play.now(), Duration::from_secs(4));
 }
 
@@ -262,5 +333,8 @@ fn notes_about_a_complete_rollout_are_warnings() {
     let mut any = wish("web");
     any.wanted.image = Some(Image::new(NEW.parse().unwrap()));
     assert!(play.watch(&[any]).unwrap()[0].done.pods.is_empty());
-    assert!(play.told().contains("deployment/web has no pod to run the image in"));
+    assert!(
+        play.told()
+            .contains("deployment/web has no pod to run the image in")
+    );
 }

@@ -40,18 +40,26 @@ impl World {
     pub(super) fn put(&mut self, state: &State) {
         let name = state.workload["metadata"]["name"].as_str().unwrap();
         let plural = state.kind.plural();
-        self.objects.insert(format!("apps/v1/{plural}/shop/{name}"), state.workload.clone());
-        for (place, objects) in [("apps/v1/replicasets", &state.revisions), ("v1/pods", &state.pods)] {
+        self.objects.insert(
+            format!("apps/v1/{plural}/shop/{name}"),
+            state.workload.clone(),
+        );
+        for (place, objects) in [
+            ("apps/v1/replicasets", &state.revisions),
+            ("v1/pods", &state.pods),
+        ] {
             self.objects.retain(|path, _| !path.starts_with(place));
             for object in objects {
                 let name = object["metadata"]["name"].as_str().unwrap();
-                self.objects.insert(format!("{place}/shop/{name}"), object.clone());
+                self.objects
+                    .insert(format!("{place}/shop/{name}"), object.clone());
             }
         }
     }
 
     pub(super) fn set(&mut self, version: &str, plural: &str, name: &str, object: Value) {
-        self.objects.insert(format!("{version}/{plural}/shop/{name}"), object);
+        self.objects
+            .insert(format!("{version}/{plural}/shop/{name}"), object);
     }
 
     pub(super) fn get(&self, version: &str, plural: &str, name: &str) -> Value {
@@ -93,14 +101,20 @@ impl Observer for Recorder {
 pub(super) fn error_of(kind: &str) -> Error {
     let text = "as the test wants it".to_owned();
     match kind {
-        "unreachable" => Error::Unreachable { server: "https://c".to_owned(), reason: text },
+        "unreachable" => Error::Unreachable {
+            server: "https://c".to_owned(),
+            reason: text,
+        },
         "forbidden" => Error::Forbidden {
             verb: "list",
             resource: "things".to_owned(),
             namespace: "shop".to_owned(),
             reason: text,
         },
-        "not found" => Error::NotFound { what: "it".to_owned(), reason: text },
+        "not found" => Error::NotFound {
+            what: "it".to_owned(),
+            reason: text,
+        },
         other => panic!("{other}"),
     }
 }
@@ -116,7 +130,14 @@ impl Play {
         self.world.borrow_mut().put(state);
     }
 
-    pub(super) fn put_object(&self, version: &str, plural: &str, namespace: &str, name: &str, object: Value) {
+    pub(super) fn put_object(
+        &self,
+        version: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+        object: Value,
+    ) {
         let path = format!("{version}/{plural}/{namespace}/{name}");
         self.world.borrow_mut().objects.insert(path, object);
     }
@@ -130,7 +151,10 @@ impl Play {
     }
 
     pub(super) fn log(&self, place: &str, text: &str) {
-        self.world.borrow_mut().logs.insert(place.to_owned(), text.to_owned());
+        self.world
+            .borrow_mut()
+            .logs
+            .insert(place.to_owned(), text.to_owned());
     }
 
     pub(super) fn forget(&self, resource: &str) {
@@ -138,7 +162,10 @@ impl Play {
     }
 
     pub(super) fn forbid(&self, resource: &str) {
-        self.world.borrow_mut().forbidden.insert(resource.to_owned());
+        self.world
+            .borrow_mut()
+            .forbidden
+            .insert(resource.to_owned());
     }
 
     pub(super) fn fail(&self, error: Error) {
@@ -176,14 +203,20 @@ impl Play {
             interval: INTERVAL,
             grace: Grace::default(),
             requested_at: REQUESTED_AT,
-            clock: Clock { now: &now, pause: &pause },
+            clock: Clock {
+                now: &now,
+                pause: &pause,
+            },
             observer: &self.observer,
         };
         watch(self, wishes, &terms)
     }
 
     fn pause(&self, time: Duration) {
-        assert!(time > Duration::ZERO, "a pause of no time is an endless loop");
+        assert!(
+            time > Duration::ZERO,
+            "a pause of no time is an endless loop"
+        );
         let mut world = self.world.borrow_mut();
         let before = world.now;
         world.now += time;
@@ -214,7 +247,12 @@ impl Play {
 }
 
 impl Objects for Play {
-    fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+    fn get(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, Error> {
         match self.ask("get", resource, name) {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -225,7 +263,12 @@ impl Objects for Play {
         }
     }
 
-    fn list(&self, resource: &Resource, namespace: &str, selector: &Selector) -> Result<Vec<Value>, Error> {
+    fn list(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        selector: &Selector,
+    ) -> Result<Vec<Value>, Error> {
         let place = self.ask("list", resource, "")?;
         let world = self.world.borrow();
         let prefix = format!("{place}/{namespace}/");
@@ -242,10 +285,18 @@ impl Objects for Play {
         Ok(found.map(|(_, object)| object.clone()).collect())
     }
 
-    fn merge(&self, resource: &Resource, namespace: &str, name: &str, patch: &Value) -> Result<Value, Error> {
+    fn merge(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, Error> {
         let place = self.ask("merge", resource, name)?;
         let mut world = self.world.borrow_mut();
-        let object = world.objects.get_mut(&format!("{place}/{namespace}/{name}"));
+        let object = world
+            .objects
+            .get_mut(&format!("{place}/{namespace}/{name}"));
         let object = object.ok_or_else(|| error_of("not found"))?;
         for (key, value) in patch["metadata"]["annotations"].as_object().unwrap() {
             object["metadata"]["annotations"][key] = value.clone();

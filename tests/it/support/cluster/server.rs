@@ -39,7 +39,10 @@ pub fn binaries() -> Result<PathBuf, String> {
     let place = PathBuf::from(place.trim_end());
     match place.join("kube-apiserver").exists() {
         true => Ok(place),
-        false => Err(format!("no kube-apiserver in {} (tests/cluster/build makes it)", place.display())),
+        false => Err(format!(
+            "no kube-apiserver in {} (tests/cluster/build makes it)",
+            place.display()
+        )),
     }
 }
 
@@ -126,9 +129,13 @@ fn start(binaries: &Path, directory: &Path) -> Result<(Running, Child), String> 
             let _ = keeper.wait();
             let names = ["keep", "etcd", "kube-apiserver", "kube-controller-manager"];
             let logs = names.map(|name| {
-                let text = fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
+                let text =
+                    fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().collect();
-                format!("--- {name}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
+                format!(
+                    "--- {name}\n{}\n",
+                    lines[lines.len().saturating_sub(15)..].join("\n")
+                )
             });
             return Err(logs.concat());
         }
