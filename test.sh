@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="buildah busybox-static containerd curl docker-registry docker.io gcc git libc6-dev openssl podman procps python3 python3-pip python3-venv runc shellcheck skopeo uidmap umoci xz-utils zstd"
+packages="buildah busybox-static containerd curl docker-registry docker.io gcc git libc6-dev openssl podman procps python3 python3-pip python3-venv python3-yaml runc shellcheck skopeo uidmap umoci xz-utils zstd"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "test.sh: the tests need root, for they mount file systems and act as other users: sudo ./test.sh" >&2

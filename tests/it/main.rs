@@ -6,6 +6,7 @@
 //! * `assembled` – layers of assemble that stay the same, zstd, bytecode that stays valid; the latter on the real recipe.
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `login` – `login`, `logout`, `--creds`, and every place that credentials are found in; token servers.
+//! * `manifests` – `deploy` into manifests and kustomizations, byte by byte, and what it refuses.
 //! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
 //! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
@@ -55,6 +56,7 @@ mod escape;
 mod flask;
 mod injections;
 mod login;
+mod manifests;
 mod matrix;
 mod mirrors;
 mod placed;
