@@ -247,7 +247,12 @@ pub(super) fn previous_images(
 ) -> Result<Vec<PreviousImage>, Error> {
     let mut references = request.cache.from.clone();
     if request.push == Push::Yes {
-        references.extend(request.tags.iter().map(|tag| tag.reference.clone()));
+        for tag in &request.tags {
+            // A name of its content has no predecessor; what its repository calls the latest is the nearest to one.
+            if !references.contains(&tag.reference) {
+                references.push(tag.reference.clone());
+            }
+        }
     }
     let mut found = Vec::new();
     for reference in references {

@@ -11,7 +11,7 @@ use super::packages::{self, Solver};
 use super::plan::{Direct, Steps};
 use super::prepare::{Prepared, slot};
 use super::report::BuildReport;
-use super::request::{BuildRequest, Push};
+use super::request::{BuildRequest, Push, Tag};
 use super::runtime;
 use super::work::{Found, Origin, Step, age};
 use super::{Error, Tools, assemble, builder, commit, direct, incremental, metadata, onbuild};
@@ -62,11 +62,17 @@ pub fn execute(
         Some(index) => Content::from(index),
     };
     tools.store.put_content(&content)?;
-    name(builds, &content, tools, observer)?;
-    deliver(builds, &content, tools, observer)?;
+    let request = &builds[0].request;
+    let digest = &content.descriptor().digest;
+    let tags: Vec<Tag> = request.tags.iter().map(|tag| tag.of(digest)).collect();
+    name(builds, &tags, &content, tools, observer)?;
+    deliver(builds, &tags, &content, tools, observer)?;
+    let mut steps = builds.iter().flat_map(|build| &build.prepared.steps);
     Ok(BuildReport {
         took_artifacts,
-        ..BuildReport::new(&content, &layers, &builds[0].request.tags)
+        is_pushed: request.push == Push::Yes,
+        is_unchanged: steps.all(|step| step.found.is_some()),
+        ..BuildReport::new(&content, &layers, &tags)
     })
 }
 
@@ -358,6 +364,7 @@ fn dependencies(
 /// Gives the image its names in the store, with all that they promise.
 fn name(
     builds: &[Decided],
+    tags: &[Tag],
     content: &Content<'_>,
     tools: &Tools<'_>,
     observer: &dyn Observer,
@@ -381,7 +388,7 @@ fn name(
         let digest = layer.digest.clone();
         return Err(store::Error::Absent { digest }.into());
     }
-    for tag in &request.tags {
+    for tag in tags {
         let name = tag.reference.without_digest().to_string();
         tools.store.tag_content(&name, content)?;
     }
@@ -403,16 +410,13 @@ fn origins(builds: &[Decided]) -> Vec<Reference> {
 
 fn deliver(
     builds: &[Decided],
+    tags: &[Tag],
     content: &Content<'_>,
     tools: &Tools<'_>,
     observer: &dyn Observer,
 ) -> Result<(), Error> {
     let request = &builds[0].request;
-    let names: Vec<String> = request
-        .tags
-        .iter()
-        .map(|tag| tag.reference.to_string())
-        .collect();
+    let names: Vec<String> = tags.iter().map(|tag| tag.reference.to_string()).collect();
     for destination in &request.outputs {
         let writing = stage(observer, "write", destination.to_string());
         destination.write(content.clone(), &names, tools.store, observer)?;
@@ -423,7 +427,7 @@ fn deliver(
     }
     let registry = tools.registry()?;
     let origins = origins(builds);
-    for tag in &request.tags {
+    for tag in tags {
         let pushing = stage(observer, "push", tag.reference.to_string());
         let mut previous = builds.iter().flat_map(|build| &build.prepared.previous);
         let known = previous.find(|image| image.reference == tag.reference);

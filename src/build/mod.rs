@@ -71,9 +71,10 @@ pub use metadata::MetadataError;
 pub use onbuild::{OnBuild, Refusal as TriggerRefusal};
 pub use plan::{BuildPlan, Direct, PlanError, Steps, Way};
 pub use prepare::{Prepared, explain, lock, plan, prepare};
-pub use report::{BuildReport, ReportedLayer};
+pub use report::{BuildReport, ReportedImage, ReportedLayer};
 pub use request::{
-    BuildRequest, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy, Tag,
+    BuildRequest, CONTENT, Cache, DEFAULT_EPOCH, DEFAULT_MAX_LAYERS, MOST_LAYERS, Push, Strategy,
+    Tag,
 };
 pub use runtime::RuntimePlan;
 pub use s2i::{ArtifactError, Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};

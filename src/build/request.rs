@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::builder::ImageSource;
 use super::inputs::StepInputs;
 use super::s2i::S2iOptions;
+use crate::digest::Digest;
 use crate::image::Platform;
 use crate::image::media_type::Compression;
 use crate::output::Destination;
@@ -108,15 +109,33 @@ pub enum Push {
 pub struct Tag {
     /// As typed; the result line repeats it.
     pub typed: String,
-    /// What it means.
+    /// What it means; without a tag of its own where that comes of the image.
     pub reference: Reference,
+    /// True for `NAME:{content}`: the tag is made of the image's digest, once that is known. The same content has the same
+    /// tag for ever, and another content another.
+    pub is_of_content: bool,
 }
+
+/// Stands for a tag that is made of the image's digest.
+pub const CONTENT: &str = ":{content}";
 
 impl FromStr for Tag {
     type Err = reference::ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let reference: Reference = text.parse()?;
+        let name = text.strip_suffix(CONTENT);
+        let reference: Reference = name.unwrap_or(text).parse()?;
+        let has_tag = |name: &str| {
+            name.rsplit('/')
+                .next()
+                .is_some_and(|last| last.contains(':'))
+        };
+        if name.is_some_and(has_tag) {
+            return Err(reference::ParseError {
+                text: text.to_owned(),
+                reason: "`{content}` takes the place of the tag".to_owned(),
+            });
+        }
         if reference.digest().is_some() {
             return Err(reference::ParseError {
                 text: text.to_owned(),
@@ -127,11 +146,28 @@ impl FromStr for Tag {
         Ok(Self {
             typed: text.to_owned(),
             reference,
+            is_of_content: name.is_some(),
         })
     }
 }
 
 impl Tag {
+    /// The name that an image of this digest gets: `NAME:` and the first twelve hexadecimal digits for `NAME:{content}`.
+    pub fn of(&self, digest: &Digest) -> Self {
+        let Some(name) = self
+            .typed
+            .strip_suffix(CONTENT)
+            .filter(|_| self.is_of_content)
+        else {
+            return self.clone();
+        };
+        Self {
+            typed: format!("{name}:{}", digest.short()),
+            reference: self.reference.with_tag(digest.short()),
+            is_of_content: false,
+        }
+    }
+
     /// A name made of a directory's name, for builds without `-t`; `None` when nothing of it can be used.
     pub fn from_directory_name(name: &str) -> Option<Self> {
         let word = |c: char| {
@@ -176,6 +212,25 @@ impl fmt::Display for Strategy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_its_content_has_the_first_digits_of_the_digest() {
+        let digest = Digest::of(b"x");
+        let tag: Tag = "ghcr.io:443/acme/web:{content}".parse().unwrap();
+        assert!(tag.is_of_content);
+        let named = tag.of(&digest);
+        let expected = format!("ghcr.io:443/acme/web:{}", &digest.hex()[..12]);
+        assert_eq!(
+            (named.typed.as_str(), named.is_of_content),
+            (expected.as_str(), false)
+        );
+        assert_eq!(named.reference.to_string(), expected);
+        let plain: Tag = "web:1".parse().unwrap();
+        assert_eq!(plain.of(&digest), plain);
+        for bad in ["web:1:{content}", "web:{contents}", ":{content}"] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn directory_names_become_names() {

@@ -107,7 +107,11 @@ pub(super) fn lines(
         } else {
             ""
         };
-        lines.push(("name", format!("{}{push}", tag.reference)));
+        let name = match tag.is_of_content {
+            true => tag.typed.clone(),
+            false => tag.reference.to_string(),
+        };
+        lines.push(("name", format!("{name}{push}")));
     }
     lines.extend(
         request

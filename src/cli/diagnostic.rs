@@ -25,6 +25,8 @@ pub struct Diagnostic {
     pub hints: Vec<String>,
     /// True when the builder image could not be had: `s2i` has a status of its own for that.
     pub is_about_builder: bool,
+    /// The exit status of a process that has told all of this already.
+    pub told: Option<u8>,
 }
 
 impl Diagnostic {
@@ -37,6 +39,15 @@ impl Diagnostic {
             output: Vec::new(),
             hints: Vec::new(),
             is_about_builder: false,
+            told: None,
+        }
+    }
+
+    /// The failure of another process of ours, which has told why; its exit status.
+    pub fn told(status: u8) -> Self {
+        Self {
+            told: Some(status),
+            ..Self::new(Code::Internal, format!("it ended with status {status}"))
         }
     }
 

@@ -1,6 +1,10 @@
 //! Everything that is read from the environment of this machine: variables, files in well-known places, the clock.
 //! Nothing below the command line reads any of it.
 
+pub(super) mod ci;
+pub(super) mod kubernetes;
+pub(super) mod person;
+pub(super) mod project;
 pub(super) mod registries;
 
 use std::path::{Path, PathBuf};
@@ -39,7 +43,8 @@ const PIP_SETTINGS: [&str; 6] = [
     "retries",
 ];
 
-fn variable(name: &str) -> Option<String> {
+/// A variable; one that is empty is none.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

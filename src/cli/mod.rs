@@ -5,7 +5,9 @@ mod as_dockerfile;
 mod build;
 mod builder;
 mod check;
+mod cluster;
 mod completion;
+mod config;
 mod confine;
 mod copy;
 mod create;
@@ -13,28 +15,45 @@ mod creds;
 mod delete;
 mod deploy;
 pub mod diagnostic;
+mod diagnostic_release;
 mod digest;
 mod doctor;
 pub mod env;
 pub mod exit;
 mod gc;
+mod history;
 mod images;
+mod inputs;
 mod inspect;
 pub mod isolation;
 mod load;
+mod local;
 mod lock;
 mod login;
+mod logs;
+mod op;
+mod outputs;
+mod project;
+mod promote;
+mod prune;
 mod pull;
 mod push;
+mod records;
 mod referrers;
+mod release;
 mod remote;
 mod rm;
+mod rollback;
 mod run;
 mod s2i;
 mod secret;
 mod signals;
+mod status;
 mod step_args;
 mod tags;
+mod up;
+mod watch;
+mod workspaces;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -80,7 +99,7 @@ Results go to stdout, everything for people to stderr. Exit codes: docs/exit-cod
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Build(Box<build::Args>),
+    Build(Box<build::args::Args>),
     Rebuild(Box<s2i::rebuild::Args>),
     Usage(s2i::usage::Args),
     Generate(s2i::generate::Args),
@@ -92,19 +111,32 @@ enum Command {
     Login(login::Args),
     Logout(login::OutArgs),
     Copy(copy::Args),
+    Promote(Box<promote::Args>),
+    #[command(visible_alias = "watch-deployment")]
+    Watch(Box<watch::Args>),
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
+    Up(Box<up::Args>),
     Deploy(Box<deploy::Args>),
     Images(images::Args),
+    Inputs(inputs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
-    #[command(visible_alias = "prune")]
     Gc(gc::Args),
     Doctor(doctor::Args),
     Create(create::Args),
     Init(create::InitArgs),
+    Config(config::Args),
+    Op(op::Args),
+    History(history::Args),
+    Logs(logs::Args),
+    Status(status::Args),
+    Workspaces(workspaces::Args),
+    Release(release::Args),
+    Rollback(rollback::Args),
+    Prune(prune::Args),
     Completion(completion::Args),
 }
 
@@ -113,7 +145,10 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     if let Some(call) = s2i::Call::of(&arguments) {
         return s2i::main(&call);
     }
-    let parsed = command().try_get_matches_from(arguments);
+    if let Some(call) = op::Call::of(&arguments) {
+        return op::main(&call);
+    }
+    let parsed = command().try_get_matches_from(&arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -122,14 +157,24 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         }
     };
     let progress = cli.shared.progress;
+    if let Command::Op(op) = &cli.command {
+        let before = arguments.len().saturating_sub(op.words.len() + 1).max(1);
+        return op::run(&op.words, &arguments[1..before]);
+    }
     match dispatch(cli) {
         Ok(status) => status,
+        Err(Diagnostic {
+            told: Some(status), ..
+        }) => status,
         Err(diagnostic) => {
             let mut stderr = io::stderr().lock();
             let _ = match progress {
                 ui::Progress::Json => writeln!(stderr, "{}", diagnostic.to_json()),
                 _ => write!(stderr, "{diagnostic}"),
             };
+            if progress != ui::Progress::Json && env::ci::ci().is_github {
+                let _ = writeln!(stderr, "{}", outputs::annotation(&diagnostic));
+            }
             diagnostic.code as u8
         }
     }
@@ -158,17 +203,31 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Login(args) => login::run(&args, &shared).map(done),
         Command::Logout(args) => login::out(&args).map(done),
         Command::Copy(args) => copy::run(&args, &shared).map(done),
+        Command::Promote(args) => promote::run(&args, &shared).map(done),
+        Command::Watch(args) => watch::run(&args, &shared).map(done),
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Deploy(args) => deploy::run(&args, &shared),
+        Command::Up(args) => up::run(&args, &shared),
         Command::Deploy(args) => deploy::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
+        Command::Inputs(args) => inputs::run(&args, &shared).map(done),
         Command::Inspect(args) => inspect::run(&args, &shared).map(done),
         Command::Rm(args) => rm::run(&args, &shared),
         Command::Gc(args) => gc::run(&args, &shared),
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
+        Command::Config(args) => config::run(&args, &shared).map(done),
+        Command::Op(args) => Ok(op::run(&args.words, &[])),
+        Command::History(args) => history::run(&args, &shared).map(done),
+        Command::Logs(args) => logs::run(&args, &shared).map(done),
+        Command::Status(args) => status::run(&args, &shared).map(done),
+        Command::Workspaces(args) => workspaces::run(&args, &shared).map(done),
+        Command::Release(args) => release::run(&args, &shared).map(done),
+        Command::Rollback(args) => rollback::run(&args, &shared).map(done),
+        Command::Prune(args) => prune::run(&args, &shared).map(done),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }

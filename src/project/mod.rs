@@ -3,13 +3,40 @@
 //! `overcoat.toml` is ours. The files of other tools (`.registry`, `pipeline.properties`, `.github/octopilot.yaml`,
 //! `skaffold.yaml`) are read too, so that a project need not be written down twice.
 
+mod environments;
+mod error;
+mod explain;
+mod find;
+mod hooks_toml;
+mod interpolate;
+mod load;
+mod lookup;
+mod nearest;
+mod octopilot;
 mod origin;
+mod overcoat_toml;
+pub mod ports;
+mod properties;
+mod registries;
+mod registry_file;
+mod rules;
+mod skaffold;
+mod table;
+mod text;
+pub mod version;
+mod yaml_file;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use environments::Role;
+pub use error::{Error, Kind};
+pub use explain::Row;
+pub use find::find;
+pub use load::{Wanted, load};
 pub use origin::{Origin, Setting};
+pub use registries::{Destination, Destinations};
 
 /// The name of our own file.
 pub const FILE: &str = "overcoat.toml";
@@ -24,7 +51,17 @@ pub struct Project {
     /// The project's name.
     pub name: Option<Setting<String>>,
     /// Where images go when no environment says so: the `default repository` of Skaffold and op, without `/` at its end.
+    /// After [`load`] there always is one; [`Origin::Default`] where nobody said any.
     pub registry: Option<Setting<String>>,
+    /// What `.registry` says: op's `push --destination` chooses among it.
+    pub destinations: Destinations,
+    /// The registry of any environment in a role, where the environment has none of its own: `PROMOTE_SOURCE_REPOSITORY`
+    /// and the like.
+    pub fallbacks: BTreeMap<Role, Setting<String>>,
+    /// The tag that `octopilot.yaml` names, which op's `run` uses.
+    pub tag: Option<Setting<String>>,
+    /// op's `run` contexts by name, in the order of the file.
+    pub contexts: Vec<(String, RunContext)>,
     /// The applications by name, in the order of the files.
     pub applications: Vec<Application>,
     /// The environments, in the order of the files: the order of promotion.
@@ -33,6 +70,30 @@ pub struct Project {
     pub hooks: Vec<Hook>,
     /// Labels for every image.
     pub labels: BTreeMap<String, Setting<String>>,
+    /// What was said elsewhere too, but with less weight.
+    pub overruled: Vec<Overruled>,
+    /// What was read and has no effect here, and why.
+    pub notes: Vec<Note>,
+}
+
+/// A value that another one has overruled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overruled {
+    /// The setting, as `config explain` names it: `environments.dev.registry`.
+    pub key: String,
+    /// The value.
+    pub value: String,
+    /// Where it was said.
+    pub origin: Origin,
+}
+
+/// Something that was read and has no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// A sentence.
+    pub text: String,
+    /// Where it is written.
+    pub origin: Origin,
 }
 
 /// One application of a project.
@@ -60,8 +121,19 @@ pub struct Application {
     pub workload: Option<Setting<String>>,
     /// Why it cannot be built here (`it is built by a Dockerfile`), if it cannot.
     pub foreign: Option<String>,
+    /// The images of `skaffold.yaml` that must be built before it, and the variables that tell it their names.
+    pub requires: Vec<Requirement>,
     /// `ports`, `env` and `volumes` of op's `run` context of this application.
     pub context: Option<RunContext>,
+}
+
+/// An image that an artifact of `skaffold.yaml` is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The image's name, as the other artifact has it.
+    pub image: String,
+    /// The variable that holds its reference during the build.
+    pub alias: String,
 }
 
 /// How an application is started on a developer's machine.

@@ -33,8 +33,20 @@ pub enum Origin {
         /// In which line, from 1; 0 where the format has none.
         line: usize,
     },
+    /// By git, of this commit.
+    Commit(String),
     /// Nowhere; it is what is taken then.
     Default,
+}
+
+impl Origin {
+    /// The line, from 1, if it is one of a file.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { line, .. } if *line > 0 => Some(*line),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -42,8 +54,9 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Variable(name) => write!(f, "the variable {name}"),
-            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
-            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::File { path, line: 0 } => write!(f, "`{}`", path.display()),
+            Self::File { path, line } => write!(f, "`{}`, line {line}", path.display()),
+            Self::Commit(commit) => write!(f, "the commit {commit}"),
             Self::Default => f.write_str("default"),
         }
     }

@@ -4,6 +4,7 @@
 //! repository     what a directory is, from its files alone: nothing of a repository is run to find out
 //! command        one run of git: what it is told, what it may not do, whose secrets are in its output
 //! process        its streams, and its end
+//! head           what is checked out in a working tree of the person's
 //! clone          ls-remote, init, fetch of one commit, checkout, submodules, facts
 //! ```
 //!
@@ -12,10 +13,12 @@
 
 pub(super) mod clone;
 pub(super) mod command;
+mod head;
 mod process;
 mod repository;
 
 pub use command::Host;
+pub use head::{Head, head, is_inside};
 pub use repository::{Repository, repository};
 
 #[cfg(test)]

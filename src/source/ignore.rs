@@ -12,6 +12,9 @@ use crate::event::{Event, Observer};
 
 /// The names that no source ever gives away.
 pub(super) const GIT: &[u8] = b".git";
+/// The directory at the top of a project that overcoat keeps its records in: they change with every build, which must not
+/// change what is built.
+pub(super) const RECORDS: &[u8] = b".overcoat";
 
 /// `--exclude`: paths that are left out, wherever they are.
 ///
@@ -62,6 +65,9 @@ impl Exclude {
 
     /// Whether this path is left out; those above it are not looked at.
     pub(super) fn covers(&self, path: &[u8]) -> bool {
+        if path == RECORDS {
+            return true;
+        }
         match self {
             Self::Git => path.rsplit(|byte| *byte == b'/').next() == Some(GIT),
             Self::Nothing => false,

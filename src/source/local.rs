@@ -77,6 +77,7 @@ struct Filter {
     exclude: Exclude,
     s2i: S2iIgnore,
     docker: DockerIgnore,
+    left_out: Vec<Vec<u8>>,
 }
 
 impl Filter {
@@ -85,6 +86,7 @@ impl Filter {
             exclude: rules.exclude.clone(),
             s2i: S2iIgnore::default(),
             docker: DockerIgnore::default(),
+            left_out: rules.left_out.clone(),
         };
         let mut notes = Vec::new();
         if rules.ignore_files.contains(&IgnoreFile::S2i)
@@ -110,14 +112,18 @@ impl Filter {
         Ok(filter)
     }
 
-    /// True when `.git` goes and everything else stays.
+    /// True when `.git` and our own records go, and everything else stays.
     fn is_plain(&self) -> bool {
-        matches!(self.exclude, Exclude::Git) && self.s2i.is_empty() && self.docker.is_empty()
+        matches!(self.exclude, Exclude::Git)
+            && self.s2i.is_empty()
+            && self.docker.is_empty()
+            && self.left_out.is_empty()
     }
 
     /// Whether a path, and all below it, is left out. With patterns of Docker that take back, that is not known yet of its.
     fn covers(&self, path: &[u8]) -> bool {
         self.exclude.covers(path)
+            || self.left_out.iter().any(|left_out| left_out == path)
             || self.s2i.covers(path)
             || (!self.docker.rescues() && self.docker.covers(path))
     }
@@ -153,7 +159,9 @@ fn list(
                 return false;
             }
             if is_plain {
-                return entry.depth() == 0 || entry.file_name().as_bytes() != ignore::GIT;
+                let name = entry.file_name().as_bytes();
+                let is_records = entry.depth() == 1 && name == ignore::RECORDS;
+                return entry.depth() == 0 || (name != ignore::GIT && !is_records);
             }
             let relative = entry.path().strip_prefix(&filter_root);
             let relative = relative.unwrap_or(entry.path()).as_os_str().as_bytes();

@@ -34,6 +34,7 @@ pub use ignore::Exclude;
 pub use location::Location;
 pub use provenance::{GitFacts, Provenance};
 pub use rules::{Hooks, IgnoreFile, Links, Rules};
+pub use url_text::redact;
 pub use wanted::{Fetched, How, Wanted};
 
 /// An application's files, listed; their content stays where it is until it is copied.

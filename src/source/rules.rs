@@ -13,6 +13,8 @@ pub struct Rules {
     pub links: Links,
     /// Whether scripts stay that a `.s2iignore` names.
     pub hooks: Hooks,
+    /// Paths below the source that are written by what builds it, and are no part of it for that.
+    pub left_out: Vec<Vec<u8>>,
 }
 
 impl Rules {

@@ -49,7 +49,7 @@ pub(super) fn doubtful(text: &str) -> String {
 }
 
 /// A text without what stands between `://` and `@` in any URL within it: for what git prints.
-pub(super) fn redact(text: &str) -> String {
+pub fn redact(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(position) = rest.find("://") {

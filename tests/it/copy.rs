@@ -71,7 +71,7 @@ fn copy(overcoat: &Overcoat, source: &str, target: &str, more: &[&str]) -> Value
     serde_json::from_str(&done.stdout).unwrap()
 }
 
-fn skopeo_copy(from: &str, to: &str, more: &[&str]) {
+pub fn skopeo_copy(from: &str, to: &str, more: &[&str]) {
     let usual = [
         "copy",
         "--insecure-policy",
@@ -83,7 +83,7 @@ fn skopeo_copy(from: &str, to: &str, more: &[&str]) {
     tool("skopeo", &[&usual[..], more].concat());
 }
 
-fn skopeo_raw(image: &str) -> String {
+pub fn skopeo_raw(image: &str) -> String {
     tool("skopeo", &["inspect", "--raw", "--tls-verify=false", image])
 }
 
@@ -134,7 +134,7 @@ fn put_blob(host: &str, repository: &str, bytes: &[u8]) {
 }
 
 /// An artifact with an empty configuration, as oras and cosign make them; its blobs are in the repository.
-fn artifact(
+pub fn artifact(
     host: &str,
     repository: &str,
     kind: &str,
@@ -163,7 +163,7 @@ fn artifact(
     }
 }
 
-fn client() -> RegistryClient {
+pub fn client() -> RegistryClient {
     RegistryClient::new(
         Arc::new(Http::new(&Default::default()).unwrap()),
         Settings::default(),

@@ -10,6 +10,7 @@
 //! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
 //! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
+//! * `promote` – images given to the next environment: three registries, results, conflicts, files for pipelines.
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
@@ -37,6 +38,7 @@
 //! * `s2i_builders` – the kinds of builder image that people have, and upstream's fake one. Part needs the network.
 //! * `s2i_apps` – applications of every kind on those, built, answering, edited. Needs the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
+//! * `watch` – rollouts on a real Kubernetes API and against written replies: what is awaited, and why they fail.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
 
@@ -62,6 +64,8 @@ mod mirrors;
 mod placed;
 mod places;
 mod popular;
+mod project;
+mod promote;
 mod push;
 mod pypi;
 mod readers;
@@ -78,5 +82,6 @@ mod steps;
 mod support;
 mod tiny;
 mod transfers;
+mod watch;
 mod wheels;
 mod workloads;

@@ -12,6 +12,7 @@ use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store};
 use crate::event::Observer;
 use crate::image::Platform;
+use crate::release::history::Continuing;
 use crate::ui::{Held, Muted};
 
 /// What is built, and how.
@@ -32,6 +33,10 @@ pub(in crate::cli) struct Job<'a> {
     pub(in crate::cli) brought: Option<&'a Path>,
     /// A file that is there in the end if the previous image gave artifacts.
     pub(in crate::cli) artifacts: Option<&'a Path>,
+    /// The log of the record that this is a part of.
+    pub(in crate::cli) log: Option<&'a Path>,
+    /// Who is told what happens; one of our own where nobody is given.
+    pub(in crate::cli) observer: Option<&'a dyn Observer>,
     /// `--explain`.
     pub(in crate::cli) explains: bool,
     /// `--quiet`.
@@ -42,14 +47,45 @@ pub(in crate::cli) struct Job<'a> {
 pub(in crate::cli) enum Built {
     /// In this process.
     Here(BuildReport),
-    /// In another, which has told everything; its exit status.
-    Inside(u8),
+    /// In another, which has told everything.
+    Inside {
+        /// Its exit status.
+        status: u8,
+        /// What it built, if it did.
+        report: Option<BuildReport>,
+    },
+}
+
+impl Built {
+    /// What was built, if anything was.
+    pub(in crate::cli) fn report(&self) -> Option<&BuildReport> {
+        match self {
+            Self::Here(report) => Some(report),
+            Self::Inside { report, .. } => report.as_ref(),
+        }
+    }
+}
+
+/// Larger files are not ours, in bytes.
+const MOST_REPORT: u64 = 16 << 20;
+
+/// What a command that was started again wrote down.
+///
+/// # Errors
+/// When it is not what such a command writes.
+pub(in crate::cli) fn read_report(file: &Path) -> Result<BuildReport, Diagnostic> {
+    let bytes = crate::fs::read_limited(file, MOST_REPORT)?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let text = format!("`--report-file` is for overcoat itself: {error}");
+        Diagnostic::new(Code::Internal, text)
+    })
 }
 
 /// Builds as asked for, here or in a user namespace.
 ///
 /// # Errors
-/// Whatever a build can fail of. What fails in the namespace was told there: [`Built::Inside`] has its status.
+/// Whatever a build can fail of. What fails in the namespace was told there: [`Built::Inside`] has its status, and
+/// what was built in it.
 pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, Diagnostic> {
     let (request, flags) = (job.request, job.flags);
     let store = open_store(shared)?;
@@ -66,13 +102,28 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     )?;
     let mut tools = Tools::new(&store, host);
     tools.engine.clone_from(&job.engine);
-    let observer = observer(shared, job.is_quiet)?;
+    let own = match job.observer {
+        Some(_) => None,
+        None => Some(observer(shared, job.is_quiet)?),
+    };
+    let given = job.observer.or(own.as_deref());
+    let Some(observer) = given else {
+        return Err(Diagnostic::new(Code::Internal, "nobody watches the build"));
+    };
+    let continuing = match &shared.log_file {
+        Some(file) => Some(Continuing::open(file, observer)?),
+        None => None,
+    };
+    let observer = match &continuing {
+        Some(continuing) => continuing,
+        None => observer,
+    };
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.
-    let muted = Muted(observer.as_ref());
+    let muted = Muted(observer);
     let watcher: &dyn Observer = match may_go_inside {
         true => &muted,
-        false => observer.as_ref(),
+        false => observer,
     };
     let requests = requests(request, job.platforms);
     let prepare = |tools: &Tools<'_>, watcher: &dyn Observer| {
@@ -108,7 +159,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     };
     let explain = |builds: &[Decided], tools: &Tools<'_>| {
         for Decided { request, prepared } in builds.iter().filter(|_| job.explains) {
-            build::explain(request, prepared, tools, observer.as_ref());
+            build::explain(request, prepared, tools, observer);
         }
     };
     if let (Some(builds), None) = (&builds, &shared.entered) {
@@ -119,14 +170,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             network: request.inputs.network,
             may_be_in_place: true,
         };
-        match confine::decide(
-            flags,
-            shared,
-            needs,
-            &tools.program,
-            store.root(),
-            observer.as_ref(),
-        )? {
+        match confine::decide(flags, shared, needs, &tools.program, store.root(), observer)? {
             Way::Here(confinement) => tools.confinement = Some(confinement),
             Way::LastResort(confinement, error) => {
                 tools.confinement = Some(confinement);
@@ -135,12 +179,30 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             Way::Inside(namespace, decided) => {
                 let program = tools.program.clone();
                 let handed = handed.as_ref();
+                // Who started this command to know what it builds is told by the one inside.
+                // The second build of `--check` is nobody's result.
+                let is_told = shared.report_file.is_none() && shared.check_with.is_none();
+                let ours = match is_told {
+                    false => None,
+                    true => Some(tempfile::tempdir().map_err(|error| {
+                        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+                    })?),
+                };
+                let ours = ours
+                    .as_ref()
+                    .map(|directory| directory.path().join("report"));
                 let files = HandedFiles {
                     brought: job.brought,
                     artifacts: job.artifacts,
+                    report: ours.as_deref(),
+                    log: job.log,
                 };
                 let status = confine::go_inside(&program, &namespace, &decided, handed, files)?;
-                return Ok(Built::Inside(status));
+                let report = match (status, &ours) {
+                    (0, Some(file)) => Some(read_report(file)?),
+                    _ => None,
+                };
+                return Ok(Built::Inside { status, report });
             }
         }
     }
@@ -155,7 +217,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
             builds
         }
     };
-    let report = build::execute(&builds, &tools, observer.as_ref());
+    let report = build::execute(&builds, &tools, observer);
     let report = match (report, nothing_better) {
         (Err(build::Error::InPlace(error)), Some(ladder)) => {
             return Err(Diagnostic::from(ladder).also(error));
@@ -167,6 +229,10 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         job.artifacts.or(shared.artifacts_file.as_deref()),
     ) {
         crate::fs::write_atomic(file, b"")?;
+    }
+    if let (Some(file), None) = (&shared.report_file, &shared.check_with) {
+        let bytes = serde_json::to_vec(&report).unwrap_or_default();
+        crate::fs::write_atomic(file, &bytes)?;
     }
     Ok(Built::Here(report))
 }

@@ -159,6 +159,8 @@ impl Wish<'_> {
             auth_file: self.flags.common.dockercfg(),
             engine: delivery.access(shared),
             brought: brought.handed(),
+            observer: None,
+            log: None,
             explains: false,
             is_quiet,
         };
@@ -169,7 +171,7 @@ impl Wish<'_> {
                 }
                 Code::Success as u8
             }
-            Built::Inside(status) => status,
+            Built::Inside { status, .. } => status,
         };
         if shared.entered.is_some() || status != Code::Success as u8 {
             return Ok(status);

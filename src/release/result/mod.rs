@@ -15,6 +15,7 @@ use std::path::Path;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+pub(in crate::release) use entry::names_its_registry;
 pub use entry::{Entry, digest_of, tag_of};
 pub use error::Error;
 
@@ -194,8 +195,13 @@ impl Serialize for BuildResult {
 pub fn update(path: &Path, builds: &[Entry]) -> Result<(), Error> {
     let _lock = lock(path)?;
     let mut all = present(path)?.unwrap_or_default();
-    for build in builds {
-        all.put(build.clone());
+    for (number, build) in builds.iter().enumerate() {
+        // Two tags of one image, both made now, are both told.
+        let is_again = builds[..number].iter().any(|it| it.name() == build.name());
+        match is_again {
+            true => all.builds.push(build.clone()),
+            false => all.put(build.clone()),
+        }
     }
     all.write(path)
 }

@@ -295,6 +295,10 @@ fn an_update_replaces_by_name_where_the_name_stands() {
     let result = BuildResult::read(&path).unwrap();
     assert_eq!(texts(&result), ["base:3", "app:1", "z:1", "new:1"]);
     assert_eq!(result.others["k"], 1);
+    let twice = [Entry::new("z", "z:2"), Entry::new("z", "z:latest")];
+    update(&path, &twice).unwrap();
+    let expected = ["base:3", "app:1", "z:2", "new:1", "z:latest"];
+    assert_eq!(texts(&BuildResult::read(&path).unwrap()), expected);
     std::fs::write(&path, "{\"builds\":[]}\n").unwrap();
     update(&path, &[Entry::new("a", "a:1")]).unwrap();
     assert_eq!(BuildResult::read(&path).unwrap().names(), ["a"]);

@@ -1,6 +1,7 @@
 //! A store of its own for every test, a builder image that needs no network, and other people's programs.
 
 pub mod builders;
+pub mod cluster;
 pub mod engine;
 pub mod plain;
 pub mod registry;

@@ -1,0 +1,238 @@
+//! `overcoat watch`.
+
+mod expand;
+mod outcome;
+mod wishes;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::Args as ClapArgs;
+
+use super::args::{Format, Shared};
+use super::diagnostic::Diagnostic;
+use super::exit::Code;
+use super::{args, cluster, observer, project};
+use crate::event::Observer;
+use crate::kubernetes::cluster::{Cluster, Within};
+use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
+use crate::kubernetes::rollout::{Cause, Grace};
+use crate::kubernetes::watch::{self, Asked, Clock, Terms, Watched, Wish};
+use wishes::Place;
+
+/// How long the pauses between two looks at Ctrl-C are.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Wait until the new image runs, and say why if it does not
+///
+/// Watches Deployments, StatefulSets and DaemonSets: those of the project's applications, or the one that `--workload`
+/// names. The image is the one of `build_result.json` or `--image`; it is found by the container's name and compared by
+/// digest. Ends with 0 only when it runs in all pods; with 92 when the rollout has failed, with the reason, the event and
+/// the last lines of the container; with 93 when the time is over; with 94 when the pods run but did not say that they
+/// are ready. Prints a line for each workload.
+#[derive(ClapArgs, Debug)]
+pub(super) struct Args {
+    /// Applications of the project [default: all of them]
+    #[arg(value_name = "APP", conflicts_with = "workload")]
+    apps: Vec<String>,
+
+    /// The environment whose context, namespace and registry count
+    #[arg(long, short, value_name = "ENV", env = "OVERCOAT_ENVIRONMENT")]
+    environment: Option<String>,
+
+    /// The namespace [default: the environment's, else that of the context]
+    #[arg(long, short, value_name = "N")]
+    namespace: Option<String>,
+
+    /// The context of the kubeconfig [default: the environment's, else the current one]
+    #[arg(long, value_name = "C")]
+    context: Option<String>,
+
+    /// The kubeconfig [default: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// One workload, `KIND/NAME` or a name alone, in place of applications
+    #[arg(long, visible_alias = "component", value_name = "WORKLOAD")]
+    workload: Option<String>,
+
+    /// The container that runs the image [default: the application's, the only one, or that with an image of this repository]
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
+
+    /// The image that should run: a tag counts as a whole, a digest decides
+    #[arg(long, value_name = "REF", conflicts_with_all = ["build_result", "image_name", "current"])]
+    image: Option<String>,
+
+    /// The file of results, or the directory with `build_result.json`, that says which image should run
+    #[arg(
+        long,
+        visible_alias = "build-result-dir",
+        value_name = "PATH",
+        default_value = crate::release::result::FILE
+    )]
+    build_result: PathBuf,
+
+    /// The image of the results by its `imageName` [default: the application's; for `--workload` the last]
+    #[arg(long, value_name = "N")]
+    image_name: Option<String>,
+
+    /// Watch whatever image the workload names now
+    #[arg(long, conflicts_with = "image_name")]
+    current: bool,
+
+    /// One more digest that is the wanted image: a platform's of an index that cannot be read from here
+    #[arg(long, value_name = "DIGEST")]
+    accept_digest: Vec<crate::digest::Digest>,
+
+    /// How long everything together may take
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "30m")]
+    timeout: Duration,
+
+    /// How often to look
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2s")]
+    interval: Duration,
+
+    /// Whom to ask in Flux to look at its sources now: `helmrelease/NAME`, `kustomization/NAME`, `auto`, `none`
+    ///
+    /// `auto` asks whoever the labels of the workload name, and goes on if that cannot be done.
+    #[arg(long, value_name = "WHOM", default_value = "auto")]
+    reconcile: String,
+
+    /// Ask Flux for the source of that first
+    #[arg(long)]
+    with_source: bool,
+
+    /// Wait for workloads that are not there yet
+    #[arg(long)]
+    wait_for_creation: bool,
+
+    /// A line that each new pod has to print before it counts as ready; may be repeated
+    #[arg(long, value_name = "REGEX")]
+    ready_log: Vec<String>,
+
+    /// Each new pod has to tell that all of its messages were sent, as the gateways of Hopr do
+    #[arg(long)]
+    auto_trigger: bool,
+
+    /// How such a line looks: a regular expression with two groups, for the numbers that have to be equal
+    #[arg(long, value_name = "REGEX", default_value = AUTO_TRIGGER, requires = "auto_trigger")]
+    auto_trigger_pattern: String,
+
+    /// How long a failed pull and the like may last before it is a failure
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "20s")]
+    grace: Duration,
+
+    /// How long a failing readiness probe, a pod without a node and a missing volume may last
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2m")]
+    probe_grace: Duration,
+
+    /// How often a container may end
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    restarts: u64,
+
+    /// How long a rollout without a readiness probe has to stay complete
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "3s")]
+    stable: Duration,
+
+    /// How to print the result
+    #[arg(long, value_enum, value_name = "HOW", default_value = "table")]
+    format: Format,
+
+    /// Say nothing but what failed
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
+    let start = Instant::now();
+    if args.interval.is_zero() {
+        return Err(Diagnostic::new(
+            Code::Usage,
+            "an `--interval` of nothing would never end",
+        ));
+    }
+    let ready = ready(args)?;
+    let project = project::load(shared)?;
+    let place = Place::of(args, &project)?;
+    let mut wishes = wishes::of(args, &project, &place, &ready)?;
+    let observer = observer(shared, args.quiet)?;
+    let observer = observer.as_ref();
+    let flags = cluster::Flags {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        cluster_timeout: args.timeout,
+    };
+    let access = flags.access(shared, place.environment, args.namespace.as_deref())?;
+    let deadline = start + args.timeout;
+    let cluster = Cluster::connect(&access, Within { observer, deadline })?;
+    for wish in &mut wishes {
+        cluster.namespace().clone_into(&mut wish.namespace);
+    }
+    let asked = Asked {
+        cluster: &cluster,
+        observer,
+        deadline,
+    };
+    let mut result = look(args, &asked, &wishes, start, observer);
+    if let Err(watch::Error::Failed { reason, .. }) = &result
+        && reason.cause == Cause::OtherBytes
+        && expand::expand(&mut wishes, shared, &project, observer)
+    {
+        // What runs may be one platform of the wanted index; now that is known.
+        result = look(args, &asked, &wishes, start, observer);
+    }
+    outcome::print(&result?, args.format)
+}
+
+fn look(
+    args: &Args,
+    asked: &Asked<'_>,
+    wishes: &[Wish],
+    start: Instant,
+    observer: &dyn Observer,
+) -> Result<Vec<Watched>, watch::Error> {
+    let now = || start.elapsed();
+    let pause = |time: Duration| {
+        let end = Instant::now() + time;
+        while !observer.is_cancelled() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
+    };
+    let requested_at = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
+    let terms = Terms {
+        timeout: args.timeout,
+        interval: args.interval,
+        grace: Grace {
+            restarts: args.restarts,
+            brief: args.grace,
+            slow: args.probe_grace,
+            stable: args.stable,
+        },
+        requested_at: &requested_at,
+        clock: Clock {
+            now: &now,
+            pause: &pause,
+        },
+        observer,
+    };
+    watch::watch(asked, wishes, &terms)
+}
+
+/// What new pods have to say.
+fn ready(args: &Args) -> Result<Vec<ReadyCheck>, Diagnostic> {
+    let usage = |error| Diagnostic::new(Code::Usage, error);
+    let lines = args
+        .ready_log
+        .iter()
+        .map(|pattern| ReadyCheck::line(pattern));
+    let count = args
+        .auto_trigger
+        .then(|| ReadyCheck::count(&args.auto_trigger_pattern));
+    lines.chain(count).collect::<Result<_, _>>().map_err(usage)
+}

@@ -1,0 +1,254 @@
+//! What is to be watched, out of flags, the project and the results.
+
+use std::path::Path;
+
+use super::Args;
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
+use crate::kubernetes::flux;
+use crate::kubernetes::ready::ReadyCheck;
+use crate::kubernetes::rollout::{Image, Kind, UnsupportedKind, Wanted};
+use crate::kubernetes::watch::{Reconcile, Wish};
+use crate::project::{Application, Environment, Project, Role};
+use crate::reference::Reference;
+use crate::release::promote::{Root, path_of};
+use crate::release::result::{self, BuildResult, Entry};
+
+/// The environment that is watched, if one is named.
+pub(super) struct Place<'p> {
+    pub(super) environment: Option<&'p Environment>,
+    /// The environment's registry: images may be called after it.
+    registry: Option<String>,
+    /// The registries of all environments, for the names of images below them.
+    known: Vec<Root>,
+}
+
+impl<'p> Place<'p> {
+    /// # Errors
+    /// [`Code::NoEnvironment`] for an environment that the project does not have.
+    pub(super) fn of(args: &Args, project: &'p Project) -> Result<Self, Diagnostic> {
+        let known = project.environments.iter();
+        let known = known.filter_map(|one| one.registry.as_ref()?.value.parse().ok());
+        let mut place = Self {
+            environment: None,
+            registry: None,
+            known: known.collect(),
+        };
+        let Some(name) = &args.environment else {
+            return Ok(place);
+        };
+        place.environment = project.environments.iter().find(|one| one.name == *name);
+        place.registry = match project.registry_of(name, Role::Watched) {
+            Ok(registry) => Some(registry.value),
+            // It has a context or a namespace, perhaps; images are then called as the results call them.
+            Err(_) if place.environment.is_some() => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(place)
+    }
+}
+
+/// The wishes, without their namespace.
+///
+/// # Errors
+/// [`Code::NoEnvironment`] for an unknown application, [`Code::NoResult`], [`Code::InvalidReference`], [`Code::Usage`].
+pub(super) fn of(
+    args: &Args,
+    project: &Project,
+    place: &Place<'_>,
+    ready: &[ReadyCheck],
+) -> Result<Vec<Wish>, Diagnostic> {
+    let applications = match args.workload.is_some() {
+        true => Vec::new(),
+        false if args.apps.is_empty() => project.applications.iter().collect(),
+        false => project.applications_named(&args.apps)?,
+    };
+    if applications.is_empty() && args.workload.is_none() {
+        return Err(Diagnostic::new(Code::Usage, "nothing says what is to be watched")
+            .hint("name a workload, `--workload deployment/NAME`, or have applications in `overcoat.toml`"));
+    }
+    if applications.len() > 1 && args.image.is_some() {
+        return Err(Diagnostic::new(
+            Code::Usage,
+            format!(
+                "`--image` is one image, and there are {} applications",
+                applications.len()
+            ),
+        )
+        .hint("name one of them, or take the images from `build_result.json`"));
+    }
+    let results = results(args)?;
+    let reconcile = reconcile(&args.reconcile)?;
+    let wish = |workload: &str, application: Option<&Application>| {
+        let (kind, name) = named(workload)?;
+        let container = application.and_then(|one| one.container.as_ref());
+        let container = container.map(|container| container.value.clone());
+        Ok(Wish {
+            namespace: String::new(),
+            kind,
+            name,
+            wanted: Wanted {
+                container: args.container.clone().or(container),
+                image: image(args, place, results.as_ref(), application)?,
+            },
+            reconcile: reconcile.clone(),
+            with_source: args.with_source,
+            awaits_creation: args.wait_for_creation,
+            ready: ready.to_vec(),
+        })
+    };
+    match &args.workload {
+        Some(workload) => Ok(vec![wish(workload, None)?]),
+        None => {
+            let each = applications.into_iter().map(|application| {
+                let workload = application.workload.as_ref();
+                let workload =
+                    workload.map_or(application.name.as_str(), |workload| &workload.value);
+                wish(workload, Some(application))
+            });
+            each.collect()
+        }
+    }
+}
+
+/// The results, where the image is to come from them, and the file that they are in.
+fn results(args: &Args) -> Result<Option<(BuildResult, std::path::PathBuf)>, Diagnostic> {
+    if args.image.is_some() || args.current {
+        return Ok(None);
+    }
+    let path = match args.build_result.is_dir() {
+        true => args.build_result.join(result::FILE),
+        false => args.build_result.clone(),
+    };
+    match BuildResult::read(&path) {
+        Ok(results) => Ok(Some((results, path))),
+        Err(error) => Err(Diagnostic::from(error).hint(
+            "name the image with `--image REF`, or watch whatever the workload names: `--current`",
+        )),
+    }
+}
+
+fn image(
+    args: &Args,
+    place: &Place<'_>,
+    results: Option<&(BuildResult, std::path::PathBuf)>,
+    application: Option<&Application>,
+) -> Result<Option<Image>, Diagnostic> {
+    let mut image = match (&args.image, results) {
+        (Some(text), _) => Image::new(text.parse()?),
+        (None, Some((results, path))) => from_results(args, place, results, path, application)?,
+        (None, None) => return Ok(None),
+    };
+    image.digests.extend(args.accept_digest.iter().cloned());
+    Ok(Some(image))
+}
+
+/// An image has the name that the results have, and the one that promotion gives it in the environment's registry.
+fn from_results(
+    args: &Args,
+    place: &Place<'_>,
+    results: &BuildResult,
+    path: &Path,
+    application: Option<&Application>,
+) -> Result<Image, Diagnostic> {
+    let of_application = application.map(Application::image_name);
+    let entry = match (&args.image_name, of_application) {
+        (Some(name), _) => results.select(Some(name), path)?,
+        (None, Some(name)) => of_name(results, name, path)?,
+        (None, None) => results.select(None, path)?,
+    };
+    let reference = entry.reference(place.registry.as_deref())?;
+    let mut image = Image::new(reference.clone());
+    if let Some(registry) = &place.registry {
+        let root: Root = registry.parse()?;
+        let mut known = place.known.clone();
+        known.push(root.clone());
+        let below = path_of(&entry.text(), &reference, &known);
+        let tag = reference.tag().unwrap_or(crate::reference::DEFAULT_TAG);
+        let there: Reference = root.image(&below, tag)?;
+        if reference.tag().is_some() && there.name() != reference.name() {
+            image.references.push(there);
+        }
+    }
+    Ok(image)
+}
+
+/// The image of an application. Files of the older op know only the last part of its name.
+fn of_name<'r>(results: &'r BuildResult, name: &str, path: &Path) -> Result<&'r Entry, Diagnostic> {
+    match results.select(Some(name), path) {
+        Ok(entry) => Ok(entry),
+        Err(error) => {
+            let last = name.rsplit('/').next().unwrap_or(name);
+            results.select(Some(last), path).map_err(|_| error.into())
+        }
+    }
+}
+
+/// `KIND/NAME`, or a name alone.
+fn named(text: &str) -> Result<(Option<Kind>, String), Diagnostic> {
+    let (kind, name) = match text.split_once('/') {
+        Some((kind, name)) => (Some(kind), name),
+        None => (None, text),
+    };
+    let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err(Diagnostic::new(
+            Code::Usage,
+            format!(
+                "`{text}` is not a workload: expected `KIND/NAME` or a name, of a-z, 0-9, `-` and `.`"
+            ),
+        ));
+    }
+    let kind = kind.map(str::parse).transpose();
+    let kind = kind.map_err(|error: UnsupportedKind| Diagnostic::new(Code::Usage, error))?;
+    Ok((kind, name.to_owned()))
+}
+
+fn reconcile(text: &str) -> Result<Reconcile, Diagnostic> {
+    match text {
+        "auto" => Ok(Reconcile::Auto),
+        "none" | "never" => Ok(Reconcile::Never),
+        text => {
+            let target: Result<flux::Target, _> = text.parse();
+            let target = target.map_err(|error| Diagnostic::new(Code::Usage, error))?;
+            Ok(Reconcile::Of(target))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_are_named_as_kubectl_names_them() {
+        assert_eq!(named("web").unwrap(), (None, "web".to_owned()));
+        assert_eq!(
+            named("deploy/web").unwrap(),
+            (Some(Kind::Deployment), "web".to_owned())
+        );
+        assert_eq!(
+            named("StatefulSet/db-0.a").unwrap(),
+            (Some(Kind::StatefulSet), "db-0.a".to_owned())
+        );
+        for (text, part) in [
+            ("", "not a workload"),
+            ("deployment/", "not a workload"),
+            ("deployment/a/b", "not a workload"),
+            ("Web", "not a workload"),
+            ("job/web", "rollouts of `job` cannot be watched"),
+        ] {
+            let error = named(text).unwrap_err();
+            assert_eq!(error.code, Code::Usage);
+            assert!(error.what.contains(part), "{text}: {}", error.what);
+        }
+    }
+
+    #[test]
+    fn whom_flux_is_asked_for_is_an_object_or_a_word() {
+        assert_eq!(reconcile("auto").unwrap(), Reconcile::Auto);
+        assert_eq!(reconcile("none").unwrap(), Reconcile::Never);
+        assert!(matches!(reconcile("hr/web").unwrap(), Reconcile::Of(_)));
+        assert_eq!(reconcile("web").unwrap_err().code, Code::Usage);
+    }
+}

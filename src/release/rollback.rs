@@ -1,0 +1,214 @@
+//! Which deployment is meant: the one that is declared released, and the one that is gone back to.
+//!
+//! A deployment of another application or another environment is never taken. Source: specification *The path to
+//! production*, §2.5.
+
+use std::collections::BTreeMap;
+
+use super::history::{self, Contents, Filter, Id, Record, State};
+use crate::project::Operation;
+
+/// Why no deployment can be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none at all, or none that succeeded.
+    #[error(
+        "there is no successful deployment of `{application}` in the environment `{environment}`"
+    )]
+    NoDeployment {
+        /// The application.
+        application: String,
+        /// The environment.
+        environment: String,
+        /// Where there are some.
+        elsewhere: Vec<String>,
+    },
+    /// There is none before the one that is live.
+    #[error(
+        "there is no successful deployment of `{application}` in the environment `{environment}` with another image than \
+         {live} before it"
+    )]
+    NothingBefore {
+        /// The application.
+        application: String,
+        /// The environment.
+        environment: String,
+        /// The live one.
+        live: String,
+    },
+    /// The one that was named did not succeed.
+    #[error("the {deployment} did not succeed: its state is `{}`", state.name())]
+    NotSuccessful {
+        /// Which.
+        deployment: String,
+        /// How it stands.
+        state: State,
+    },
+    /// The one that was named has no digest on record, so nobody knows what its tag means by now.
+    #[error("the {deployment} has no digest on record, so it is not known which image it was")]
+    NoDigest {
+        /// Which.
+        deployment: String,
+    },
+    /// The name is that of no deployment, or of several.
+    #[error(transparent)]
+    History(#[from] history::Error),
+}
+
+impl Error {
+    /// What a person can do.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoDeployment { elsewhere, .. } if elsewhere.is_empty() => {
+                vec!["`overcoat deploy` makes one; `overcoat history` lists what was done".to_owned()]
+            }
+            Self::NoDeployment { elsewhere, .. } => vec![format!(
+                "name an environment that has one: `--environment {}`",
+                elsewhere.join("`, `--environment ")
+            )],
+            Self::NothingBefore { .. } | Self::NotSuccessful { .. } => vec![
+                "`overcoat history --operation deploy` lists the deployments; `--to NUMBER` takes one of them".to_owned(),
+            ],
+            Self::NoDigest { .. } => {
+                vec!["deploy an image by its digest: `overcoat deploy --image NAME@sha256:…`".to_owned()]
+            }
+            Self::History(error) => error.hints(),
+        }
+    }
+}
+
+/// The deployments of an application in an environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Deployments<'a> {
+    /// All records.
+    pub contents: &'a Contents,
+    /// The application.
+    pub application: &'a str,
+    /// The environment.
+    pub environment: &'a str,
+}
+
+impl Deployments<'_> {
+    fn filter(&self) -> Filter {
+        Filter {
+            application: Some(self.application.to_owned()),
+            environment: Some(self.environment.to_owned()),
+            operations: vec![Operation::Deploy],
+            ..Filter::default()
+        }
+    }
+
+    /// The successful ones, the newest first.
+    pub fn successful(&self) -> Vec<Record> {
+        let filter = Filter {
+            states: vec![State::Success],
+            ..self.filter()
+        };
+        self.contents.select(&filter)
+    }
+
+    /// The one that is live as far as records tell: the newest that succeeded.
+    ///
+    /// # Errors
+    /// [`Error::NoDeployment`].
+    pub fn live(&self) -> Result<Record, Error> {
+        self.successful()
+            .into_iter()
+            .next()
+            .ok_or_else(|| self.none())
+    }
+
+    /// The one that was declared released last, if there is one.
+    pub fn released(&self) -> Option<&Record> {
+        let place = (self.application, self.environment);
+        let all = all_released(self.contents);
+        self.contents.by_id(all.get(&place)?)
+    }
+
+    /// The one that a person names, which must have succeeded.
+    ///
+    /// # Errors
+    /// [`Error::History`], [`Error::NotSuccessful`].
+    pub fn named(&self, name: &str) -> Result<Record, Error> {
+        let found = self.contents.resolve(name, &self.filter())?;
+        match found.state {
+            State::Success => Ok(found),
+            state => Err(Error::NotSuccessful {
+                deployment: found.to_string(),
+                state,
+            }),
+        }
+    }
+
+    /// The one to go back to: the one that is named, else the newest before the live one that has another image.
+    ///
+    /// # Errors
+    /// [`Error::NothingBefore`], [`Error::NoDigest`], and as [`Self::live`] and [`Self::named`].
+    pub fn earlier(&self, name: Option<&str>) -> Result<Record, Error> {
+        let live = self.live()?;
+        let found = match name {
+            Some(name) => self.named(name)?,
+            None => {
+                let mut others = self.successful().into_iter().skip(1);
+                let other = others.find(|record| !is_same_image(record, &live));
+                other.ok_or_else(|| Error::NothingBefore {
+                    application: self.application.to_owned(),
+                    environment: self.environment.to_owned(),
+                    live: live.to_string(),
+                })?
+            }
+        };
+        match found.facts.digest {
+            Some(_) => Ok(found),
+            None => Err(Error::NoDigest {
+                deployment: found.to_string(),
+            }),
+        }
+    }
+
+    fn none(&self) -> Error {
+        let anywhere = Filter {
+            environment: None,
+            states: vec![State::Success],
+            ..self.filter()
+        };
+        let records = self.contents.select(&anywhere);
+        let mut elsewhere: Vec<String> = records.into_iter().map(|r| r.environment).collect();
+        elsewhere.sort();
+        elsewhere.dedup();
+        Error::NoDeployment {
+            application: self.application.to_owned(),
+            environment: self.environment.to_owned(),
+            elsewhere,
+        }
+    }
+}
+
+/// True when two deployments put the same image into the same place.
+pub fn is_same_image(one: &Record, other: &Record) -> bool {
+    let (one, other) = (&one.facts, &other.facts);
+    match (&one.digest, &other.digest) {
+        (Some(digest), Some(known)) => digest == known && one.target == other.target,
+        _ => one.image == other.image && one.target == other.target,
+    }
+}
+
+/// For each application and environment, the deployment that was declared released last.
+pub fn all_released(contents: &Contents) -> BTreeMap<(&str, &str), &Id> {
+    let mut released = BTreeMap::new();
+    // The order of the file is that of their beginnings: later ones replace earlier ones.
+    for record in &contents.records {
+        if record.operation == Operation::Release
+            && record.state == State::Success
+            && let Some(deployment) = record.link(Operation::Deploy)
+        {
+            let place = (record.application.as_str(), record.environment.as_str());
+            released.insert(place, deployment);
+        }
+    }
+    released
+}
+
+#[cfg(test)]
+#[path = "rollback_tests.rs"]
+mod tests;
