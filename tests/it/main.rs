@@ -25,6 +25,7 @@
 //! * `injections` – injected files, added hosts, fewer capabilities, and captured output, on every rung.
 //! * `places` – images in Docker's and podman's stores as builders.
 //! * `check` – a second build in another way, and what is said of the difference.
+//! * `cluster` – images given to a real Kubernetes API (`tests/cluster/build`), and to one of written replies.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
 //! * `escape` – what a hostile step tries on every rung, what it may not leave behind, and images that cannot be run.
@@ -48,6 +49,7 @@ mod archives;
 mod assembled;
 mod cache;
 mod check;
+mod cluster;
 mod copy;
 mod direct;
 mod dockerfile;
