@@ -27,6 +27,7 @@ mod inputs;
 mod inspect;
 pub mod isolation;
 mod load;
+mod local;
 mod lock;
 mod login;
 mod logs;
@@ -50,6 +51,7 @@ mod signals;
 mod status;
 mod step_args;
 mod tags;
+mod up;
 mod watch;
 mod workspaces;
 
@@ -116,6 +118,7 @@ enum Command {
     Digest(digest::Args),
     Referrers(referrers::Args),
     Delete(delete::Args),
+    Up(Box<up::Args>),
     Deploy(Box<deploy::Args>),
     Images(images::Args),
     Inputs(inputs::Args),
@@ -206,6 +209,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
         Command::Deploy(args) => deploy::run(&args, &shared),
+        Command::Up(args) => up::run(&args, &shared),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inputs(args) => inputs::run(&args, &shared).map(done),

@@ -73,7 +73,7 @@ const MOST_REPORT: u64 = 16 << 20;
 ///
 /// # Errors
 /// When it is not what such a command writes.
-pub(super) fn read_report(file: &Path) -> Result<BuildReport, Diagnostic> {
+pub(in crate::cli) fn read_report(file: &Path) -> Result<BuildReport, Diagnostic> {
     let bytes = crate::fs::read_limited(file, MOST_REPORT)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let text = format!("`--report-file` is for overcoat itself: {error}");

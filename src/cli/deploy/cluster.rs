@@ -22,9 +22,10 @@ use crate::reference::Reference;
 /// Flags of this way.
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "To a cluster")]
+#[group(skip)]
 pub(super) struct Args {
     /// Give the image to the cluster, through its API
-    #[arg(long)]
+    #[arg(long, conflicts_with = "check")]
     cluster: bool,
 
     #[command(flatten)]
