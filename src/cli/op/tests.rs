@@ -265,8 +265,7 @@ fn push_goes_where_the_destination_says() {
         let steps = build::push_steps(&args, &settings, &project, Some(Path::new("/r.json")))?;
         let repo = |step: &Step| {
             let text = text(step);
-            let repo = text.split(" --repo=").nth(1).unwrap().to_owned();
-            repo
+            text.split(" --repo=").nth(1).unwrap().to_owned()
         };
         Ok::<_, Diagnostic>(steps.iter().map(repo).collect::<Vec<_>>())
     };
