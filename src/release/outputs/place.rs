@@ -174,4 +174,51 @@ mod tests {
         append(&file, b"d=4\n").unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"c=3\nd=4\n");
     }
+
+    /// A file that another one is mounted on, as Kubernetes mounts the termination log; unmounted when dropped.
+    struct Mounted(PathBuf);
+
+    impl Mounted {
+        fn on(path: &Path, source: &Path) -> Option<Self> {
+            let mount = std::process::Command::new("mount")
+                .args(["--bind"])
+                .args([source, path])
+                .output();
+            let is_done = mount.is_ok_and(|output| output.status.success());
+            is_done.then(|| Self(path.to_owned()))
+        }
+    }
+
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg(&self.0).output();
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_mounted_is_emptied_and_written_in_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let [log, source] = ["log", "source"].map(|name| directory.path().join(name));
+        std::fs::write(&log, "").unwrap();
+        std::fs::write(&source, "of an earlier run").unwrap();
+        let Some(mounted) = Mounted::on(&log, &source) else {
+            crate::skip_tests::skip(
+                "release::outputs::place::a_file_that_is_mounted",
+                "nothing can be mounted here",
+            );
+            return;
+        };
+        forget(&log).unwrap();
+        assert_eq!(std::fs::read(&source).unwrap(), b"");
+        std::fs::write(&source, "longer than what comes").unwrap();
+        write(&log, b"sha256:00").unwrap();
+        drop(mounted);
+        assert_eq!(std::fs::read(&source).unwrap(), b"sha256:00");
+        assert_eq!(
+            std::fs::read(&log).unwrap(),
+            b"",
+            "what lies below is not touched"
+        );
+        assert_eq!(fs::list(directory.path()).unwrap().len(), 2);
+    }
 }
