@@ -210,7 +210,6 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
         Command::Deploy(args) => deploy::run(&args, &shared),
         Command::Up(args) => up::run(&args, &shared),
-        Command::Deploy(args) => deploy::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inputs(args) => inputs::run(&args, &shared).map(done),

@@ -1,5 +1,6 @@
 //! The project that a command is about.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,12 +61,23 @@ pub(super) fn load_from(shared: &Shared, directory: &Path) -> Result<Project, Di
 /// # Errors
 /// When git is needed and fails.
 pub(super) fn tag(from: TagFrom, directory: &Path) -> Result<Tag, Diagnostic> {
-    let variables = env::project::variables();
-    let head = match from.needs_git(&variables) {
+    tag_with(from, directory, &env::project::variables())
+}
+
+/// As [`tag`], with these variables.
+///
+/// # Errors
+/// As [`tag`].
+pub(super) fn tag_with(
+    from: TagFrom,
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Result<Tag, Diagnostic> {
+    let head = match from.needs_git(variables) {
         true => git::head(&env::git(), directory, &OWN_FILES, &Silent)?,
         false => None,
     };
-    Ok(from.choose(&variables, head.as_ref()))
+    Ok(from.choose(variables, head.as_ref()))
 }
 
 /// Whether there is a project to be heeded: `overcoat.toml` in a directory or above it, or the one that is named.

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     }
     let mut plan = prune::plan(&contents, &scope, args.retain);
     match args.delete_tags {
-        true => spare(&place, &contents, &mut plan, observer)?,
+        true => spare(&place, &contents, &mut plan, shared, observer)?,
         false => plan.images.clear(),
     }
     let deleted = delete(&place, &plan, args.dry_run, shared, observer)?;
@@ -115,11 +115,28 @@ fn spare(
     place: &Place,
     contents: &Contents,
     plan: &mut Plan,
+    shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<(), Diagnostic> {
-    let in_manifests = named_in_manifests(place, contents)?;
+    let mut named = named_in_manifests(place, contents)?;
+    // Every place is asked for every image: one may run where another deployment had put it.
+    let clusters: BTreeSet<(Option<&str>, &str)> =
+        contents.records.iter().filter_map(cluster_of).collect();
+    if !plan.images.is_empty() {
+        for (context, namespace) in clusters {
+            named.extend(redeploy::running_in(context, namespace, shared, observer).map_err(
+                |diagnostic| {
+                    diagnostic
+                        .attempting(format!(
+                            "nothing was removed: it is not known what runs in the namespace `{namespace}`"
+                        ))
+                        .hint("without `--delete-tags` no cluster is asked")
+                },
+            )?);
+        }
+    }
     plan.images
-        .retain(|digest, _| !in_manifests.contains(&digest.to_string()));
+        .retain(|digest, _| !named.contains(&digest.to_string()));
     let unseen: BTreeSet<&Digest> = plan
         .records
         .iter()
@@ -132,7 +149,7 @@ fn spare(
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             observer.observe(Event::Warning {
                 text: format!(
-                    "{} stays in its registry: it was given to a cluster, which may still run it",
+                    "{} stays in its registry: what it was loaded into may still run it",
                     names.join(", ")
                 ),
                 hint: Some("`overcoat delete` removes an image for sure".to_owned()),
@@ -143,10 +160,20 @@ fn spare(
     Ok(())
 }
 
-/// True for a deployment whose end is not in a file that can be read.
+/// The context and namespace that a deployment was given to.
+fn cluster_of(record: &Record) -> Option<(Option<&str>, &str)> {
+    match record.facts.target.as_ref()? {
+        Target::Cluster {
+            context, namespace, ..
+        } => Some((context.as_deref(), namespace)),
+        _ => None,
+    }
+}
+
+/// True for a deployment into something that cannot be asked what it runs.
 fn may_run_unseen(record: &Record) -> bool {
     let target = record.facts.target.as_ref();
-    target.is_some_and(|target| !matches!(target, Target::Manifests { .. }))
+    matches!(target, Some(Target::Loader { .. } | Target::Unknown))
 }
 
 /// The digests in all manifests that a deployment was written into, or that the project names.

@@ -73,7 +73,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let image = image_of(&earlier)?;
     check(&place, &earlier, &image, shared, observer)?;
     if args.dry_run {
-        let changes = redeploy::redeploy(&earlier, &image, redeploy::Mode::DryRun, observer)?;
+        let changes =
+            redeploy::redeploy(&earlier, &image, redeploy::Mode::DryRun, shared, observer)?;
         return print(&changes.join("\n"));
     }
     let mut facts = Facts {
@@ -89,7 +90,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         .insert(ROLLBACK_OF.to_owned(), earlier.id.to_string());
     let begin = place.beginning(Operation::Deploy, &application, Some(&environment), facts);
     let performed = place.perform(begin, observer, |observer, _| {
-        redeploy::redeploy(&earlier, &image, redeploy::Mode::Write, observer)?;
+        redeploy::redeploy(&earlier, &image, redeploy::Mode::Write, shared, observer)?;
         Ok(Done::<()>::default())
     })?;
     let record = performed.record.unwrap_or(earlier);

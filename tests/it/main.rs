@@ -18,6 +18,7 @@
 //! * `popular` – the most downloaded projects, file for file as pip installs them. Needs the network.
 //! * `placed` – wheels that requirements name by their place. Needs the network.
 //! * `readers` – wheel layers and zstd, read and run by other programs. Needs the network.
+//! * `records` – `history`, `logs`, `status`, `workspaces`, `release`, `rollback`, `prune`, and hooks around them.
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `s2i` – the program called as `s2i`: its words, streams and statuses, and where images go.
@@ -49,6 +50,7 @@ mod archives;
 mod assembled;
 mod cache;
 mod check;
+mod config;
 mod cluster;
 mod copy;
 mod direct;
@@ -63,6 +65,7 @@ mod login;
 mod manifests;
 mod matrix;
 mod mirrors;
+mod op;
 mod placed;
 mod places;
 mod popular;
@@ -71,6 +74,7 @@ mod promote;
 mod push;
 mod pypi;
 mod readers;
+mod records;
 mod registry;
 mod runners;
 mod runners_build;

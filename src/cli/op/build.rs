@@ -47,11 +47,22 @@ pub(super) fn build(args: &Build, settings: Settings) -> Result<u8, Diagnostic> 
     let project = settings.project()?;
     let result = absolute(&result_in(Path::new(".")))?;
     let steps = build_steps(args, &settings, &project, &result)?;
+    forget(&result)?;
     let status = run_all(&steps)?;
     if status == 0 && args.push {
         wait_until_seen(args, &settings, &project, &result)?;
     }
     Ok(status)
+}
+
+/// Takes the results of earlier calls away: op writes the file anew each time, and after a failure there is none.
+fn forget(result: &Path) -> Result<(), Diagnostic> {
+    match std::fs::remove_file(result) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(crate::fs::Error::new("remove", result, error).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The calls that `op build` stands for.
@@ -209,6 +220,7 @@ fn pushed(args: &BuildPush, settings: Settings, from: version::TagFrom) -> Resul
     let result = absolute(&result_in(&args.output))?;
     let steps = pushed_steps(&settings, &project, &result, from)?;
     crate::fs::create_dir_all(&args.output)?;
+    forget(&result)?;
     let status = run_all(&steps)?;
     if status == 0 {
         print(&format!("Wrote {}", result_in(&args.output).display()))?;
@@ -267,7 +279,7 @@ fn is_release(settings: &Settings, project: &Project) -> Result<bool, Diagnostic
     let is_told = version::TagFrom::Ci.needs_git(variables);
     let tag = match is_told && !crate::source::git::is_inside(&project.root) {
         true => version::Tag::Content,
-        false => loading::tag(version::TagFrom::Ci, &project.root)?,
+        false => loading::tag_with(version::TagFrom::Ci, &project.root, variables)?,
     };
     Ok(matches!(tag, version::Tag::Release { .. }))
 }
@@ -295,8 +307,9 @@ pub(super) fn push(args: &Push, mut settings: Settings) -> Result<u8, Diagnostic
         false => Some(absolute(&result_in(&args.output))?),
     };
     let steps = push_steps(args, &settings, &project, result.as_deref())?;
-    if result.is_some() {
+    if let Some(result) = &result {
         crate::fs::create_dir_all(&args.output)?;
+        forget(result)?;
     }
     run_all(&steps)
 }

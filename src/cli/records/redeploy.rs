@@ -1,12 +1,23 @@
 //! The image of an earlier deployment, put where that deployment had put it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::cli::args::Shared;
+use crate::cli::cluster::{Flags, confirm};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::event::{Event, Observer};
+use crate::kubernetes::cluster::set_image::SetImage;
+use crate::kubernetes::cluster::{self, Cluster, Selector, Within, resource};
 use crate::kubernetes::manifest::{self, Manifest, Wanted, WorkloadName};
+use crate::reference::Reference;
 use crate::release::history::{Record, Target};
+use crate::release::prune;
+
+/// How long a cluster has for its answers, all together.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether anything is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +36,7 @@ pub(in crate::cli) fn redeploy(
     deployment: &Record,
     image: &str,
     mode: Mode,
+    shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Vec<String>, Diagnostic> {
     match &deployment.facts.target {
@@ -43,6 +55,32 @@ pub(in crate::cli) fn redeploy(
                 ..Wanted::default()
             };
             into_manifests(files, &wanted, image, mode, observer)
+        }
+        Some(Target::Cluster {
+            context,
+            namespace,
+            workload,
+            container,
+        }) => {
+            let cluster = connect(context.as_deref(), namespace, shared, observer)?;
+            let within = cluster.within(observer);
+            let image: Reference = image.parse()?;
+            let hosting = cluster.api.local_registry(within)?.unwrap_or_default();
+            let request = SetImage {
+                namespace: namespace.clone(),
+                workload: Some(workload.parse().map_err(|reason: String| {
+                    Diagnostic::new(Code::History, reason)
+                        .attempting(format!("cannot repeat the {deployment}"))
+                })?),
+                container: Some(container.clone()),
+                image: hosting.deploy_name(&image).unwrap_or(image),
+                origin: cluster::set_image::Origin::Registry,
+                is_content_tag: false,
+                fixes_pull_policy: false,
+                cause: format!("overcoat rollback to the {deployment}"),
+                is_dry_run: mode == Mode::DryRun,
+            };
+            into_cluster(&cluster, &request, observer)
         }
         target => Err(unknown(deployment, target.as_ref(), image)),
     }
@@ -86,13 +124,87 @@ fn into_manifests(
     Ok(vec![told])
 }
 
+/// A cluster, and how long it has for its answers.
+struct Connected {
+    api: Cluster,
+    flags: Flags,
+}
+
+impl Connected {
+    fn within<'a>(&self, observer: &'a dyn Observer) -> Within<'a> {
+        self.flags.within(observer)
+    }
+}
+
+/// The cluster of a context that is on record; of the current one where none is, if that is a local one.
+fn connect(
+    context: Option<&str>,
+    namespace: &str,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Connected, Diagnostic> {
+    let flags = Flags {
+        kubeconfig: None,
+        context: context.map(str::to_owned),
+        cluster_timeout: CLUSTER_TIMEOUT,
+    };
+    let access = flags.access(shared, None, Some(namespace))?;
+    let api = Cluster::connect(&access, flags.within(observer))?;
+    confirm(&access, &api, false)?;
+    Ok(Connected { api, flags })
+}
+
+fn into_cluster(
+    cluster: &Connected,
+    request: &SetImage,
+    observer: &dyn Observer,
+) -> Result<Vec<String>, Diagnostic> {
+    let outcome = cluster.api.set_image(cluster.within(observer), request)?;
+    for text in &outcome.warnings {
+        observer.observe(Event::Warning {
+            text: text.clone(),
+            hint: None,
+        });
+    }
+    let text = format!(
+        "{} of {} in {}: {} -> {}",
+        outcome.container,
+        outcome.workload,
+        outcome.namespace,
+        outcome.previous_image,
+        outcome.image
+    );
+    observer.observe(Event::Note { text: text.clone() });
+    Ok(vec![text])
+}
+
+/// The digests that the pods and workloads of a namespace name.
+///
+/// # Errors
+/// Those of the cluster.
+pub(in crate::cli) fn running_in(
+    context: Option<&str>,
+    namespace: &str,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<BTreeSet<String>, Diagnostic> {
+    let cluster = connect(context, namespace, shared, observer)?;
+    let within = cluster.within(observer);
+    let workloads = cluster.api.workloads(within, namespace, None)?;
+    let pods = cluster
+        .api
+        .list(within, &resource::POD, namespace, &Selector::all())?;
+    // Scaled to nothing, a workload has no pods, and still needs its image.
+    let objects = workloads.into_iter().map(|workload| workload.object);
+    let texts = objects.chain(pods).map(|object| object.to_string());
+    Ok(texts
+        .flat_map(|text| prune::named_in(&text).collect::<Vec<_>>())
+        .collect())
+}
+
 /// What a person can do where a deployment cannot be repeated from its record.
 fn unknown(deployment: &Record, target: Option<&Target>, image: &str) -> Diagnostic {
     let (reason, flags) = match target {
-        Some(Target::Cluster { workload, .. }) => (
-            format!("it was given to a cluster, to {workload}"),
-            "--cluster",
-        ),
         Some(Target::Loader { destination }) => {
             (format!("it was loaded into {destination}"), "--to")
         }
