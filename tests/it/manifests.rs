@@ -551,20 +551,21 @@ fn a_manifest_below_a_kustomization_that_says_its_image_is_left_alone() {
 fn guards_against_what_never_rolls_out() {
     let files = Files::new();
     files.write("d.yaml", DEPLOYMENT);
-    let tag = [
-        "--container",
-        "web-app",
-        "--manifest",
-        "d.yaml",
-        "--image",
-        OLD,
-    ];
-    let done = files.deploy(&tag).ok();
-    assert!(
-        done.stderr.contains("no digest") && done.stderr.contains("nothing will roll out"),
-        "{}",
-        done.stderr
-    );
+    let of = |image: &str| {
+        let flags = [
+            "--container",
+            "web-app",
+            "--manifest",
+            "d.yaml",
+            "--image",
+            image,
+        ];
+        files.deploy(&flags).ok().stderr
+    };
+    let same = of(OLD);
+    assert!(same.contains("nothing will roll out"), "{same}");
+    let other = of("registry.example/team/web:3");
+    assert!(other.contains("no digest"), "{other}");
     let latest = [
         "--container",
         "web-app",
@@ -576,4 +577,28 @@ fn guards_against_what_never_rolls_out() {
     ];
     let done = files.deploy(&latest).ok();
     assert!(done.stderr.contains("IfNotPresent"), "{}", done.stderr);
+}
+
+#[test]
+fn an_environment_has_manifests_and_a_namespace() {
+    let files = Files::new();
+    let other = DEPLOYMENT.replace("armored-convoy-gateway-ns", "other");
+    files.write("deploy/d.yaml", &format!("{other}---\n{DEPLOYMENT}"));
+    let project = "[environments.dev]\nnamespace = \"armored-convoy-gateway-ns\"\nmanifests = [\"deploy/*.yaml\"]\n\n[environments.pp]\nnamespace = \"x\"\n";
+    files.write("overcoat.toml", &format!("project = \"p\"\n\n{project}"));
+    files.put(&["--environment", "dev"]).ok();
+    assert_eq!(
+        files.read("deploy/d.yaml"),
+        format!("{other}---\n{}", expected())
+    );
+    failed(
+        &files.put(&["--environment", "prod"]),
+        81,
+        &["`prod`", "dev"],
+    );
+    failed(
+        &files.put(&["--environment", "pp"]),
+        80,
+        &["`pp`", "manifests"],
+    );
 }

@@ -3,16 +3,15 @@
 use super::Target;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::event::{Event, Observer};
 use crate::reference::Reference;
-use crate::release::result::{self, BuildResult};
+use crate::release::result::BuildResult;
 
 /// The image as it is written into manifests and clusters: as the flag or the file of results has it, without its digest
 /// where that is not wanted.
 ///
 /// # Errors
 /// With [`Code::InvalidReference`] and [`Code::NoResult`]; with [`Code::Usage`] when nothing is left without the digest.
-pub(super) fn of(target: &Target, observer: &dyn Observer) -> Result<String, Diagnostic> {
+pub(super) fn of(target: &Target) -> Result<String, Diagnostic> {
     let image = match &target.image {
         Some(image) => image.clone(),
         None => from_result(target)?,
@@ -21,32 +20,15 @@ pub(super) fn of(target: &Target, observer: &dyn Observer) -> Result<String, Dia
     if target.no_pin {
         return without_digest(&image, &reference);
     }
-    if reference.digest().is_none() {
-        observer.observe(Event::Note {
-            text: format!("`{image}` has no digest: a cluster that has an image of this tag already may keep it"),
-        });
-    }
     Ok(image)
 }
 
 fn from_result(target: &Target) -> Result<String, Diagnostic> {
     let path = &target.build_result;
-    let result = BuildResult::read(path).map_err(no_result)?;
-    let entry = result
-        .select(target.image_name.as_deref(), path)
-        .map_err(no_result)?;
-    entry.reference(None).map_err(no_result)?;
+    let result = BuildResult::read(path)?;
+    let entry = result.select(target.image_name.as_deref(), path)?;
+    entry.reference(None)?;
     Ok(entry.text())
-}
-
-fn no_result(error: result::Error) -> Diagnostic {
-    match error {
-        result::Error::File(error) => error.into(),
-        ref error => Diagnostic {
-            hints: error.hints(),
-            ..Diagnostic::new(Code::NoResult, error)
-        },
-    }
 }
 
 fn without_digest(image: &str, reference: &Reference) -> Result<String, Diagnostic> {

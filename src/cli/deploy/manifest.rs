@@ -13,7 +13,7 @@ use crate::cli::exit::Code;
 use crate::cli::{print, print_json};
 use crate::event::{Event, Observer, printable};
 use crate::kubernetes::kustomization::{self, Kustomization};
-use crate::kubernetes::manifest::{self, Edited, Found, Manifest, Marker};
+use crate::kubernetes::manifest::{self, Edited, Found, Manifest, Marker, Wanted};
 use crate::reference::Reference;
 
 /// Flags of this way.
@@ -39,10 +39,23 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// The manifests that were named.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.manifest
+    }
+
     /// True when files are to be edited.
     pub(super) fn is_asked(&self) -> bool {
         !self.manifest.is_empty() || self.kustomization.is_some()
     }
+}
+
+/// Where the image goes when it does not go into a kustomization.
+pub(super) struct Place {
+    /// Files, directories, patterns.
+    pub(super) manifests: Vec<PathBuf>,
+    /// The container.
+    pub(super) wanted: Wanted,
 }
 
 /// A change, as it is told.
@@ -59,6 +72,7 @@ struct Row {
 pub(super) fn run(
     args: &Args,
     target: &Target,
+    place: &Place,
     image: &str,
     observer: &dyn Observer,
 ) -> Result<(), Diagnostic> {
@@ -71,7 +85,7 @@ pub(super) fn run(
             };
             in_kustomization(&kustomization, &name, image, observer)?
         }
-        None => in_manifest(args, target, image, observer)?,
+        None => in_manifest(place, target, image, observer)?,
     };
     tell(&row, image, target)?;
     match (row.edited.is_change(), args.check) {
@@ -89,15 +103,15 @@ pub(super) fn run(
 }
 
 fn in_manifest(
-    args: &Args,
+    place: &Place,
     target: &Target,
     image: &str,
     observer: &dyn Observer,
 ) -> Result<Row, Diagnostic> {
-    let files = manifest::files(&args.manifest)?;
+    let files = manifest::files(&place.manifests)?;
     let manifests = files.iter().map(|file| Manifest::read(file));
     let manifests: Vec<Manifest> = manifests.collect::<Result<_, _>>()?;
-    let found = manifest::find(&manifests, &target.wanted())?;
+    let found = manifest::find(&manifests, &place.wanted)?;
     if let Some((kustomization, name)) = overlay(&found)? {
         observer.observe(Event::Note {
             text: format!(
@@ -228,9 +242,17 @@ fn warn(
             hint: Some("set `imagePullPolicy: IfNotPresent`, or use another tag than `latest`".to_owned()),
         });
     }
-    if !is_change && reference.digest().is_none() {
+    let reused = match (reference.digest(), is_change) {
+        (Some(_), _) => None,
+        (None, false) => Some("the tag is the same as before, so nothing will roll out"),
+        (None, true) if target.no_pin => None,
+        (None, true) => {
+            Some("the image has no digest: a node that has one of this tag may keep it")
+        }
+    };
+    if let Some(text) = reused {
         observer.observe(Event::Warning {
-            text: format!("{place}: the tag is the same as before, so nothing will roll out"),
+            text: format!("{place}: {text}"),
             hint: Some("use a tag that comes from the content, or the digest".to_owned()),
         });
     }

@@ -15,7 +15,7 @@ use clap::Args as ClapArgs;
 use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::observer;
+use super::{observer, project};
 use crate::kubernetes::manifest::{Wanted, WorkloadName};
 
 /// Put an image into manifests, or give it to a cluster
@@ -65,6 +65,10 @@ pub(super) struct Target {
     #[arg(long, short, value_name = "NAME")]
     pub(super) namespace: Option<String>,
 
+    /// The environment of the project: its context and namespace with `--cluster`; alone, its manifests
+    #[arg(long, value_name = "NAME")]
+    pub(super) environment: Option<String>,
+
     /// Look for the container among those of the initialisation too
     #[arg(long)]
     pub(super) init_containers: bool,
@@ -90,19 +94,55 @@ impl Target {
     }
 }
 
+/// The manifests of the environment that is named, where neither files nor a cluster are, and its namespace.
+fn place(args: &Args, shared: &Shared) -> Result<manifest::Place, Diagnostic> {
+    let mut place = manifest::Place {
+        manifests: args.manifest.files().to_vec(),
+        wanted: args.target.wanted(),
+    };
+    let Some(name) = &args.target.environment else {
+        return Ok(place);
+    };
+    if args.manifest.is_asked() || args.cluster.is_asked() {
+        return Ok(place);
+    }
+    let project = project::load(shared)?;
+    let environment = project.environment(name)?;
+    if let Some(manifests) = &environment.manifests {
+        place.manifests.clone_from(&manifests.value);
+    }
+    if place.manifests.is_empty() {
+        let what = format!("environment `{name}` names no manifests");
+        return Err(Diagnostic::new(Code::Project, what)
+            .hint("add `manifests = [\"k8s/*.yaml\"]` to it in overcoat.toml, or say `--manifest FILE…` or `--cluster`"));
+    }
+    let namespace = environment
+        .namespace
+        .as_ref()
+        .map(|namespace| namespace.value.clone());
+    place.wanted.namespace = place.wanted.namespace.or(namespace);
+    Ok(place)
+}
+
 /// Runs the command. Files are edited before a cluster is told: what a file does not say is undone by whoever applies it.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
-    if !args.manifest.is_asked() && !args.cluster.is_asked() {
-        return Err(Diagnostic::new(
-            Code::Usage,
-            "say where the image is to go",
-        )
-        .hint("`--manifest FILE…` writes it into manifests, `--kustomization DIR` into the images of a kustomization, `--cluster` gives it to a cluster"));
+    let place = place(args, shared)?;
+    let is_for_files = args.manifest.is_asked() || !place.manifests.is_empty();
+    if !is_for_files && !args.cluster.is_asked() {
+        return Err(Diagnostic::new(Code::Usage, "say where the image is to go")
+            .hint("`--manifest FILE…` writes it into manifests, `--environment NAME` into those of an environment, `--kustomization DIR` into the images of a kustomization")
+            .hint("`--cluster` gives it to a cluster"));
     }
     let observer = observer(shared, false)?;
-    let image = image::of(&args.target, observer.as_ref())?;
-    if args.manifest.is_asked() {
-        manifest::run(&args.manifest, &args.target, &image, observer.as_ref())?;
+    let image = image::of(&args.target)?;
+    if is_for_files {
+        manifest::run(
+            &args.manifest,
+            &args.target,
+            &place,
+            &image,
+            observer.as_ref(),
+        )?;
     }
     if args.cluster.is_asked() {
         return cluster::run(
