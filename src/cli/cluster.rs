@@ -75,7 +75,11 @@ impl Flags {
 ///
 /// # Errors
 /// With [`Code::Refused`].
-pub(super) fn confirm(access: &Access, cluster: &Cluster, is_confirmed: bool) -> Result<(), Diagnostic> {
+pub(super) fn confirm(
+    access: &Access,
+    cluster: &Cluster,
+    is_confirmed: bool,
+) -> Result<(), Diagnostic> {
     let target = cluster.target();
     let Some(context) = &target.context else {
         return Ok(());
@@ -94,7 +98,10 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Interrupted => {
-                return Self::new(Code::Interrupted, "interrupted; the cluster was told nothing more");
+                return Self::new(
+                    Code::Interrupted,
+                    "interrupted; the cluster was told nothing more",
+                );
             }
             error if error.is_refusal() => Code::Forbidden,
             _ => Code::Cluster,
@@ -122,7 +129,9 @@ impl From<SetImageError> for Diagnostic {
             SetImageError::Find(error) => return error.into(),
             SetImageError::Form { .. } => Code::Usage,
             SetImageError::Mutated { .. } => Code::Cluster,
-            SetImageError::SameTag { .. } | SetImageError::WouldPull { .. } | SetImageError::WouldNotPull { .. } => Code::Refused,
+            SetImageError::SameTag { .. }
+            | SetImageError::WouldPull { .. }
+            | SetImageError::WouldNotPull { .. } => Code::Refused,
         };
         Self {
             hints: error.hints(),

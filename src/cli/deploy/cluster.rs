@@ -13,7 +13,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::project;
 use crate::cli::{print, print_json, registry_client};
-use crate::event::{Event, Observer, printable};
+use crate::event::{Event, Observer, printable, stage};
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage, SetImageError};
 use crate::kubernetes::cluster::{self, Access, Applied, Cluster};
 use crate::project::Environment;
@@ -73,6 +73,8 @@ pub(super) struct Report {
     pub(super) outcome: Option<Outcome>,
     /// What a first deployment applied.
     pub(super) applied: Vec<Applied>,
+    /// The script that a first deployment ran.
+    pub(super) script: Option<PathBuf>,
     /// True when nothing was done in earnest.
     pub(super) is_dry_run: bool,
 }
@@ -82,11 +84,20 @@ pub(super) struct Report {
 /// # Errors
 /// With [`Code::Cluster`], [`Code::Forbidden`], [`Code::NoContainer`], [`Code::Refused`], [`Code::NoEnvironment`],
 /// [`Code::NoSuchImage`] and those of registries.
-pub(super) fn run(args: &Args, target: &Target, image: &str, shared: &Shared, observer: &dyn Observer) -> Result<u8, Diagnostic> {
+pub(super) fn run(
+    args: &Args,
+    target: &Target,
+    image: &str,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<u8, Diagnostic> {
     match deploy(args, target, image, shared, observer)? {
         Ok(report) => {
             for warning in report.outcome.iter().flat_map(|outcome| &outcome.warnings) {
-                observer.observe(Event::Warning { text: warning.clone(), hint: None });
+                observer.observe(Event::Warning {
+                    text: warning.clone(),
+                    hint: None,
+                });
             }
             match target.format {
                 Format::Table => print(&table(&report))?,
@@ -109,12 +120,18 @@ pub(super) fn deploy(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Result<Report, u8>, Diagnostic> {
-    let project = args.environment.as_ref().map(|_| project::load(shared)).transpose()?;
+    let project = args
+        .environment
+        .as_ref()
+        .map(|_| project::load(shared))
+        .transpose()?;
     let environment: Option<&Environment> = match (&project, &args.environment) {
         (Some(project), Some(name)) => Some(project.environment(name)?),
         _ => None,
     };
-    let access = args.flags.access(shared, environment, target.namespace.as_deref())?;
+    let access = args
+        .flags
+        .access(shared, environment, target.namespace.as_deref())?;
     let cluster = Cluster::connect(&access, args.flags.within(observer))?;
     if !target.dry_run {
         confirm(&access, &cluster, args.yes)?;
@@ -124,13 +141,22 @@ pub(super) fn deploy(
         true => reference,
         false => pinned(args, &reference, &cluster, shared, observer)?,
     };
-    let workload = target.workload.as_ref().map(|name| name.to_string().parse());
-    let workload = workload.transpose().map_err(|reason: String| Diagnostic::new(Code::NoContainer, reason))?;
+    let workload = target
+        .workload
+        .as_ref()
+        .map(|name| name.to_string().parse());
+    let workload = workload
+        .transpose()
+        .map_err(|reason: String| Diagnostic::new(Code::NoContainer, reason))?;
     let request = SetImage {
         namespace: cluster.namespace().to_owned(),
         workload,
         container: target.container.clone(),
-        origin: if target.no_pin { Origin::Loaded } else { Origin::Registry },
+        origin: if target.no_pin {
+            Origin::Loaded
+        } else {
+            Origin::Registry
+        },
         is_content_tag: false,
         fixes_pull_policy: args.fix_pull_policy,
         cause: format!("overcoat deploy --cluster --image {image}"),
@@ -141,12 +167,16 @@ pub(super) fn deploy(
         Err(SetImageError::Find(absence)) if absence.is_absence() && has_first(args) => {
             first_deployment(args, &request, &access, &cluster, observer)?
         }
-        outcome => Ok((Some(outcome?), Vec::new())),
+        outcome => Ok(First {
+            outcome: Some(outcome?),
+            ..First::default()
+        }),
     };
-    Ok(done.map(|(outcome, applied)| Report {
+    Ok(done.map(|first| Report {
         target: cluster.target().clone(),
-        outcome,
-        applied,
+        outcome: first.outcome,
+        applied: first.applied,
+        script: first.script,
         is_dry_run: target.dry_run,
     }))
 }
@@ -155,8 +185,13 @@ fn has_first(args: &Args) -> bool {
     !args.apply.is_empty() || args.first_deployment.is_some()
 }
 
-/// The container, once it is there, and what was applied.
-type First = (Option<Outcome>, Vec<Applied>);
+/// What there is after a first deployment.
+#[derive(Default)]
+struct First {
+    outcome: Option<Outcome>,
+    applied: Vec<Applied>,
+    script: Option<PathBuf>,
+}
 
 /// Nothing is there yet: manifests are applied, or a script is run.
 fn first_deployment(
@@ -166,40 +201,66 @@ fn first_deployment(
     cluster: &Cluster,
     observer: &dyn Observer,
 ) -> Result<Result<First, u8>, Diagnostic> {
-    let note = |text: String| observer.observe(Event::Note { text });
-    let Some(script) = &args.first_deployment else {
-        let objects = first::with_image(&args.apply, request)?;
-        let mut applied = Vec::new();
-        for object in &objects {
-            applied.push(cluster.apply(args.flags.within(observer), object, request.is_dry_run)?);
-        }
-        let outcome = match request.is_dry_run {
-            true => None,
-            false => Some(again(cluster, args, request, observer)?),
-        };
-        return Ok(Ok((outcome, applied)));
+    let mut first = First {
+        script: args.first_deployment.clone(),
+        ..First::default()
     };
-    first::check_script(script, access, cluster)?;
-    if request.is_dry_run {
-        note(format!("`{}` would be run: there is no such workload yet", script.display()));
-        return Ok(Ok((None, Vec::new())));
+    match &args.first_deployment {
+        None => {
+            for object in &first::with_image(&args.apply, request)? {
+                first.applied.push(cluster.apply(
+                    args.flags.within(observer),
+                    object,
+                    request.is_dry_run,
+                )?);
+            }
+        }
+        Some(script) => {
+            first::check_script(script, access, cluster)?;
+            if !request.is_dry_run {
+                let stage = stage(
+                    observer,
+                    "run the script of the first deployment",
+                    script.display().to_string(),
+                );
+                let status = first::run_script(script, access, observer)?;
+                if status != Code::Success as u8 {
+                    let text = format!("`{}` ended with {status}", script.display());
+                    let hint = "what it has done until then is left as it is".to_owned();
+                    observer.observe(Event::Warning {
+                        text,
+                        hint: Some(hint),
+                    });
+                    return Ok(Err(status));
+                }
+                stage.finish("");
+            }
+        }
     }
-    note(format!("`{}` is run: there is no such workload yet", script.display()));
-    let status = first::run_script(script, access, observer)?;
-    if status != Code::Success as u8 {
-        let text = format!("`{}` ended with {status}", script.display());
-        observer.observe(Event::Warning { text, hint: Some("what it has done until then is left as it is".to_owned()) });
-        return Ok(Err(status));
+    if !request.is_dry_run {
+        first.outcome = Some(again(cluster, args, request, observer)?);
     }
-    Ok(Ok((Some(again(cluster, args, request, observer)?), Vec::new())))
+    Ok(Ok(first))
 }
 
 /// That the container has the image now; a script may have brought an older one. By its tag alone it cannot be told apart.
-fn again(cluster: &Cluster, args: &Args, request: &SetImage, observer: &dyn Observer) -> Result<Outcome, Diagnostic> {
-    let request = SetImage { is_content_tag: true, ..request.clone() };
+fn again(
+    cluster: &Cluster,
+    args: &Args,
+    request: &SetImage,
+    observer: &dyn Observer,
+) -> Result<Outcome, Diagnostic> {
+    let request = SetImage {
+        is_content_tag: true,
+        ..request.clone()
+    };
     let outcome = cluster.set_image(args.flags.within(observer), &request)?;
     // What the files or the script brought was never live: a rollback has nothing to go back to.
-    Ok(Outcome { is_changed: true, previous_image: String::new(), ..outcome })
+    Ok(Outcome {
+        is_changed: true,
+        previous_image: String::new(),
+        ..outcome
+    })
 }
 
 /// The image by the name that nodes know, with its digest, once the registry has said that it is there.
@@ -210,11 +271,16 @@ fn pinned(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Reference, Diagnostic> {
-    let hosting = cluster.local_registry(args.flags.within(observer))?.unwrap_or_default();
+    let hosting = cluster
+        .local_registry(args.flags.within(observer))?
+        .unwrap_or_default();
     let pushed = hosting.push_name(image).unwrap_or_else(|| image.clone());
     let deployed = hosting.deploy_name(image).unwrap_or_else(|| image.clone());
     if deployed != pushed {
-        let text = format!("the cluster knows the registry of `{pushed}` by another name: `{}`", deployed.host());
+        let text = format!(
+            "the cluster knows the registry of `{pushed}` by another name: `{}`",
+            deployed.host()
+        );
         observer.observe(Event::Note { text });
     }
     if args.no_verify {
@@ -234,14 +300,31 @@ fn pinned(
 /// For people: a line each.
 fn table(report: &Report) -> String {
     let mut lines = Vec::new();
+    if let Some(script) = &report.script {
+        let done = if report.is_dry_run {
+            "would be run"
+        } else {
+            "was run"
+        };
+        lines.push(format!(
+            "{} {done}",
+            printable(&script.display().to_string())
+        ));
+    }
     for object in &report.applied {
         let done = serde_json::json!(object.done);
         let name = printable(&format!("{}/{}", object.kind.to_lowercase(), object.name));
         lines.push(format!("{name} {}", done.as_str().unwrap_or_default()));
     }
     if let Some(outcome) = &report.outcome {
-        let place = format!("{} of {} in {}", outcome.container, outcome.workload, outcome.namespace);
-        let (image, previous) = (printable(&outcome.image), printable(&outcome.previous_image));
+        let place = format!(
+            "{} of {} in {}",
+            outcome.container, outcome.workload, outcome.namespace
+        );
+        let (image, previous) = (
+            printable(&outcome.image),
+            printable(&outcome.previous_image),
+        );
         lines.push(match outcome.is_changed {
             false => format!("{place} has {image} already: nothing was changed"),
             true if previous.is_empty() => format!("{place} has {image}"),

@@ -105,7 +105,13 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         manifest::run(&args.manifest, &args.target, &image, observer.as_ref())?;
     }
     if args.cluster.is_asked() {
-        return cluster::run(&args.cluster, &args.target, &image, shared, observer.as_ref());
+        return cluster::run(
+            &args.cluster,
+            &args.target,
+            &image,
+            shared,
+            observer.as_ref(),
+        );
     }
     Ok(Code::Success as u8)
 }

@@ -105,7 +105,8 @@ impl Access {
     /// The settings of a client.
     pub(super) fn config(&self) -> Result<(Config, Target), Error> {
         let kubeconfig = self.kubeconfig()?;
-        let has_context = |config: &Kubeconfig| config.current_context.is_some() || !config.contexts.is_empty();
+        let has_context =
+            |config: &Kubeconfig| config.current_context.is_some() || !config.contexts.is_empty();
         let (mut config, context) = match (kubeconfig, &self.in_cluster) {
             (Some(kubeconfig), _) if self.context.is_some() || has_context(&kubeconfig) => {
                 let (config, context) = self.of_context(kubeconfig)?;
@@ -113,13 +114,21 @@ impl Access {
             }
             (_, Some(pod)) if self.context.is_none() => (of_pod(pod)?, None),
             (Some(_), _) => return Err(Error::NoContext { known: Vec::new() }),
-            (None, _) => return Err(Error::NoKubeconfig { looked: self.kubeconfigs.clone() }),
+            (None, _) => {
+                return Err(Error::NoKubeconfig {
+                    looked: self.kubeconfigs.clone(),
+                });
+            }
         };
         if let Some(namespace) = &self.namespace {
             config.default_namespace.clone_from(namespace);
         }
         let server = server(&config);
-        let target = Target { context, server, namespace: config.default_namespace.clone() };
+        let target = Target {
+            context,
+            server,
+            namespace: config.default_namespace.clone(),
+        };
         self.check_scheme(&config, &target)?;
         if config.root_cert.is_none() {
             config.root_cert = self.machine_certificates();
@@ -136,18 +145,26 @@ impl Access {
         let reason = match config.cluster_url.scheme_str() {
             Some("https") if !host.is_empty() => return Ok(()),
             Some("http") if reference::is_loopback(host) => return Ok(()),
-            Some("http") => "its server is spoken with over plain HTTP, where credentials can be read by others; only https is accepted",
+            Some("http") => {
+                "its server is spoken with over plain HTTP, where credentials can be read by others; only https is accepted"
+            }
             _ => "its server is no URL of a host",
         };
         let context = target.context.clone().unwrap_or_default();
-        Err(Error::Context { context, reason: reason.to_owned() })
+        Err(Error::Context {
+            context,
+            reason: reason.to_owned(),
+        })
     }
 
     /// All files, merged; `None` when there is none.
     fn kubeconfig(&self) -> Result<Option<Kubeconfig>, Error> {
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.kubeconfigs {
-            let unusable = |reason: String| Error::Kubeconfig { path: path.clone(), reason };
+            let unusable = |reason: String| Error::Kubeconfig {
+                path: path.clone(),
+                reason,
+            };
             match fs::read_limited(path, MOST_KUBECONFIG_BYTES) {
                 Err(error) if error.is_absent() && !self.must_exist => continue,
                 Err(error) => return Err(unusable(error.to_string())),
@@ -157,7 +174,9 @@ impl Access {
             let next = Kubeconfig::read_from(path).map_err(|error| unusable(reason(&error)))?;
             merged = Some(match merged {
                 None => next,
-                Some(merged) => merged.merge(next).map_err(|error| unusable(reason(&error)))?,
+                Some(merged) => merged
+                    .merge(next)
+                    .map_err(|error| unusable(reason(&error)))?,
             });
         }
         Ok(merged)
@@ -166,32 +185,58 @@ impl Access {
     fn of_context(&self, mut kubeconfig: Kubeconfig) -> Result<(Config, String), Error> {
         let known = contexts(&kubeconfig);
         let wanted = self.context.clone().or_else(|| known.current.clone());
-        let name = wanted.ok_or_else(|| Error::NoContext { known: known.names.clone() })?;
+        let name = wanted.ok_or_else(|| Error::NoContext {
+            known: known.names.clone(),
+        })?;
         if !known.names.contains(&name) {
-            return Err(Error::UnknownContext { name, known: known.names });
+            return Err(Error::UnknownContext {
+                name,
+                known: known.names,
+            });
         }
-        let unusable = |reason: String| Error::Context { context: name.clone(), reason };
-        let context = kubeconfig.contexts.iter().find(|context| context.name == name);
+        let unusable = |reason: String| Error::Context {
+            context: name.clone(),
+            reason,
+        };
+        let context = kubeconfig
+            .contexts
+            .iter()
+            .find(|context| context.name == name);
         let context = context.and_then(|context| context.context.clone());
         let cluster = context.map(|context| context.cluster).unwrap_or_default();
-        let entry = kubeconfig.clusters.iter_mut().find(|entry| entry.name == cluster);
+        let entry = kubeconfig
+            .clusters
+            .iter_mut()
+            .find(|entry| entry.name == cluster);
         let Some(entry) = entry.and_then(|entry| entry.cluster.as_mut()) else {
             return Err(unusable(format!("there is no cluster `{cluster}`")));
         };
         let own_proxy = entry.proxy_url.clone().filter(|url| !url.is_empty());
         let url = entry.server.clone().unwrap_or_default();
         // kube would look into the environment itself where this is not set; what it finds is replaced below.
-        entry.proxy_url = Some(own_proxy.clone().unwrap_or_else(|| "http://127.0.0.1".to_owned()));
-        let options = KubeConfigOptions { context: Some(name.clone()), cluster: None, user: None };
+        entry.proxy_url = Some(
+            own_proxy
+                .clone()
+                .unwrap_or_else(|| "http://127.0.0.1".to_owned()),
+        );
+        let options = KubeConfigOptions {
+            context: Some(name.clone()),
+            cluster: None,
+            user: None,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|error| Error::Start { reason: error.to_string() })?;
+        let runtime = runtime.map_err(|error| Error::Start {
+            reason: error.to_string(),
+        })?;
         let config = runtime.block_on(Config::from_custom_kubeconfig(kubeconfig, &options));
         let mut config = config.map_err(|error| unusable(reason(&error)))?;
         config.proxy_url = match own_proxy {
             Some(_) => config.proxy_url,
             None => match self.proxy_for(&url, config.cluster_url.host().unwrap_or_default()) {
                 None => None,
-                Some(proxy) => Some(proxy.parse().map_err(|_| unusable("the proxy setting `HTTPS_PROXY` is not a URL".to_owned()))?),
+                Some(proxy) => Some(proxy.parse().map_err(|_| {
+                    unusable("the proxy setting `HTTPS_PROXY` is not a URL".to_owned())
+                })?),
             },
         };
         Ok((config, name))
@@ -210,7 +255,8 @@ impl Access {
     /// Those of the machine's authorities that can be used.
     fn machine_certificates(&self) -> Option<Vec<Vec<u8>>> {
         let mut usable = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(&self.certificates).filter_map(Result::ok) {
+        for certificate in CertificateDer::pem_slice_iter(&self.certificates).filter_map(Result::ok)
+        {
             if RootCertStore::empty().add(certificate.clone()).is_ok() {
                 usable.push(certificate.to_vec());
             }
@@ -220,9 +266,15 @@ impl Access {
 }
 
 fn contexts(kubeconfig: &Kubeconfig) -> Contexts {
-    let names = kubeconfig.contexts.iter().map(|context| context.name.clone());
+    let names = kubeconfig
+        .contexts
+        .iter()
+        .map(|context| context.name.clone());
     Contexts {
-        current: kubeconfig.current_context.clone().filter(|name| !name.is_empty()),
+        current: kubeconfig
+            .current_context
+            .clone()
+            .filter(|name| !name.is_empty()),
         names: names.collect(),
     }
 }
@@ -235,16 +287,23 @@ fn of_pod(pod: &InCluster) -> Result<Config, Error> {
         false => pod.host.clone(),
     };
     let url = format!("https://{host}:{}", pod.port);
-    let url = url.parse().map_err(|_| unusable(format!("`{}` is no URL", printable(&url))))?;
+    let url = url
+        .parse()
+        .map_err(|_| unusable(format!("`{}` is no URL", printable(&url))))?;
     let read = |name: &str| {
         let path = pod.directory.join(name);
         fs::read_limited(&path, MOST_POD_FILE_BYTES).map_err(|error| unusable(error.to_string()))
     };
     let authority = read("ca.crt")?;
     let certificates = CertificateDer::pem_slice_iter(&authority).filter_map(Result::ok);
-    let certificates: Vec<Vec<u8>> = certificates.map(|certificate| certificate.to_vec()).collect();
+    let certificates: Vec<Vec<u8>> = certificates
+        .map(|certificate| certificate.to_vec())
+        .collect();
     if certificates.is_empty() {
-        return Err(unusable(format!("`{}` has no certificate", pod.directory.join("ca.crt").display())));
+        return Err(unusable(format!(
+            "`{}` has no certificate",
+            pod.directory.join("ca.crt").display()
+        )));
     }
     read("token")?;
     let mut config = Config::new(url);
@@ -260,7 +319,10 @@ fn of_pod(pod: &InCluster) -> Result<Config, Error> {
 fn server(config: &Config) -> String {
     let url = &config.cluster_url;
     let host = url.host().unwrap_or_default();
-    let port = url.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = url
+        .port_u16()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{}://{host}{port}", url.scheme_str().unwrap_or_default())
 }
 
@@ -271,7 +333,9 @@ fn check_text(bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    crate::yaml::parse(text).map(drop).map_err(|error| error.to_string())
+    crate::yaml::parse(text)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// What kube says, where that cannot quote a secret.
@@ -282,7 +346,10 @@ fn reason(error: &KubeconfigError) -> String {
         KubeconfigError::ParseClusterUrl(_) => "its `server` is no URL".to_owned(),
         KubeconfigError::MissingClusterUrl => "its cluster has no `server`".to_owned(),
         KubeconfigError::LoadCertificateAuthority(error) => {
-            format!("its certificate authority cannot be read: {}", printable(&error.to_string()))
+            format!(
+                "its certificate authority cannot be read: {}",
+                printable(&error.to_string())
+            )
         }
         KubeconfigError::ParseCertificates(_) => "its certificate authority is not PEM".to_owned(),
         error => printable(&error.to_string()),
@@ -293,17 +360,24 @@ fn reason(error: &KubeconfigError) -> String {
 fn is_excepted(host: &str, excepted: &str) -> bool {
     let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
     let address: Option<std::net::IpAddr> = host.parse().ok();
-    excepted.split(',').map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
-        let entry = entry.to_ascii_lowercase();
-        if entry == "*" {
-            return true;
-        }
-        if let (Some(address), Some((network, bits))) = (address, entry.split_once('/')) {
-            return is_within(address, network, bits);
-        }
-        let name = entry.trim_start_matches('*').trim_start_matches('.');
-        host == name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
-    })
+    excepted
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| {
+            let entry = entry.to_ascii_lowercase();
+            if entry == "*" {
+                return true;
+            }
+            if let (Some(address), Some((network, bits))) = (address, entry.split_once('/')) {
+                return is_within(address, network, bits);
+            }
+            let name = entry.trim_start_matches('*').trim_start_matches('.');
+            host == name
+                || host
+                    .strip_suffix(name)
+                    .is_some_and(|rest| rest.ends_with('.'))
+        })
 }
 
 fn is_within(address: std::net::IpAddr, network: &str, bits: &str) -> bool {
@@ -326,7 +400,11 @@ fn is_within(address: std::net::IpAddr, network: &str, bits: &str) -> bool {
 
 /// The first line of what something outside said, short and safe to show.
 pub(super) fn one_line(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     let short: String = line.chars().take(400).collect();
     let mut shown = printable(&short);
     if short.len() < line.len() {
@@ -337,7 +415,9 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// Whether something is a file, for messages about credential plugins.
 pub(super) fn program_name(command: &str) -> String {
-    let name = Path::new(command).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = Path::new(command)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     printable(&name.unwrap_or_else(|| command.to_owned()))
 }
 

@@ -37,18 +37,33 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Error::NotFound`] when it knows no such kind; else as [`Cluster::get`].
-    pub fn resource_of(&self, within: Within<'_>, api_version: &str, kind: &str) -> Result<Resource, Error> {
+    pub fn resource_of(
+        &self,
+        within: Within<'_>,
+        api_version: &str,
+        kind: &str,
+    ) -> Result<Resource, Error> {
         let unknown = || Error::NotFound {
             what: format!("kind `{kind}` of `{api_version}`"),
             reason: "its definition is not installed there".to_owned(),
         };
         let is_part = |part: &str| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-') && part != ".."
+            !part.is_empty()
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+                && part != ".."
         };
-        if !(1..=2).contains(&api_version.split('/').count()) || !api_version.split('/').all(is_part) {
+        if !(1..=2).contains(&api_version.split('/').count())
+            || !api_version.split('/').all(is_part)
+        {
             return Err(unknown());
         }
-        let root = if api_version.contains('/') { "apis" } else { "api" };
+        let root = if api_version.contains('/') {
+            "apis"
+        } else {
+            "api"
+        };
         let ask = Ask::path(format!("/{root}/{api_version}"));
         let list = match self.ask(within, &ask) {
             Err(Error::NotFound { .. }) => return Err(unknown()),
@@ -75,19 +90,38 @@ impl Cluster {
     /// [`Error::Invalid`] for what has no `apiVersion`, `kind` or `metadata.name`; [`Error::Conflict`] when another field manager
     /// has set one of its fields to something else; [`Error::NotFound`] for an unknown kind or an absent namespace; else as
     /// [`Cluster::get`].
-    pub fn apply(&self, within: Within<'_>, object: &Value, is_dry_run: bool) -> Result<Applied, Error> {
+    pub fn apply(
+        &self,
+        within: Within<'_>,
+        object: &Value,
+        is_dry_run: bool,
+    ) -> Result<Applied, Error> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let name = text(&object["metadata"]["name"]);
-        for (field, value) in [("apiVersion", &api_version), ("kind", &kind), ("metadata.name", &name)] {
+        for (field, value) in [
+            ("apiVersion", &api_version),
+            ("kind", &kind),
+            ("metadata.name", &name),
+        ] {
             if value.is_empty() {
-                let what = format!("{} `{}`", if kind.is_empty() { "an object" } else { &kind }, name);
-                return Err(Error::Invalid { what, reason: format!("it has no `{field}`") });
+                let what = format!(
+                    "{} `{}`",
+                    if kind.is_empty() { "an object" } else { &kind },
+                    name
+                );
+                return Err(Error::Invalid {
+                    what,
+                    reason: format!("it has no `{field}`"),
+                });
             }
         }
         let resource = self.resource_of(within, &api_version, &kind)?;
         let mut object = object.clone();
-        let namespace = match (resource.is_namespaced, text(&object["metadata"]["namespace"])) {
+        let namespace = match (
+            resource.is_namespaced,
+            text(&object["metadata"]["namespace"]),
+        ) {
             (false, _) => String::new(),
             (true, own) if own.is_empty() => self.namespace().to_owned(),
             (true, own) => own,
@@ -105,7 +139,12 @@ impl Cluster {
             Some(before) if is_same(&before, &after) => Done::Unchanged,
             Some(_) => Done::Configured,
         };
-        Ok(Applied { kind, name, namespace, done })
+        Ok(Applied {
+            kind,
+            name,
+            namespace,
+            done,
+        })
     }
 }
 

@@ -37,12 +37,18 @@ impl Selector {
 
     /// Those with these labels: `app=web,pod-template-hash=5d`.
     pub fn labels(labels: impl Into<String>) -> Self {
-        Self { labels: labels.into(), fields: String::new() }
+        Self {
+            labels: labels.into(),
+            fields: String::new(),
+        }
     }
 
     /// Those with these fields: `involvedObject.uid=…`.
     pub fn fields(fields: impl Into<String>) -> Self {
-        Self { labels: String::new(), fields: fields.into() }
+        Self {
+            labels: String::new(),
+            fields: fields.into(),
+        }
     }
 
     /// Those whose labels fit a workload's `spec.selector`, with its `matchLabels` and `matchExpressions`.
@@ -51,9 +57,18 @@ impl Selector {
         for (name, value) in selector["matchLabels"].as_object().into_iter().flatten() {
             terms.push(format!("{name}={}", value.as_str().unwrap_or_default()));
         }
-        for term in selector["matchExpressions"].as_array().into_iter().flatten() {
+        for term in selector["matchExpressions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let key = term["key"].as_str().unwrap_or_default();
-            let values: Vec<&str> = term["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let values: Vec<&str> = term["values"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
             let values = values.join(",");
             match term["operator"].as_str().unwrap_or_default() {
                 "In" => terms.push(format!("{key} in ({values})")),
@@ -81,7 +96,11 @@ pub(super) struct Ask {
 
 impl Ask {
     pub(super) fn new(verb: &'static str, resource: &Resource, namespace: &str) -> Self {
-        let namespace = if resource.is_namespaced { namespace } else { "" };
+        let namespace = if resource.is_namespaced {
+            namespace
+        } else {
+            ""
+        };
         Self {
             verb,
             resource: resource.full_name(),
@@ -161,7 +180,11 @@ impl Ask {
             "create" => "POST",
             _ => "GET",
         };
-        let query: Vec<String> = self.query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let query: Vec<String> = self
+            .query
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
         let uri = match query.is_empty() {
             true => self.path.clone(),
             false => format!("{}?{}", self.path, query.join("&")),
@@ -169,24 +192,42 @@ impl Ask {
         let request = http::Request::builder()
             .method(method)
             .uri(uri)
-            .header("user-agent", concat!("overcoat/", env!("CARGO_PKG_VERSION")))
+            .header(
+                "user-agent",
+                concat!("overcoat/", env!("CARGO_PKG_VERSION")),
+            )
             .header("accept", "application/json, */*");
         let request = match &self.body {
             None => request.body(Body::empty()),
-            Some((kind, bytes)) => request.header("content-type", *kind).body(Body::from(bytes.clone())),
+            Some((kind, bytes)) => request
+                .header("content-type", *kind)
+                .body(Body::from(bytes.clone())),
         };
-        request.map_err(|error| Error::Start { reason: error.to_string() })
+        request.map_err(|error| Error::Start {
+            reason: error.to_string(),
+        })
     }
 }
 
 /// Starts a client; see [`Cluster::connect`].
 pub(super) fn connect(access: &Access, within: Within<'_>) -> Result<Cluster, Error> {
     let (config, target) = access.config()?;
-    let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Error::Start { reason: error.to_string() })?;
+    let plugin = config
+        .auth_info
+        .exec
+        .as_ref()
+        .and_then(|exec| exec.command.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Error::Start {
+        reason: error.to_string(),
+    })?;
     let slow = match &plugin {
-        Some(command) => format!("the credential plugin `{}` still runs", program_name(command)),
+        Some(command) => format!(
+            "the credential plugin `{}` still runs",
+            program_name(command)
+        ),
         None => "the client did not start".to_owned(),
     };
     // A plugin may take as long as it likes: it has a thread of its own, which is left behind if need be.
@@ -199,13 +240,21 @@ pub(super) fn connect(access: &Access, within: Within<'_>) -> Result<Cluster, Er
             runtime.shutdown_background();
             return Err(not_started(&error, &target, plugin.as_deref()));
         }
-        Ok(Err(error)) => return Err(Error::Start { reason: error.to_string() }),
+        Ok(Err(error)) => {
+            return Err(Error::Start {
+                reason: error.to_string(),
+            });
+        }
         Err(error) => {
             runtime.shutdown_background();
             return Err(error);
         }
     };
-    Ok(Cluster { client, target, runtime: Some(runtime) })
+    Ok(Cluster {
+        client,
+        target,
+        runtime: Some(runtime),
+    })
 }
 
 /// Waits for `work`, the deadline, or the person.
@@ -238,8 +287,12 @@ impl Cluster {
     /// A request whose answer is JSON.
     pub(super) fn ask(&self, within: Within<'_>, ask: &Ask) -> Result<Value, Error> {
         let bytes = self.ask_bytes(within, ask)?;
-        let unreadable = |reason: &str| Error::Answer { what: ask.what(), reason: reason.to_owned() };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not JSON"))?;
+        let unreadable = |reason: &str| Error::Answer {
+            what: ask.what(),
+            reason: reason.to_owned(),
+        };
+        let value: Value =
+            serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not JSON"))?;
         match value.is_object() {
             true => Ok(value),
             false => Err(unreadable("it is not an object")),
@@ -250,17 +303,29 @@ impl Cluster {
     pub(super) fn ask_bytes(&self, within: Within<'_>, ask: &Ask) -> Result<Vec<u8>, Error> {
         let request = ask.request()?;
         let work = async {
-            let response = self.client.send(request).await.map_err(|error| self.not_sent(&error))?;
+            let response = self
+                .client
+                .send(request)
+                .await
+                .map_err(|error| self.not_sent(&error))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ask.most_bytes).collect().await;
             let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-                true => Error::TooLarge { what: ask.what(), limit: format!("{} bytes", ask.most_bytes) },
-                false => Error::Unreachable { server: self.target.server.clone(), reason: innermost(error.as_ref()) },
+                true => Error::TooLarge {
+                    what: ask.what(),
+                    limit: format!("{} bytes", ask.most_bytes),
+                },
+                false => Error::Unreachable {
+                    server: self.target.server.clone(),
+                    reason: innermost(error.as_ref()),
+                },
             })?;
             Ok((head.status.as_u16(), body.to_bytes().to_vec()))
         };
         let Some(runtime) = &self.runtime else {
-            return Err(Error::Start { reason: "it has ended".to_owned() });
+            return Err(Error::Start {
+                reason: "it has ended".to_owned(),
+            });
         };
         let what = format!("{} {}", ask.verb, ask.what());
         let (status, body) = run(runtime, within, &self.target, &what, work)??;
@@ -283,7 +348,11 @@ impl Cluster {
         let mut has_restarted = false;
         loop {
             let mut ask = Ask::new("list", resource, namespace).query("limit", PAGE.to_string());
-            for (name, value) in [("labelSelector", &selector.labels), ("fieldSelector", &selector.fields), ("continue", &next)] {
+            for (name, value) in [
+                ("labelSelector", &selector.labels),
+                ("fieldSelector", &selector.fields),
+                ("continue", &next),
+            ] {
                 if !value.is_empty() {
                     ask = ask.query(name, value.as_str());
                 }
@@ -298,11 +367,17 @@ impl Cluster {
                 page => page?,
             };
             let Value::Array(items) = page["items"].take() else {
-                return Err(Error::Answer { what: ask.what(), reason: "it has no `items`".to_owned() });
+                return Err(Error::Answer {
+                    what: ask.what(),
+                    reason: "it has no `items`".to_owned(),
+                });
             };
             objects.extend(items);
             if objects.len() > MOST_OBJECTS {
-                return Err(Error::TooLarge { what: ask.what(), limit: format!("{MOST_OBJECTS} objects") });
+                return Err(Error::TooLarge {
+                    what: ask.what(),
+                    limit: format!("{MOST_OBJECTS} objects"),
+                });
             }
             match page["metadata"]["continue"].as_str() {
                 Some(more) if !more.is_empty() => more.clone_into(&mut next),
@@ -320,7 +395,10 @@ impl Cluster {
         };
         let what = ask.what();
         match status {
-            401 => Error::Unauthorised { server: self.target.server.clone(), context: self.target.context.clone() },
+            401 => Error::Unauthorised {
+                server: self.target.server.clone(),
+                context: self.target.context.clone(),
+            },
             403 => Error::Forbidden {
                 verb: ask.verb,
                 resource: ask.resource.clone(),
@@ -330,7 +408,11 @@ impl Cluster {
             404 => Error::NotFound { what, reason },
             409 => Error::Conflict { what, reason },
             400 | 413 | 415 | 422 => Error::Invalid { what, reason },
-            status => Error::Api { what: format!("{} {what}", ask.verb), status, reason },
+            status => Error::Api {
+                what: format!("{} {what}", ask.verb),
+                status,
+                reason,
+            },
         }
     }
 
@@ -343,14 +425,21 @@ impl Cluster {
 fn not_started(error: &kube::Error, target: &Target, plugin: Option<&str>) -> Error {
     let server = target.server.clone();
     match error {
-        kube::Error::Auth(error) => Error::Credentials { server, reason: of_credentials(error, plugin) },
-        kube::Error::RustlsTls(error) => Error::Tls { server, reason: innermost(error) },
+        kube::Error::Auth(error) => Error::Credentials {
+            server,
+            reason: of_credentials(error, plugin),
+        },
+        kube::Error::RustlsTls(error) => Error::Tls {
+            server,
+            reason: innermost(error),
+        },
         // kube's words for these may quote a key.
         kube::Error::InferKubeconfig(_) => Error::Credentials {
             server,
             reason: "its client certificate or key cannot be read".to_owned(),
         },
-        kube::Error::ProxyProtocolUnsupported { .. } | kube::Error::ProxyProtocolDisabled { .. } => Error::Unreachable {
+        kube::Error::ProxyProtocolUnsupported { .. }
+        | kube::Error::ProxyProtocolDisabled { .. } => Error::Unreachable {
             server,
             reason: "its proxy is neither an `http` nor an `https` URL".to_owned(),
         },
@@ -362,7 +451,10 @@ fn not_started(error: &kube::Error, target: &Target, plugin: Option<&str>) -> Er
                 }
                 source = inner.source();
             }
-            Error::Unreachable { server, reason: innermost(error) }
+            Error::Unreachable {
+                server,
+                reason: innermost(error),
+            }
         }
     }
 }
@@ -377,18 +469,29 @@ fn of_tls(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 }
 
 fn of_credentials(error: &AuthError, plugin: Option<&str>) -> String {
-    let plugin = plugin.map_or_else(|| "the credential plugin".to_owned(), |command| {
-        format!("the credential plugin `{}`", program_name(command))
-    });
+    let plugin = plugin.map_or_else(
+        || "the credential plugin".to_owned(),
+        |command| format!("the credential plugin `{}`", program_name(command)),
+    );
     match error {
-        AuthError::AuthExecStart(error) => format!("{plugin} cannot be started: {}", crate::fs::reason(error)),
+        AuthError::AuthExecStart(error) => {
+            format!("{plugin} cannot be started: {}", crate::fs::reason(error))
+        }
         // What it printed may be credentials.
         AuthError::AuthExecRun { out, .. } => format!("{plugin} failed ({})", out.status),
-        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => format!("{plugin} printed no credentials"),
-        AuthError::ReadTokenFile(error, path) => {
-            format!("the token file `{}` cannot be read: {}", path.display(), crate::fs::reason(error))
+        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
+            format!("{plugin} printed no credentials")
         }
-        AuthError::InvalidBearerToken(_) | AuthError::InvalidBasicAuth(_) => "they have characters that no header may have".to_owned(),
+        AuthError::ReadTokenFile(error, path) => {
+            format!(
+                "the token file `{}` cannot be read: {}",
+                path.display(),
+                crate::fs::reason(error)
+            )
+        }
+        AuthError::InvalidBearerToken(_) | AuthError::InvalidBasicAuth(_) => {
+            "they have characters that no header may have".to_owned()
+        }
         AuthError::MissingCommand => "the credential plugin has no `command`".to_owned(),
         _ => "they are of a form that is not understood".to_owned(),
     }

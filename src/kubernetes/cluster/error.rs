@@ -161,7 +161,10 @@ pub enum Error {
 }
 
 fn absent(looked: &[PathBuf]) -> String {
-    let names: Vec<String> = looked.iter().map(|path| format!("`{}`", path.display())).collect();
+    let names: Vec<String> = looked
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
     match names.is_empty() {
         true => "neither `KUBECONFIG` nor `HOME` is set".to_owned(),
         false => format!("there is no {}", names.join(", no ")),
@@ -169,7 +172,9 @@ fn absent(looked: &[PathBuf]) -> String {
 }
 
 fn in_context(context: Option<&str>) -> String {
-    context.map_or_else(String::new, |context| format!(" of the context `{context}`"))
+    context.map_or_else(String::new, |context| {
+        format!(" of the context `{context}`")
+    })
 }
 
 fn in_namespace(namespace: &str) -> String {
@@ -224,6 +229,9 @@ impl Error {
 
     /// True for a refusal by the cluster: other credentials or other rights are needed.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Forbidden { .. } | Self::Unauthorised { .. } | Self::Credentials { .. })
+        matches!(
+            self,
+            Self::Forbidden { .. } | Self::Unauthorised { .. } | Self::Credentials { .. }
+        )
     }
 }

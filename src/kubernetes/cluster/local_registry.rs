@@ -24,20 +24,29 @@ impl LocalRegistry {
     /// The name under which nodes pull what was pushed as `pushed`, or nothing when it was pushed elsewhere or when both have the same
     /// name for it. Tag and digest stay.
     pub fn deploy_name(&self, pushed: &Reference) -> Option<Reference> {
-        let name = translate(&pushed.to_string(), &self.host, self.from_runtime.as_deref()?)?;
+        let name = translate(
+            &pushed.to_string(),
+            &self.host,
+            self.from_runtime.as_deref()?,
+        )?;
         name.parse().ok().filter(|name| name != pushed)
     }
 
     /// The name under which this machine reaches what nodes pull as `deployed`: the other way round.
     pub fn push_name(&self, deployed: &Reference) -> Option<Reference> {
-        let name = translate(&deployed.to_string(), self.from_runtime.as_deref()?, &self.host)?;
+        let name = translate(
+            &deployed.to_string(),
+            self.from_runtime.as_deref()?,
+            &self.host,
+        )?;
         name.parse().ok().filter(|name| name != deployed)
     }
 }
 
 fn translate(name: &str, from: &str, to: &str) -> Option<String> {
     let rest = name.strip_prefix(from.trim_end_matches('/'))?;
-    rest.starts_with('/').then(|| format!("{}{rest}", to.trim_end_matches('/')))
+    rest.starts_with('/')
+        .then(|| format!("{}{rest}", to.trim_end_matches('/')))
 }
 
 impl Cluster {
@@ -51,11 +60,18 @@ impl Cluster {
             Ok(None) | Err(Error::Forbidden { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let read = map["data"][KEY].as_str().and_then(|text| objects(text).ok());
+        let read = map["data"][KEY]
+            .as_str()
+            .and_then(|text| objects(text).ok());
         let Some(hosting) = read.and_then(|objects| objects.into_iter().next()) else {
             return Ok(None);
         };
-        let name = |key: &str| hosting[key].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
+        let name = |key: &str| {
+            hosting[key]
+                .as_str()
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+        };
         Ok(name("host").map(|host| LocalRegistry {
             host,
             from_runtime: name("hostFromContainerRuntime"),
@@ -76,16 +92,31 @@ mod tests {
             from_cluster_network: None,
         };
         let digest = format!("sha256:{}", "a".repeat(64));
-        let pushed: Reference = format!("localhost:5001/team/app:1@{digest}").parse().unwrap();
+        let pushed: Reference = format!("localhost:5001/team/app:1@{digest}")
+            .parse()
+            .unwrap();
         let deployed = registry.deploy_name(&pushed).unwrap();
-        assert_eq!(deployed.to_string(), format!("registry:5000/team/app:1@{digest}"));
+        assert_eq!(
+            deployed.to_string(),
+            format!("registry:5000/team/app:1@{digest}")
+        );
         assert_eq!(registry.push_name(&deployed), Some(pushed));
-        for other in ["localhost:50011/app:1", "ghcr.io/localhost:5001/app", "example.com/app:1"] {
+        for other in [
+            "localhost:50011/app:1",
+            "ghcr.io/localhost:5001/app",
+            "example.com/app:1",
+        ] {
             if let Ok(other) = other.parse() {
                 assert_eq!(registry.deploy_name(&other), None);
             }
         }
-        let same = LocalRegistry { from_runtime: None, ..registry };
-        assert_eq!(same.deploy_name(&"localhost:5001/app:1".parse().unwrap()), None);
+        let same = LocalRegistry {
+            from_runtime: None,
+            ..registry
+        };
+        assert_eq!(
+            same.deploy_name(&"localhost:5001/app:1".parse().unwrap()),
+            None
+        );
     }
 }

@@ -31,10 +31,20 @@ impl Cluster {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] while the container has not been started; [`Error::Api`] when the node does not
     /// answer; else as [`Cluster::get`].
-    pub fn logs(&self, within: Within<'_>, namespace: &str, pod: &str, logs: &Logs) -> Result<String, Error> {
+    pub fn logs(
+        &self,
+        within: Within<'_>,
+        namespace: &str,
+        pod: &str,
+        logs: &Logs,
+    ) -> Result<String, Error> {
         let most_bytes = logs.most_bytes.unwrap_or(MOST_BYTES).min(MOST_BYTES);
-        let mut ask = Ask::new("get", &resource::POD, namespace).name(pod).subresource("log");
-        ask = ask.query("container", logs.container.as_str()).query("limitBytes", most_bytes.to_string());
+        let mut ask = Ask::new("get", &resource::POD, namespace)
+            .name(pod)
+            .subresource("log");
+        ask = ask
+            .query("container", logs.container.as_str())
+            .query("limitBytes", most_bytes.to_string());
         if let Some(lines) = logs.tail_lines {
             ask = ask.query("tailLines", lines.to_string());
         }

@@ -53,7 +53,9 @@ pub struct Within<'a> {
 impl std::fmt::Debug for Within<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let deadline = &self.deadline;
-        f.debug_struct("Within").field("deadline", deadline).finish_non_exhaustive()
+        f.debug_struct("Within")
+            .field("deadline", deadline)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +82,9 @@ impl std::fmt::Debug for Cluster {
     /// The client has credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let target = &self.target;
-        f.debug_struct("Cluster").field("target", target).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("target", target)
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,7 +152,10 @@ impl Cluster {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] when the patch has a `resourceVersion` that is no longer the newest;
     /// [`Error::Invalid`]; else as [`Self::get`].
-    #[expect(clippy::too_many_arguments, reason = "what, which, how, and whether in earnest")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what, which, how, and whether in earnest"
+    )]
     pub fn patch(
         &self,
         within: Within<'_>,
@@ -164,15 +171,25 @@ impl Cluster {
             PatchKind::Strategic => "application/strategic-merge-patch+json",
             PatchKind::Json => "application/json-patch+json",
         };
-        let ask = call::Ask::new("patch", resource, namespace).name(name).body(kind, patch);
-        self.ask(within, &ask.query("fieldManager", FIELD_MANAGER).dry_run(is_dry_run))
+        let ask = call::Ask::new("patch", resource, namespace)
+            .name(name)
+            .body(kind, patch);
+        self.ask(
+            within,
+            &ask.query("fieldManager", FIELD_MANAGER).dry_run(is_dry_run),
+        )
     }
 
     /// The events about an object, by its `metadata.uid`, oldest first.
     ///
     /// # Errors
     /// As [`Self::list`].
-    pub fn events_about(&self, within: Within<'_>, namespace: &str, uid: &str) -> Result<Vec<Value>, Error> {
+    pub fn events_about(
+        &self,
+        within: Within<'_>,
+        namespace: &str,
+        uid: &str,
+    ) -> Result<Vec<Value>, Error> {
         let selector = Selector::fields(format!("involvedObject.uid={uid}"));
         let mut events = self.list(within, &resource::EVENT, namespace, &selector)?;
         let time = |event: &Value| {

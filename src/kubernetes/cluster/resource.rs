@@ -17,7 +17,12 @@ pub struct Resource {
 
 impl Resource {
     /// One that is known when this is compiled.
-    pub const fn known(api_version: &'static str, kind: &'static str, plural: &'static str, is_namespaced: bool) -> Self {
+    pub const fn known(
+        api_version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        is_namespaced: bool,
+    ) -> Self {
         Self {
             api_version: Cow::Borrowed(api_version),
             kind: Cow::Borrowed(kind),
@@ -41,7 +46,12 @@ impl Resource {
             false => "/api",
         };
         match self.is_namespaced {
-            true => format!("{root}/{}/namespaces/{}/{}", self.api_version, encoded(namespace), self.plural),
+            true => format!(
+                "{root}/{}/namespaces/{}/{}",
+                self.api_version,
+                encoded(namespace),
+                self.plural
+            ),
             false => format!("{root}/{}/{}", self.api_version, self.plural),
         }
     }
@@ -52,7 +62,9 @@ pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             // Two dots alone would lead elsewhere.
             b'.' if text.bytes().any(|byte| byte != b'.') => encoded.push('.'),
             _ => encoded.push_str(&format!("%{byte:02X}")),
@@ -91,8 +103,14 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_the_api_and_cannot_be_left() {
-        assert_eq!(DEPLOYMENT.path("shop"), "/apis/apps/v1/namespaces/shop/deployments");
-        assert_eq!(POD.path("a/../b?c"), "/api/v1/namespaces/a%2F..%2Fb%3Fc/pods");
+        assert_eq!(
+            DEPLOYMENT.path("shop"),
+            "/apis/apps/v1/namespaces/shop/deployments"
+        );
+        assert_eq!(
+            POD.path("a/../b?c"),
+            "/api/v1/namespaces/a%2F..%2Fb%3Fc/pods"
+        );
         assert_eq!(POD.path(".."), "/api/v1/namespaces/%2E%2E/pods");
         assert_eq!(NAMESPACE.path("ignored"), "/api/v1/namespaces");
         assert_eq!(DEPLOYMENT.full_name(), "deployments.apps");

@@ -77,7 +77,9 @@ pub enum SetImageError {
     #[error(transparent)]
     Find(#[from] FindError),
     /// The workload names the same tag already: Kubernetes would do nothing, whatever the tag stands for by now.
-    #[error("{workload} has the image `{image}` already, by its tag: nothing would be rolled out, even if the tag stands for something else now")]
+    #[error(
+        "{workload} has the image `{image}` already, by its tag: nothing would be rolled out, even if the tag stands for something else now"
+    )]
     SameTag {
         /// The workload.
         workload: WorkloadName,
@@ -85,7 +87,9 @@ pub enum SetImageError {
         image: String,
     },
     /// The image was loaded into the nodes, and they would pull it all the same.
-    #[error("the container `{container}` of {workload} has the pull policy `{policy}`: its nodes would not use the image that was loaded into them")]
+    #[error(
+        "the container `{container}` of {workload} has the pull policy `{policy}`: its nodes would not use the image that was loaded into them"
+    )]
     WouldPull {
         /// The workload.
         workload: WorkloadName,
@@ -95,7 +99,9 @@ pub enum SetImageError {
         policy: String,
     },
     /// The image is in a registry, and nodes must not pull.
-    #[error("the container `{container}` of {workload} has the pull policy `Never`: its nodes would not pull the image")]
+    #[error(
+        "the container `{container}` of {workload} has the pull policy `Never`: its nodes would not pull the image"
+    )]
     WouldNotPull {
         /// The workload.
         workload: WorkloadName,
@@ -159,10 +165,15 @@ pub enum Verdict {
 ///
 /// # Errors
 /// [`SetImageError::SameTag`], [`SetImageError::WouldPull`], [`SetImageError::WouldNotPull`].
-pub fn judge(workload: &Workload, container: &Container, request: &SetImage) -> Result<Verdict, SetImageError> {
+pub fn judge(
+    workload: &Workload,
+    container: &Container,
+    request: &SetImage,
+) -> Result<Verdict, SetImageError> {
     let policy = container.pull_policy.clone().unwrap_or_else(|| {
         // What the server fills in, by the tag of the day the workload was made (the new image's where it is not made yet).
-        let is_latest = request.image.digest().is_none() && request.image.tag().is_none_or(|tag| tag == "latest");
+        let is_latest = request.image.digest().is_none()
+            && request.image.tag().is_none_or(|tag| tag == "latest");
         if is_latest { "Always" } else { "IfNotPresent" }.to_owned()
     });
     let refused = match (request.origin, policy.as_str()) {
@@ -185,14 +196,19 @@ pub fn judge(workload: &Workload, container: &Container, request: &SetImage) -> 
     let present: Option<Reference> = container.image.parse().ok();
     let is_same = present.is_some_and(|present| match (present.digest(), request.image.digest()) {
         // The same bytes under another tag would only restart everything.
-        (Some(present_digest), Some(digest)) => present_digest == digest && present.name() == request.image.name(),
+        (Some(present_digest), Some(digest)) => {
+            present_digest == digest && present.name() == request.image.name()
+        }
         _ => present == request.image,
     });
     if !is_same {
         return Ok(Verdict::Change { pull_policy });
     }
     if request.image.digest().is_none() && !request.is_content_tag {
-        return Err(SetImageError::SameTag { workload: workload.full_name(), image: printable(&container.image) });
+        return Err(SetImageError::SameTag {
+            workload: workload.full_name(),
+            image: printable(&container.image),
+        });
     }
     match pull_policy {
         None => Ok(Verdict::Unchanged),
@@ -202,12 +218,22 @@ pub fn judge(workload: &Workload, container: &Container, request: &SetImage) -> 
 
 /// The strategic merge patch that changes this container's image and nothing else of the template, and fails with a conflict when the object
 /// was changed since it was read.
-pub fn patch(workload: &Workload, container: &Container, image: &str, pull_policy: Option<&str>, cause: &str) -> Value {
+pub fn patch(
+    workload: &Workload,
+    container: &Container,
+    image: &str,
+    pull_policy: Option<&str>,
+    cause: &str,
+) -> Value {
     let mut changed = json!({"name": container.name, "image": image});
     if let Some(policy) = pull_policy {
         changed["imagePullPolicy"] = json!(policy);
     }
-    let list = if container.is_init { "initContainers" } else { "containers" };
+    let list = if container.is_init {
+        "initContainers"
+    } else {
+        "containers"
+    };
     let cause: String = cause.chars().take(MOST_CAUSE).collect();
     json!({
         "metadata": {
@@ -223,16 +249,22 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`Cluster::list`].
-    pub fn workloads(&self, within: Within<'_>, namespace: &str, name: Option<&WorkloadName>) -> Result<Vec<Workload>, Error> {
+    pub fn workloads(
+        &self,
+        within: Within<'_>,
+        namespace: &str,
+        name: Option<&WorkloadName>,
+    ) -> Result<Vec<Workload>, Error> {
         let mut workloads = Vec::new();
         for kind in KINDS {
             if name.is_some_and(|name| name.kind.is_some_and(|wanted| wanted != kind)) {
                 continue;
             }
             let objects = match name {
-                Some(name) if name.kind.is_some() => {
-                    self.get(within, kind.resource(), namespace, &name.name)?.into_iter().collect()
-                }
+                Some(name) if name.kind.is_some() => self
+                    .get(within, kind.resource(), namespace, &name.name)?
+                    .into_iter()
+                    .collect(),
                 _ => self.list(within, kind.resource(), namespace, &super::Selector::all())?,
             };
             workloads.extend(objects.into_iter().map(|object| Workload { kind, object }));
@@ -244,20 +276,35 @@ impl Cluster {
     ///
     /// # Errors
     /// [`SetImageError`]; nothing was changed then, but for [`SetImageError::Mutated`].
-    pub fn set_image(&self, within: Within<'_>, request: &SetImage) -> Result<Outcome, SetImageError> {
+    pub fn set_image(
+        &self,
+        within: Within<'_>,
+        request: &SetImage,
+    ) -> Result<Outcome, SetImageError> {
         let wrong = match (request.origin, request.image.digest()) {
-            (Origin::Loaded, Some(_)) => Some("nodes know a loaded image by its tag only, so the digest must be left out"),
+            (Origin::Loaded, Some(_)) => {
+                Some("nodes know a loaded image by its tag only, so the digest must be left out")
+            }
             _ => None,
         };
         if let Some(reason) = wrong {
-            return Err(SetImageError::Form { image: request.image.to_string(), reason });
+            return Err(SetImageError::Form {
+                image: request.image.to_string(),
+                reason,
+            });
         }
         let image = request.image.to_string();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let workloads = self.workloads(within, &request.namespace, request.workload.as_ref())?;
-            let (workload, container) = find(workloads, request.workload.as_ref(), request.container.as_deref(), &request.namespace)?;
+            let workloads =
+                self.workloads(within, &request.namespace, request.workload.as_ref())?;
+            let (workload, container) = find(
+                workloads,
+                request.workload.as_ref(),
+                request.container.as_deref(),
+                &request.namespace,
+            )?;
             let mut outcome = Outcome {
                 workload: workload.full_name().to_string(),
                 namespace: request.namespace.clone(),
@@ -275,15 +322,37 @@ impl Cluster {
             let resource = workload.kind.resource();
             let name = workload.name();
             let kind = PatchKind::Strategic;
-            let object = match self.patch(within, resource, &request.namespace, name, kind, &patch, request.is_dry_run) {
+            let object = match self.patch(
+                within,
+                resource,
+                &request.namespace,
+                name,
+                kind,
+                &patch,
+                request.is_dry_run,
+            ) {
                 Err(Error::Conflict { .. }) if attempt < ATTEMPTS => continue,
                 object => object?,
             };
-            let after = Workload { kind: workload.kind, object };
-            let is_it = |other: &Container| other.name == container.name && other.is_init == container.is_init;
-            let now = after.containers().into_iter().find(is_it).map(|container| container.image).unwrap_or_default();
+            let after = Workload {
+                kind: workload.kind,
+                object,
+            };
+            let is_it = |other: &Container| {
+                other.name == container.name && other.is_init == container.is_init
+            };
+            let now = after
+                .containers()
+                .into_iter()
+                .find(is_it)
+                .map(|container| container.image)
+                .unwrap_or_default();
             if now != image {
-                return Err(SetImageError::Mutated { workload: workload.full_name(), image: printable(&now), wanted: image });
+                return Err(SetImageError::Mutated {
+                    workload: workload.full_name(),
+                    image: printable(&now),
+                    wanted: image,
+                });
             }
             outcome.generation = generation(&after.object);
             (outcome.image, outcome.is_changed) = (now, true);
@@ -293,16 +362,24 @@ impl Cluster {
 }
 
 fn generation(object: &Value) -> i64 {
-    object["metadata"]["generation"].as_i64().unwrap_or_default()
+    object["metadata"]["generation"]
+        .as_i64()
+        .unwrap_or_default()
 }
 
 fn warnings(workload: &Workload) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(manager) = workload.manager() {
-        warnings.push(format!("{} is kept as {manager} says: it will put the old image back", workload.full_name()));
+        warnings.push(format!(
+            "{} is kept as {manager} says: it will put the old image back",
+            workload.full_name()
+        ));
     }
     if workload.is_paused() {
-        warnings.push(format!("the rollout of {} is paused: nothing starts before it is resumed", workload.full_name()));
+        warnings.push(format!(
+            "the rollout of {} is paused: nothing starts before it is resumed",
+            workload.full_name()
+        ));
     }
     warnings
 }

@@ -31,7 +31,13 @@ fn present(image: &str, policy: Option<&str>) -> (Workload, Container) {
         image: image.to_owned(),
         pull_policy: policy.map(str::to_owned),
     };
-    (Workload { kind: WorkloadKind::Deployment, object }, container)
+    (
+        Workload {
+            kind: WorkloadKind::Deployment,
+            object,
+        },
+        container,
+    )
 }
 
 #[test]
@@ -49,8 +55,16 @@ fn images_are_compared_by_what_they_are_not_by_how_they_are_written() {
         (String::new(), pinned("1", &a), false),
     ] {
         let (workload, container) = present(&was, Some("IfNotPresent"));
-        let expected = if is_same { Verdict::Unchanged } else { Verdict::Change { pull_policy: None } };
-        assert_eq!(judge(&workload, &container, &request(&wanted, Origin::Registry)), Ok(expected), "{was} {wanted}");
+        let expected = if is_same {
+            Verdict::Unchanged
+        } else {
+            Verdict::Change { pull_policy: None }
+        };
+        assert_eq!(
+            judge(&workload, &container, &request(&wanted, Origin::Registry)),
+            Ok(expected),
+            "{was} {wanted}"
+        );
     }
 }
 
@@ -62,7 +76,10 @@ fn a_tag_that_is_there_already_would_never_roll_out() {
         let error = judge(&workload, &container, &request).unwrap_err();
         assert!(matches!(error, SetImageError::SameTag { .. }), "{error}");
         request.is_content_tag = true;
-        assert_eq!(judge(&workload, &container, &request), Ok(Verdict::Unchanged));
+        assert_eq!(
+            judge(&workload, &container, &request),
+            Ok(Verdict::Unchanged)
+        );
     }
     let changed = judge(&workload, &container, &request("app:2", Origin::Loaded));
     assert_eq!(changed, Ok(Verdict::Change { pull_policy: None }));
@@ -84,15 +101,31 @@ fn pull_policies_that_make_the_image_useless_are_refused_or_fixed() {
         let (workload, container) = present("app:1", policy);
         let mut request = request(image, origin);
         let verdict = judge(&workload, &container, &request);
-        assert_eq!(verdict.is_err(), is_refused, "{origin:?} {image} {policy:?}: {verdict:?}");
+        assert_eq!(
+            verdict.is_err(),
+            is_refused,
+            "{origin:?} {image} {policy:?}: {verdict:?}"
+        );
         request.fixes_pull_policy = true;
         let pull_policy = is_refused.then_some("IfNotPresent");
-        assert_eq!(judge(&workload, &container, &request), Ok(Verdict::Change { pull_policy }));
+        assert_eq!(
+            judge(&workload, &container, &request),
+            Ok(Verdict::Change { pull_policy })
+        );
     }
     // The image is there, the policy is wrong: that is a change.
     let (workload, container) = present("app:1", Some("Always"));
-    let request = SetImage { is_content_tag: true, fixes_pull_policy: true, ..request("app:1", Origin::Loaded) };
-    assert_eq!(judge(&workload, &container, &request), Ok(Verdict::Change { pull_policy: Some("IfNotPresent") }));
+    let request = SetImage {
+        is_content_tag: true,
+        fixes_pull_policy: true,
+        ..request("app:1", Origin::Loaded)
+    };
+    assert_eq!(
+        judge(&workload, &container, &request),
+        Ok(Verdict::Change {
+            pull_policy: Some("IfNotPresent")
+        })
+    );
 }
 
 #[test]
@@ -105,6 +138,10 @@ fn the_patch_names_one_container_and_the_version_it_was_made_from() {
     assert_eq!(patch(&workload, &container, "app:2", None, "why"), expected);
     container.is_init = true;
     let of_init = patch(&workload, &container, "app:2", Some("IfNotPresent"), "why");
-    let expected = json!([{"name": "web-app", "image": "app:2", "imagePullPolicy": "IfNotPresent"}]);
-    assert_eq!(of_init["spec"]["template"]["spec"], json!({"initContainers": expected}));
+    let expected =
+        json!([{"name": "web-app", "image": "app:2", "imagePullPolicy": "IfNotPresent"}]);
+    assert_eq!(
+        of_init["spec"]["template"]["spec"],
+        json!({"initContainers": expected})
+    );
 }

@@ -36,16 +36,24 @@ pub fn objects(text: &str) -> Result<Vec<Value>, ManifestError> {
         if root.is_null() {
             continue;
         }
-        let mut reader = Reader { anchors: BTreeMap::new(), left: MOST_VALUES };
+        let mut reader = Reader {
+            anchors: BTreeMap::new(),
+            left: MOST_VALUES,
+        };
         let mut value = reader.value(&root)?;
-        let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+        let is_list = value["kind"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with("List"));
         match value.get_mut("items") {
             Some(Value::Array(items)) if is_list => objects.append(items),
             _ => objects.push(value),
         }
         if let Some(other) = objects.iter().find(|object| !object.is_object()) {
             let reason = format!("{} is not an object", short(other));
-            return Err(ManifestError::Content { line: root.line, reason });
+            return Err(ManifestError::Content {
+                line: root.line,
+                reason,
+            });
         }
     }
     Ok(objects)
@@ -66,12 +74,20 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn value(&mut self, node: &'a Node) -> Result<Value, ManifestError> {
-        let content = |reason: &str| ManifestError::Content { line: node.line, reason: reason.to_owned() };
-        self.left = self.left.checked_sub(1).ok_or_else(|| content("its aliases stand for too much"))?;
+        let content = |reason: &str| ManifestError::Content {
+            line: node.line,
+            reason: reason.to_owned(),
+        };
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| content("its aliases stand for too much"))?;
         match &node.value {
             yaml::Value::Alias(number) => {
                 let target = self.anchors.get(number).copied();
-                self.value(target.ok_or_else(|| content("the alias stands for itself, or for nothing"))?)
+                self.value(
+                    target.ok_or_else(|| content("the alias stands for itself, or for nothing"))?,
+                )
             }
             yaml::Value::Scalar(text, style) => {
                 let value = scalar(text, *style, node.tag.as_deref());
@@ -79,7 +95,8 @@ impl<'a> Reader<'a> {
                 Ok(value)
             }
             yaml::Value::Sequence(items) => {
-                let items: Result<Vec<Value>, _> = items.iter().map(|item| self.value(item)).collect();
+                let items: Result<Vec<Value>, _> =
+                    items.iter().map(|item| self.value(item)).collect();
                 self.remember(node);
                 Ok(Value::Array(items?))
             }
@@ -88,13 +105,18 @@ impl<'a> Reader<'a> {
                 let mut own = Map::new();
                 for (key, value) in entries {
                     let name = key.text().ok_or_else(|| content("a key is not text"))?;
-                    let is_merge = name == "<<" && matches!(key.value, yaml::Value::Scalar(_, Style::Plain));
+                    let is_merge =
+                        name == "<<" && matches!(key.value, yaml::Value::Scalar(_, Style::Plain));
                     let read = self.value(value)?;
                     if is_merge {
                         merge(&mut merged, read).ok_or_else(|| content("`<<` needs a mapping"))?;
                     } else if own.insert(name.to_owned(), read).is_some() {
-                        let reason = format!("the key `{}` is there twice", crate::event::printable(name));
-                        return Err(ManifestError::Content { line: key.line, reason });
+                        let reason =
+                            format!("the key `{}` is there twice", crate::event::printable(name));
+                        return Err(ManifestError::Content {
+                            line: key.line,
+                            reason,
+                        });
                     }
                 }
                 self.remember(node);
@@ -136,18 +158,28 @@ fn scalar(text: &str, style: Style, tag: Option<&str>) -> Value {
     }
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Value::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Value::Bool(false),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            return Value::Bool(true);
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Value::Bool(false);
+        }
         _ => {}
     }
     if let Some(number) = integer(text) {
         return Value::Number(number);
     }
     let is_number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'))
-        && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E' | '_'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E' | '_'))
         && text.contains(|c: char| c.is_ascii_digit());
-    let float = is_number.then(|| text.replace('_', "").parse().ok()).flatten();
-    let float = float.filter(|float: &f64| float.is_finite()).and_then(Number::from_f64);
+    let float = is_number
+        .then(|| text.replace('_', "").parse().ok())
+        .flatten();
+    let float = float
+        .filter(|float: &f64| float.is_finite())
+        .and_then(Number::from_f64);
     float.map_or_else(|| Value::from(text), Value::Number)
 }
 
@@ -171,8 +203,15 @@ fn integer(text: &str) -> Option<Number> {
     if digits.starts_with(['+', '-']) {
         return None;
     }
-    let signed = i64::from_str_radix(&format!("{sign}{digits}"), radix).ok().map(Number::from);
-    signed.or_else(|| u64::from_str_radix(digits, radix).ok().filter(|_| sign.is_empty()).map(Number::from))
+    let signed = i64::from_str_radix(&format!("{sign}{digits}"), radix)
+        .ok()
+        .map(Number::from);
+    signed.or_else(|| {
+        u64::from_str_radix(digits, radix)
+            .ok()
+            .filter(|_| sign.is_empty())
+            .map(Number::from)
+    })
 }
 
 #[cfg(test)]
@@ -194,7 +233,11 @@ mod tests {
     #[test]
     fn anchors_merge_keys_lists_and_several_documents_are_read() {
         let text = "---\nx: &base {a: 1, b: 2}\ny:\n  <<: *base\n  b: 3\n---\n---\nkind: List\nitems:\n- kind: A\n- {kind: B}\n";
-        let expected = [json!({"x": {"a": 1, "b": 2}, "y": {"a": 1, "b": 3}}), json!({"kind": "A"}), json!({"kind": "B"})];
+        let expected = [
+            json!({"x": {"a": 1, "b": 2}, "y": {"a": 1, "b": 3}}),
+            json!({"kind": "A"}),
+            json!({"kind": "B"}),
+        ];
         assert_eq!(objects(text).unwrap(), expected);
     }
 

@@ -9,7 +9,9 @@ use super::{Resource, resource};
 use crate::event::printable;
 
 /// A kind of workload whose pods are replaced when its template changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum WorkloadKind {
     /// `apps/v1` Deployment.
     Deployment,
@@ -20,7 +22,11 @@ pub enum WorkloadKind {
 }
 
 /// All kinds, in the order in which they are looked through.
-pub const KINDS: [WorkloadKind; 3] = [WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet];
+pub const KINDS: [WorkloadKind; 3] = [
+    WorkloadKind::Deployment,
+    WorkloadKind::StatefulSet,
+    WorkloadKind::DaemonSet,
+];
 
 impl WorkloadKind {
     /// Where servers keep them.
@@ -73,7 +79,10 @@ impl FromStr for WorkloadName {
             Some((kind, name)) => {
                 let known = WorkloadKind::named(kind);
                 let kind = known.ok_or_else(|| {
-                    format!("`{}` is no kind of workload: use deployment, statefulset or daemonset", printable(kind))
+                    format!(
+                        "`{}` is no kind of workload: use deployment, statefulset or daemonset",
+                        printable(kind)
+                    )
                 })?;
                 (Some(kind), name)
             }
@@ -81,10 +90,18 @@ impl FromStr for WorkloadName {
         // DNS-1123 subdomain: what the API server allows.
         let is_name = !name.is_empty()
             && name.len() <= 253
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+            && name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+            });
         match is_name {
-            true => Ok(Self { kind, name: name.to_owned() }),
-            false => Err(format!("`{}` is no name of a workload: expected NAME or KIND/NAME", printable(name))),
+            true => Ok(Self {
+                kind,
+                name: name.to_owned(),
+            }),
+            false => Err(format!(
+                "`{}` is no name of a workload: expected NAME or KIND/NAME",
+                printable(name)
+            )),
         }
     }
 }
@@ -128,7 +145,10 @@ impl Workload {
 
     /// As a person would name it, kind included.
     pub fn full_name(&self) -> WorkloadName {
-        WorkloadName { kind: Some(self.kind), name: self.name().to_owned() }
+        WorkloadName {
+            kind: Some(self.kind),
+            name: self.name().to_owned(),
+        }
     }
 
     /// The containers of its template, those that run before the others last.
@@ -161,10 +181,16 @@ impl Workload {
             let namespace = label(&format!("{group}/namespace")).unwrap_or_default();
             Some(format!("the {kind} `{namespace}/{name}` of Flux"))
         };
-        let argo = self.object["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"].as_str();
+        let argo =
+            self.object["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"].as_str();
         of_flux("HelmRelease", "helm.toolkit.fluxcd.io")
             .or_else(|| of_flux("Kustomization", "kustomize.toolkit.fluxcd.io"))
-            .or_else(|| Some(format!("the application `{}` of Argo CD", printable(argo?.split(':').next()?))))
+            .or_else(|| {
+                Some(format!(
+                    "the application `{}` of Argo CD",
+                    printable(argo?.split(':').next()?)
+                ))
+            })
     }
 }
 
@@ -238,17 +264,21 @@ fn of(workload: Option<&WorkloadName>) -> String {
 impl FindError {
     /// What a person can do about it.
     pub fn hints(&self) -> Vec<String> {
-        let listed = |what: &str, known: &[String]| match known.is_empty() {
+        let listed = |what: &str, known: &[String]| {
+            match known.is_empty() {
             true => "there are no workloads at all: is it the right `--namespace` and `--context`? for the first deployment use `--apply FILE` or \
                      `--first-deployment SCRIPT`"
                 .to_owned(),
             false => format!("{what}: {}", known.join("; ")),
+        }
         };
         vec![match self {
             Self::NoWorkload { known, .. } => listed("there are", known),
             Self::NoContainer { known, .. } => listed("there are", known),
             Self::NotInWorkload { known, .. } => format!("it has {}", known.join(", ")),
-            Self::SeveralWorkloads { .. } | Self::SeveralContainers { .. } => "choose one with `--workload KIND/NAME`".to_owned(),
+            Self::SeveralWorkloads { .. } | Self::SeveralContainers { .. } => {
+                "choose one with `--workload KIND/NAME`".to_owned()
+            }
             Self::NothingNamed { known, .. } => listed("choose one with `--container NAME`", known),
         }]
     }
@@ -274,46 +304,100 @@ pub fn find(
 ) -> Result<(Workload, Container), FindError> {
     let namespace = namespace.to_owned();
     let overview = |workloads: &[Workload]| -> Vec<String> {
-        let line = |workload: &Workload| format!("{}: {}", workload.full_name(), container_names(workload).join(", "));
+        let line = |workload: &Workload| {
+            format!(
+                "{}: {}",
+                workload.full_name(),
+                container_names(workload).join(", ")
+            )
+        };
         workloads.iter().take(20).map(line).collect()
     };
     let Some(name) = name else {
         let known = overview(&workloads);
         let Some(wanted) = container else {
-            return Err(FindError::NothingNamed { workload: None, known });
+            return Err(FindError::NothingNamed {
+                workload: None,
+                known,
+            });
         };
-        let has = |workload: &Workload| workload.containers().into_iter().find(|found| found.name == wanted);
-        let found = workloads.into_iter().filter_map(|workload| has(&workload).map(|container| (workload, container)));
+        let has = |workload: &Workload| {
+            workload
+                .containers()
+                .into_iter()
+                .find(|found| found.name == wanted)
+        };
+        let found = workloads
+            .into_iter()
+            .filter_map(|workload| has(&workload).map(|container| (workload, container)));
         let mut found: Vec<(Workload, Container)> = found.collect();
         let container = wanted.to_owned();
         if found.len() > 1 {
-            let candidates = found.iter().map(|(workload, _)| workload.full_name().to_string()).collect();
-            return Err(FindError::SeveralContainers { container, namespace, candidates });
+            let candidates = found
+                .iter()
+                .map(|(workload, _)| workload.full_name().to_string())
+                .collect();
+            return Err(FindError::SeveralContainers {
+                container,
+                namespace,
+                candidates,
+            });
         }
-        return found.pop().ok_or(FindError::NoContainer { container, namespace, known });
+        return found.pop().ok_or(FindError::NoContainer {
+            container,
+            namespace,
+            known,
+        });
     };
-    let is_meant = |workload: &Workload| workload.name() == name.name && name.kind.is_none_or(|kind| kind == workload.kind);
-    let (mut meant, others): (Vec<Workload>, Vec<Workload>) = workloads.into_iter().partition(is_meant);
+    let is_meant = |workload: &Workload| {
+        workload.name() == name.name && name.kind.is_none_or(|kind| kind == workload.kind)
+    };
+    let (mut meant, others): (Vec<Workload>, Vec<Workload>) =
+        workloads.into_iter().partition(is_meant);
     if meant.len() > 1 {
-        let candidates = meant.iter().map(|workload| workload.full_name().to_string()).collect();
-        return Err(FindError::SeveralWorkloads { name: name.name.clone(), namespace, candidates });
+        let candidates = meant
+            .iter()
+            .map(|workload| workload.full_name().to_string())
+            .collect();
+        return Err(FindError::SeveralWorkloads {
+            name: name.name.clone(),
+            namespace,
+            candidates,
+        });
     }
     let Some(workload) = meant.pop() else {
-        let known = others.iter().take(20).map(|workload| workload.full_name().to_string()).collect();
-        return Err(FindError::NoWorkload { name: name.clone(), namespace, known });
+        let known = others
+            .iter()
+            .take(20)
+            .map(|workload| workload.full_name().to_string())
+            .collect();
+        return Err(FindError::NoWorkload {
+            name: name.clone(),
+            namespace,
+            known,
+        });
     };
     let (full_name, known) = (workload.full_name(), container_names(&workload));
     let mut containers = workload.containers();
     let found = match container {
         Some(wanted) => {
             let found = containers.into_iter().find(|found| found.name == wanted);
-            found.ok_or_else(|| FindError::NotInWorkload { workload: full_name, container: wanted.to_owned(), known })?
+            found.ok_or_else(|| FindError::NotInWorkload {
+                workload: full_name,
+                container: wanted.to_owned(),
+                known,
+            })?
         }
         None => {
             containers.retain(|container| !container.is_init);
             match <[Container; 1]>::try_from(containers) {
                 Ok([only]) => only,
-                Err(_) => return Err(FindError::NothingNamed { workload: Some(full_name), known }),
+                Err(_) => {
+                    return Err(FindError::NothingNamed {
+                        workload: Some(full_name),
+                        known,
+                    });
+                }
             }
         }
     };
@@ -321,7 +405,11 @@ pub fn find(
 }
 
 fn container_names(workload: &Workload) -> Vec<String> {
-    workload.containers().into_iter().map(|container| printable(&container.name)).collect()
+    workload
+        .containers()
+        .into_iter()
+        .map(|container| printable(&container.name))
+        .collect()
 }
 
 #[cfg(test)]

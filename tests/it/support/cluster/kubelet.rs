@@ -82,7 +82,12 @@ impl Kubelet {
         let pods = {
             let (shared, is_over) = (Arc::clone(&shared), Arc::clone(&is_over));
             let (api, node) = (Arc::clone(&api), node.clone());
-            let mut round = Round { api, node, namespace, told: BTreeSet::new() };
+            let mut round = Round {
+                api,
+                node,
+                namespace,
+                told: BTreeSet::new(),
+            };
             std::thread::spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
                     round.go(&shared);
@@ -90,12 +95,22 @@ impl Kubelet {
                 }
             })
         };
-        Self { api, node, shared, is_over, threads: vec![logs, pods] }
+        Self {
+            api,
+            node,
+            shared,
+            is_over,
+            threads: vec![logs, pods],
+        }
     }
 
     /// What becomes of containers with this image, from now on; those that run already are changed too.
     pub fn fate(&self, image: &str, fate: Fate) {
-        self.shared.lock().unwrap().fates.insert(image.to_owned(), fate);
+        self.shared
+            .lock()
+            .unwrap()
+            .fates
+            .insert(image.to_owned(), fate);
     }
 
     /// Adds a line, printed now, to the logs of all containers with this image.
@@ -108,7 +123,9 @@ impl Kubelet {
     /// What the containers with this image printed before they were started anew (`previous=true`).
     pub fn previous_log(&self, image: &str, text: &str) {
         let mut shared = self.shared.lock().unwrap();
-        shared.previous_logs.insert(image.to_owned(), text.to_owned());
+        shared
+            .previous_logs
+            .insert(image.to_owned(), text.to_owned());
     }
 
     /// What was asked of the log server so far: `/containerLogs/NAMESPACE/POD/CONTAINER?…`.
@@ -123,7 +140,11 @@ impl Drop for Kubelet {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        self.api.call("DELETE", &format!("/api/v1/nodes/{}", self.node), &Value::Null);
+        self.api.call(
+            "DELETE",
+            &format!("/api/v1/nodes/{}", self.node),
+            &Value::Null,
+        );
     }
 }
 
@@ -143,7 +164,8 @@ impl Round {
         for pod in list["items"].as_array().into_iter().flatten() {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             if !pod["metadata"]["deletionTimestamp"].is_null() {
-                let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
+                let now =
+                    json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
                 self.api.call("DELETE", &format!("{pods}/{name}"), &now);
                 continue;
             }
@@ -152,7 +174,8 @@ impl Round {
                     "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
                     "target": {"apiVersion": "v1", "kind": "Node", "name": self.node},
                 });
-                self.api.call("POST", &format!("{pods}/{name}/binding"), &binding);
+                self.api
+                    .call("POST", &format!("{pods}/{name}/binding"), &binding);
             }
             let empty = Vec::new();
             let containers = pod["spec"]["containers"].as_array().unwrap_or(&empty);
@@ -161,8 +184,14 @@ impl Round {
                 let fates = containers.iter().map(|container| {
                     let text = |key: &str| container[key].as_str().unwrap_or_default().to_owned();
                     let (container, image) = (text("name"), text("image"));
-                    let fate = shared.fates.get(&image).cloned().unwrap_or(Fate::Running(None));
-                    shared.images.insert(format!("{name}/{container}"), image.clone());
+                    let fate = shared
+                        .fates
+                        .get(&image)
+                        .cloned()
+                        .unwrap_or(Fate::Running(None));
+                    shared
+                        .images
+                        .insert(format!("{name}/{container}"), image.clone());
                     (container, image, fate)
                 });
                 fates.collect()
@@ -179,7 +208,9 @@ impl Round {
             for (container, image, fate) in &fates {
                 self.tell(pod, container, image, fate);
             }
-            let (code, _) = self.api.call("PATCH", &format!("{pods}/{name}/status"), &status(&fates));
+            let (code, _) =
+                self.api
+                    .call("PATCH", &format!("{pods}/{name}/status"), &status(&fates));
             if code == 200 {
                 let mark = json!({"metadata": {"annotations": {"test/fates": wanted}}});
                 self.api.call("PATCH", &format!("{pods}/{name}"), &mark);
@@ -191,11 +222,19 @@ impl Round {
     fn tell(&mut self, pod: &Value, container: &str, image: &str, fate: &Fate) {
         let (reason, message) = match fate {
             Fate::Running(_) | Fate::Pending => return,
-            Fate::Unready => ("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503".to_owned()),
-            Fate::ImagePullBackOff => ("Failed", format!(
-                "Failed to pull image \"{image}\": rpc error: code = NotFound desc = failed to resolve reference \"{image}\": not found"
-            )),
-            Fate::CrashLoopBackOff(_) => ("BackOff", "Back-off restarting failed container".to_owned()),
+            Fate::Unready => (
+                "Unhealthy",
+                "Readiness probe failed: HTTP probe failed with statuscode: 503".to_owned(),
+            ),
+            Fate::ImagePullBackOff => (
+                "Failed",
+                format!(
+                    "Failed to pull image \"{image}\": rpc error: code = NotFound desc = failed to resolve reference \"{image}\": not found"
+                ),
+            ),
+            Fate::CrashLoopBackOff(_) => {
+                ("BackOff", "Back-off restarting failed container".to_owned())
+            }
         };
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
         if !self.told.insert(format!("{uid} {reason}")) {
@@ -249,8 +288,12 @@ fn status(fates: &[(String, String, Fate)]) -> Value {
         })
     });
     let statuses: Vec<Value> = statuses.collect();
-    let is_ready = fates.iter().all(|(_, _, fate)| matches!(fate, Fate::Running(_)));
-    let is_pulled = fates.iter().all(|(_, _, fate)| *fate != Fate::ImagePullBackOff);
+    let is_ready = fates
+        .iter()
+        .all(|(_, _, fate)| matches!(fate, Fate::Running(_)));
+    let is_pulled = fates
+        .iter()
+        .all(|(_, _, fate)| *fate != Fate::ImagePullBackOff);
     let condition = |kind: &str, holds: bool| {
         let status = if holds { "True" } else { "False" };
         json!({"type": kind, "status": status, "lastTransitionTime": now})
@@ -279,7 +322,12 @@ fn tls(api: &Api) -> Arc<ServerConfig> {
     Arc::new(config.unwrap())
 }
 
-fn serve(listener: &TcpListener, tls: &Arc<ServerConfig>, shared: &Arc<Mutex<Shared>>, is_over: &AtomicBool) {
+fn serve(
+    listener: &TcpListener,
+    tls: &Arc<ServerConfig>,
+    shared: &Arc<Mutex<Shared>>,
+    is_over: &AtomicBool,
+) {
     listener.set_nonblocking(true).unwrap();
     while !is_over.load(Ordering::Relaxed) {
         match listener.accept() {
@@ -295,7 +343,9 @@ fn serve(listener: &TcpListener, tls: &Arc<ServerConfig>, shared: &Arc<Mutex<Sha
 /// One request for a log. Whoever asks wrongly gets no answer, and the test sees that.
 fn answer(stream: TcpStream, tls: Arc<ServerConfig>, shared: &Mutex<Shared>) -> Option<()> {
     stream.set_nonblocking(false).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
     let mut stream = StreamOwned::new(ServerConnection::new(tls).ok()?, stream);
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -326,14 +376,18 @@ fn log(target: &str, shared: &mut Shared) -> Option<String> {
     let (_, pod, container) = (parts.next()?, parts.next()?, parts.next()?);
     let value = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| value.replace("%3A", ":"))
+        pairs
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.replace("%3A", ":"))
     };
     let image = shared.images.get(&format!("{pod}/{container}"))?;
     if value("previous").as_deref() == Some("true") {
         return shared.previous_logs.get(image).cloned();
     }
     let since = match (value("sinceSeconds"), value("sinceTime")) {
-        (Some(seconds), _) => SystemTime::now().checked_sub(Duration::from_secs(seconds.parse().ok()?))?,
+        (Some(seconds), _) => {
+            SystemTime::now().checked_sub(Duration::from_secs(seconds.parse().ok()?))?
+        }
         (None, Some(time)) => humantime::parse_rfc3339(&time).ok()?,
         (None, None) => SystemTime::UNIX_EPOCH,
     };
@@ -346,7 +400,9 @@ fn log(target: &str, shared: &mut Shared) -> Option<String> {
             _ => format!("{line}\n"),
         })
         .collect();
-    let tail = value("tailLines").and_then(|tail| tail.parse().ok()).unwrap_or(lines.len());
+    let tail = value("tailLines")
+        .and_then(|tail| tail.parse().ok())
+        .unwrap_or(lines.len());
     let mut text = lines[lines.len().saturating_sub(tail)..].concat();
     if let Some(limit) = value("limitBytes").and_then(|limit| limit.parse().ok()) {
         text.truncate(limit);

@@ -73,10 +73,7 @@ impl Bed {
             .unwrap()
             .to_string_lossy()
             .to_lowercase();
-        let random: String = random
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect();
+        let random: String = random.chars().filter(char::is_ascii_alphanumeric).collect();
         let name: String = test.replace('_', "-").chars().take(40).collect();
         let namespace = format!("{}-{random}", name.trim_matches('-'));
         let bed = Self {
@@ -85,7 +82,8 @@ impl Bed {
             directory,
             _in_use: in_use,
         };
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": bed.namespace}});
+        let object =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": bed.namespace}});
         bed.api.ok("POST", "/api/v1/namespaces", &object);
         Some(bed)
     }
@@ -112,7 +110,10 @@ impl Bed {
 
     /// A kubeconfig file with the context `CONTEXT`, whose user has `token`, and whose namespace is the test's.
     pub fn kubeconfig(&self, context: &str, token: &str) -> PathBuf {
-        let path = self.directory.path().join(format!("kubeconfig-{context}-{token}"));
+        let path = self
+            .directory
+            .path()
+            .join(format!("kubeconfig-{context}-{token}"));
         let text = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -143,14 +144,22 @@ impl Bed {
 
     /// Where the objects of a resource of this namespace are: `("apps/v1", "deployments")`.
     pub fn path(&self, api_version: &str, resource: &str) -> String {
-        let root = if api_version.contains('/') { "apis" } else { "api" };
-        format!("/{root}/{api_version}/namespaces/{}/{resource}", self.namespace)
+        let root = if api_version.contains('/') {
+            "apis"
+        } else {
+            "api"
+        };
+        format!(
+            "/{root}/{api_version}/namespaces/{}/{resource}",
+            self.namespace
+        )
     }
 
     /// Creates an object in the namespace; what the server made of it.
     #[track_caller]
     pub fn create(&self, api_version: &str, resource: &str, object: &Value) -> Value {
-        self.api.ok("POST", &self.path(api_version, resource), object)
+        self.api
+            .ok("POST", &self.path(api_version, resource), object)
     }
 
     /// An object of the namespace, which must be there.
@@ -170,7 +179,9 @@ impl Bed {
     /// The objects of a resource in the namespace.
     #[track_caller]
     pub fn list(&self, api_version: &str, resource: &str) -> Vec<Value> {
-        let list = self.api.ok("GET", &self.path(api_version, resource), &Value::Null);
+        let list = self
+            .api
+            .ok("GET", &self.path(api_version, resource), &Value::Null);
         list["items"].as_array().unwrap().clone()
     }
 
@@ -179,15 +190,23 @@ impl Bed {
         let rights = "rbac.authorization.k8s.io";
         let version = "rbac.authorization.k8s.io/v1";
         let name = format!("role-{}", verbs.concat());
-        self.create(version, "roles", &json!({
-            "apiVersion": version, "kind": "Role", "metadata": {"name": name},
-            "rules": [{"apiGroups": ["", "apps"], "resources": resources, "verbs": verbs}],
-        }));
-        self.create(version, "rolebindings", &json!({
-            "apiVersion": version, "kind": "RoleBinding", "metadata": {"name": name},
-            "roleRef": {"apiGroup": rights, "kind": "Role", "name": name},
-            "subjects": [{"apiGroup": rights, "kind": "User", "name": "nobody"}],
-        }));
+        self.create(
+            version,
+            "roles",
+            &json!({
+                "apiVersion": version, "kind": "Role", "metadata": {"name": name},
+                "rules": [{"apiGroups": ["", "apps"], "resources": resources, "verbs": verbs}],
+            }),
+        );
+        self.create(
+            version,
+            "rolebindings",
+            &json!({
+                "apiVersion": version, "kind": "RoleBinding", "metadata": {"name": name},
+                "roleRef": {"apiGroup": rights, "kind": "Role", "name": name},
+                "subjects": [{"apiGroup": rights, "kind": "User", "name": "nobody"}],
+            }),
+        );
     }
 }
 
@@ -228,7 +247,10 @@ impl Api {
     #[track_caller]
     pub fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, answer) = self.call(method, path, body);
-        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {answer}"
+        );
         answer
     }
 }

@@ -74,7 +74,10 @@ impl Replies {
     /// Adds one more reply to `METHOD PATH`.
     pub fn reply(&self, request: &str, reply: Reply) -> &Self {
         let mut book = self.book.lock().unwrap();
-        book.replies.entry(request.to_owned()).or_default().push(reply);
+        book.replies
+            .entry(request.to_owned())
+            .or_default()
+            .push(reply);
         drop(book);
         self
     }
@@ -126,7 +129,9 @@ fn serve(mut stream: TcpStream, book: &Mutex<Book>) -> Option<()> {
         let headers: BTreeMap<String, String> = headers
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let length = headers.get("content-length").and_then(|length| length.parse().ok());
+        let length = headers
+            .get("content-length")
+            .and_then(|length| length.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         stream.read_exact(&mut body).ok()?;
         let path = target.split('?').next()?;
@@ -136,10 +141,19 @@ fn serve(mut stream: TcpStream, book: &Mutex<Book>) -> Option<()> {
             let reply = match replies {
                 Some(replies) if replies.len() > 1 => replies.remove(0),
                 Some(replies) => replies[0].clone(),
-                None => status(404, "NotFound", "the server could not find the requested resource"),
+                None => status(
+                    404,
+                    "NotFound",
+                    "the server could not find the requested resource",
+                ),
             };
             let body = String::from_utf8_lossy(&body).into_owned();
-            book.requests.push(Request { method, target, headers, body });
+            book.requests.push(Request {
+                method,
+                target,
+                headers,
+                body,
+            });
             reply
         };
         let (code, bytes) = match reply {
@@ -153,7 +167,10 @@ fn serve(mut stream: TcpStream, book: &Mutex<Book>) -> Option<()> {
             Reply::Bytes(bytes) => (200, bytes),
             Reply::Json(code, body) => (code, body.to_string().into_bytes()),
         };
-        let head = format!("HTTP/1.1 {code} Reply\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", bytes.len());
+        let head = format!(
+            "HTTP/1.1 {code} Reply\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            bytes.len()
+        );
         stream.write_all(head.as_bytes()).ok()?;
         stream.write_all(&bytes).ok()?;
     }
