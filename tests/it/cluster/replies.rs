@@ -100,7 +100,7 @@ fn a_conflict_is_tried_again_from_what_is_there_then() {
             .iter()
             .filter(|asked| asked.starts_with("PATCH"))
             .count(),
-        5
+        12
     );
 }
 
