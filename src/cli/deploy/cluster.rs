@@ -13,7 +13,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::project;
 use crate::cli::{print, print_json, registry_client};
-use crate::event::{Event, Observer, printable};
+use crate::event::{Event, Observer, printable, stage};
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage, SetImageError};
 use crate::kubernetes::cluster::{self, Access, Applied, Cluster};
 use crate::project::Environment;
@@ -30,6 +30,10 @@ pub(super) struct Args {
 
     #[command(flatten)]
     flags: Flags,
+
+    /// The environment of the project whose context and namespace are used
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    environment: Option<String>,
 
     /// When the workload is not there yet, apply these manifests, with the image in them
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "cluster", conflicts_with = "first_deployment")]
@@ -69,6 +73,8 @@ pub(super) struct Report {
     pub(super) outcome: Option<Outcome>,
     /// What a first deployment applied.
     pub(super) applied: Vec<Applied>,
+    /// The script that a first deployment ran.
+    pub(super) script: Option<PathBuf>,
     /// True when nothing was done in earnest.
     pub(super) is_dry_run: bool,
 }
@@ -114,12 +120,12 @@ pub(super) fn deploy(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Result<Report, u8>, Diagnostic> {
-    let project = target
+    let project = args
         .environment
         .as_ref()
         .map(|_| project::load(shared))
         .transpose()?;
-    let environment: Option<&Environment> = match (&project, &target.environment) {
+    let environment: Option<&Environment> = match (&project, &args.environment) {
         (Some(project), Some(name)) => Some(project.environment(name)?),
         _ => None,
     };
@@ -161,12 +167,16 @@ pub(super) fn deploy(
         Err(SetImageError::Find(absence)) if absence.is_absence() && has_first(args) => {
             first_deployment(args, &request, &access, &cluster, observer)?
         }
-        outcome => Ok((Some(outcome?), Vec::new())),
+        outcome => Ok(First {
+            outcome: Some(outcome?),
+            ..First::default()
+        }),
     };
-    Ok(done.map(|(outcome, applied)| Report {
+    Ok(done.map(|first| Report {
         target: cluster.target().clone(),
-        outcome,
-        applied,
+        outcome: first.outcome,
+        applied: first.applied,
+        script: first.script,
         is_dry_run: target.dry_run,
     }))
 }
@@ -175,8 +185,13 @@ fn has_first(args: &Args) -> bool {
     !args.apply.is_empty() || args.first_deployment.is_some()
 }
 
-/// The container, once it is there, and what was applied.
-type First = (Option<Outcome>, Vec<Applied>);
+/// What there is after a first deployment.
+#[derive(Default)]
+struct First {
+    outcome: Option<Outcome>,
+    applied: Vec<Applied>,
+    script: Option<PathBuf>,
+}
 
 /// Nothing is there yet: manifests are applied, or a script is run.
 fn first_deployment(
@@ -186,44 +201,46 @@ fn first_deployment(
     cluster: &Cluster,
     observer: &dyn Observer,
 ) -> Result<Result<First, u8>, Diagnostic> {
-    let note = |text: String| observer.observe(Event::Note { text });
-    let Some(script) = &args.first_deployment else {
-        let objects = first::with_image(&args.apply, request)?;
-        let mut applied = Vec::new();
-        for object in &objects {
-            applied.push(cluster.apply(args.flags.within(observer), object, request.is_dry_run)?);
-        }
-        let outcome = match request.is_dry_run {
-            true => None,
-            false => Some(again(cluster, args, request, observer)?),
-        };
-        return Ok(Ok((outcome, applied)));
+    let mut first = First {
+        script: args.first_deployment.clone(),
+        ..First::default()
     };
-    first::check_script(script, access, cluster)?;
-    if request.is_dry_run {
-        note(format!(
-            "`{}` would be run: there is no such workload yet",
-            script.display()
-        ));
-        return Ok(Ok((None, Vec::new())));
+    match &args.first_deployment {
+        None => {
+            for object in &first::with_image(&args.apply, request)? {
+                first.applied.push(cluster.apply(
+                    args.flags.within(observer),
+                    object,
+                    request.is_dry_run,
+                )?);
+            }
+        }
+        Some(script) => {
+            first::check_script(script, access, cluster)?;
+            if !request.is_dry_run {
+                let stage = stage(
+                    observer,
+                    "run the script of the first deployment",
+                    script.display().to_string(),
+                );
+                let status = first::run_script(script, access, observer)?;
+                if status != Code::Success as u8 {
+                    let text = format!("`{}` ended with {status}", script.display());
+                    let hint = "what it has done until then is left as it is".to_owned();
+                    observer.observe(Event::Warning {
+                        text,
+                        hint: Some(hint),
+                    });
+                    return Ok(Err(status));
+                }
+                stage.finish("");
+            }
+        }
     }
-    note(format!(
-        "`{}` is run: there is no such workload yet",
-        script.display()
-    ));
-    let status = first::run_script(script, access, observer)?;
-    if status != Code::Success as u8 {
-        let text = format!("`{}` ended with {status}", script.display());
-        observer.observe(Event::Warning {
-            text,
-            hint: Some("what it has done until then is left as it is".to_owned()),
-        });
-        return Ok(Err(status));
+    if !request.is_dry_run {
+        first.outcome = Some(again(cluster, args, request, observer)?);
     }
-    Ok(Ok((
-        Some(again(cluster, args, request, observer)?),
-        Vec::new(),
-    )))
+    Ok(Ok(first))
 }
 
 /// That the container has the image now; a script may have brought an older one. By its tag alone it cannot be told apart.
@@ -283,6 +300,17 @@ fn pinned(
 /// For people: a line each.
 fn table(report: &Report) -> String {
     let mut lines = Vec::new();
+    if let Some(script) = &report.script {
+        let done = if report.is_dry_run {
+            "would be run"
+        } else {
+            "was run"
+        };
+        lines.push(format!(
+            "{} {done}",
+            printable(&script.display().to_string())
+        ));
+    }
     for object in &report.applied {
         let done = serde_json::json!(object.done);
         let name = printable(&format!("{}/{}", object.kind.to_lowercase(), object.name));

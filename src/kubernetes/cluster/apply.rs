@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::call::Ask;
+use super::ask::Ask;
 use super::{Cluster, Error, FIELD_MANAGER, Resource, Within};
 
 /// What became of an object that was applied.

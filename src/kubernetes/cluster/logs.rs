@@ -1,6 +1,6 @@
 //! What containers printed.
 
-use super::call::Ask;
+use super::ask::Ask;
 use super::{Cluster, Error, Within, resource};
 
 /// The most that is ever asked for, in bytes.

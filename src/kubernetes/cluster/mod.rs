@@ -13,10 +13,13 @@
 
 pub mod access;
 mod apply;
+mod ask;
 mod call;
 mod error;
+mod find;
 mod local_registry;
 mod logs;
+mod no_proxy;
 pub mod resource;
 pub mod set_image;
 mod value;
@@ -29,7 +32,7 @@ use serde_json::Value;
 
 pub use access::{Access, Contexts, InCluster, Target};
 pub use apply::{Applied, Done};
-pub use call::Selector;
+pub use ask::Selector;
 pub use error::Error;
 pub use local_registry::LocalRegistry;
 pub use logs::Logs;
@@ -126,7 +129,7 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Value>, Error> {
-        let ask = call::Ask::new("get", resource, namespace).name(name);
+        let ask = ask::Ask::new("get", resource, namespace).name(name);
         match self.ask(within, &ask) {
             Err(Error::NotFound { .. }) => Ok(None),
             answer => answer.map(Some),
@@ -171,7 +174,7 @@ impl Cluster {
             PatchKind::Strategic => "application/strategic-merge-patch+json",
             PatchKind::Json => "application/json-patch+json",
         };
-        let ask = call::Ask::new("patch", resource, namespace)
+        let ask = ask::Ask::new("patch", resource, namespace)
             .name(name)
             .body(kind, patch);
         self.ask(

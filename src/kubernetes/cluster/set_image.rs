@@ -1,5 +1,7 @@
 //! One container of one workload given another image, and nothing else changed.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::workload::{Container, FindError, KINDS, Workload, WorkloadName, find};
@@ -7,8 +9,11 @@ use super::{Cluster, Error, PatchKind, Within};
 use crate::event::printable;
 use crate::reference::Reference;
 
-/// How often a change is tried again because the object was changed meanwhile.
-const ATTEMPTS: usize = 5;
+/// How often a change is tried, because the object was changed meanwhile. Controllers write its status all the time while it rolls out,
+/// and each of these is a change.
+const ATTEMPTS: u32 = 12;
+/// The longest pause between two attempts; the first is of 10 ms, each next one twice as long.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// The annotation that `kubectl rollout history` shows.
 const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 /// How long a cause may be, in characters.
@@ -331,7 +336,12 @@ impl Cluster {
                 &patch,
                 request.is_dry_run,
             ) {
-                Err(Error::Conflict { .. }) if attempt < ATTEMPTS => continue,
+                Err(Error::Conflict { .. }) if attempt < ATTEMPTS => {
+                    std::thread::sleep(
+                        Duration::from_millis(5 << attempt.min(6)).min(LONGEST_PAUSE),
+                    );
+                    continue;
+                }
                 object => object?,
             };
             let after = Workload {

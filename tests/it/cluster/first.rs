@@ -182,11 +182,11 @@ fn the_script_of_the_application_is_run_the_first_time_and_the_image_comes_after
         )
     };
     let dry = run(&["--dry-run"]).ok();
-    assert!(
-        dry.stderr.contains("would be run") && !dry.stderr.contains("said by the script"),
-        "{}",
-        dry.stderr
+    assert_eq!(
+        dry.stdout,
+        format!("{script} would be run\nnothing was done: --dry-run\n")
     );
+    assert!(!dry.stderr.contains("said by the script"), "{}", dry.stderr);
     let done = run(&[]).ok();
     assert!(
         done.stderr.contains("said by the script"),

@@ -100,7 +100,7 @@ fn a_conflict_is_tried_again_from_what_is_there_then() {
             .iter()
             .filter(|asked| asked.starts_with("PATCH"))
             .count(),
-        5
+        12
     );
 }
 
@@ -149,7 +149,7 @@ fn answers_that_are_none_have_one_message_each() {
         (
             Reply::Bytes(b"{\"kind\":\"Deployment\",\"spec\":[1],\"metadata\":7}".to_vec()),
             85,
-            "which container is meant",
+            "there is no workload",
         ),
         (Reply::Close, 90, "cannot be reached"),
         (status(500, "InternalError", &many), 90, "xxx…"),
