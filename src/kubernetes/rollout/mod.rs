@@ -112,7 +112,7 @@ pub struct State {
     pub kind: Kind,
     /// The workload.
     pub workload: Value,
-    /// ReplicaSets for a Deployment, ControllerRevisions for a DaemonSet; others than the workload's own are ignored.
+    /// ReplicaSets for a Deployment, ControllerRevisions for the others; those of other workloads are ignored.
     pub revisions: Vec<Value>,
     /// Pods; those of others are ignored.
     pub pods: Vec<Value>,

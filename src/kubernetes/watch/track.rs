@@ -293,7 +293,10 @@ impl<'w> Track<'w> {
     /// Tells what is awaited when that has changed, and troubles when they are new.
     fn say(&mut self, terms: &Terms<'_>, why: String, troubles: Vec<Reason>) {
         if why != self.why {
-            terms.observer.observe(Event::Note { text: why.clone() });
+            terms.observer.observe(Event::StageStarted {
+                name: "wait",
+                detail: why.clone(),
+            });
         }
         let known: Vec<String> = self.troubles.iter().map(Reason::to_string).collect();
         for trouble in &troubles {

@@ -276,3 +276,26 @@ fn a_rollout_that_fails_while_flux_waits_for_it_is_told_without_waiting_for_flux
         "{error:?}"
     );
 }
+
+#[test]
+fn a_container_that_flux_has_yet_to_bring_is_awaited() {
+    let play = Play::of(&complete(NEW));
+    play.put_object(
+        HELM,
+        "helmreleases",
+        "shop",
+        "web",
+        release("before", "True"),
+    );
+    let mut new = by_name();
+    new.wanted.container = Some("web-app-2".to_owned());
+    play.at(4, |world| {
+        let mut state = complete(NEW);
+        state.workload["spec"]["template"]["spec"]["containers"][1]["name"] = json!("web-app-2");
+        app(&mut state, 0)["name"] = json!("web-app-2");
+        world.put(&state);
+        world.set(HELM, "helmreleases", "web", release(REQUESTED_AT, "True"));
+    });
+    play.watch(&[new]).unwrap();
+    assert_eq!(play.now(), Duration::from_secs(4));
+}

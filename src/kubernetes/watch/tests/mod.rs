@@ -322,7 +322,10 @@ fn who_may_read_one_kind_alone_needs_no_more_and_who_may_read_none_is_told() {
     play.forbid("apps/v1/daemonsets");
     play.watch(&[wish("web")]).unwrap();
     let error = play.watch(&[wish("wep")]).unwrap_err();
-    assert!(matches!(error, Error::Cluster(cluster::Error::Forbidden { .. })), "{error:?}");
+    assert!(
+        matches!(error, Error::Cluster(cluster::Error::Forbidden { .. })),
+        "{error:?}"
+    );
 }
 
 #[test]
