@@ -73,12 +73,6 @@ pub enum Error {
         /// What it should have.
         expected: String,
     },
-    /// The ConfigMap that names a local registry makes no sense.
-    #[error("the ConfigMap `local-registry-hosting` cannot be used: {reason}")]
-    Hosting {
-        /// Why.
-        reason: String,
-    },
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] crate::fs::Error),
@@ -121,9 +115,6 @@ impl Error {
             ),
             Self::Timeout { .. } => one("give it longer: `--timeout`"),
             Self::OtherOnNode { .. } => one("remove that image from the node, or use another tag"),
-            Self::Hosting { .. } => {
-                one("correct it, or name the registry: `--to registry --repo HOST/NAME`")
-            }
             Self::File(_) | Self::Start { .. } | Self::Interrupted => Vec::new(),
         }
     }

@@ -5,7 +5,6 @@
 //! loader     k3d, kind and minikube, told what to load; what they say is not believed
 //! verify     the nodes asked whether they have it
 //! process    one run of a program: bounded in time, its output bounded in size
-//! hosting    the registry that a local cluster says it has
 //! ```
 //!
 //! An archive is handed over as a file: `k3d image import -` ends with 1 even when it has worked. A loaded image is found by its
@@ -15,7 +14,6 @@
 //! `path-to-production.md` §3.5.
 
 mod error;
-pub mod hosting;
 pub mod loader;
 pub mod process;
 pub mod target;
@@ -27,6 +25,12 @@ pub use target::{Choice, Confirmed, Target, Wanted, choose};
 pub use verify::Verified;
 
 use crate::reference::Reference;
+
+/// The name under which containerd keeps an image and the kubelet looks for it: with registry, `library/` and tag.
+pub fn full_name(image: &Reference) -> String {
+    let tag = image.tag().unwrap_or("latest");
+    format!("{}/{}:{tag}", image.host(), image.repository())
+}
 
 /// Why a loaded image would never be used by a container with this `imagePullPolicy`: the kubelet would ask a registry. `None`
 /// when it will be used.
@@ -51,6 +55,17 @@ pub fn pull_policy_problem(policy: Option<&str>, image: &Reference) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_nodes_are_written_out() {
+        for (name, full) in [
+            ("app", "docker.io/library/app:latest"),
+            ("team/app:1", "docker.io/team/app:1"),
+            ("localhost:5001/a/b:2", "localhost:5001/a/b:2"),
+        ] {
+            assert_eq!(full_name(&name.parse().unwrap()), full);
+        }
+    }
 
     #[test]
     fn policies_that_would_ask_a_registry_are_found() {

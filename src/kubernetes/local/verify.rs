@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::loader::Image;
 use super::process::{Ended, Runner};
-use super::{Error, Target};
+use super::{Error, Target, full_name};
 
 /// Engines whose containers nodes are, in the order in which they are tried.
 const ENGINES: [&str; 2] = ["docker", "podman"];
@@ -178,7 +178,7 @@ fn ask(engine: &str, node: &str, image: &Image<'_>, runner: Runner<'_>) -> Resul
 /// What `crictl images -o json` says. Its `id` is the digest of the configuration.
 fn in_crictl(json: &str, image: &Image<'_>) -> Option<Answer> {
     let answer: Value = serde_json::from_str(json).ok()?;
-    let name = image.name.to_string();
+    let name = full_name(image.name);
     let has_name = |found: &&Value| {
         let tags = found["repoTags"].as_array();
         tags.is_some_and(|tags| tags.iter().any(|tag| tag == name.as_str()))
@@ -199,7 +199,7 @@ fn in_crictl(json: &str, image: &Image<'_>) -> Option<Answer> {
 
 /// What `ctr images list` says: a table with name, media type and digest of the manifest.
 fn in_ctr(table: &str, image: &Image<'_>) -> Answer {
-    let name = image.name.to_string();
+    let name = full_name(image.name);
     let expected = image.manifest.to_string();
     for row in table.lines() {
         let mut columns = row.split_whitespace();
@@ -229,7 +229,7 @@ fn minikube(
         Ok(ended) => ended,
         Err(reason) => return Ok(Verified::Unknown(reason)),
     };
-    let name = image.name.to_string();
+    let name = full_name(image.name);
     match ended.stdout.lines().any(|line| line.trim() == name) {
         true => Ok(Verified::On(vec![profile.to_owned()])),
         false => Err(Error::NotOnNode {

@@ -1,0 +1,155 @@
+//! What is known of each `app.py` as it was delivered, best first: the lock file, git, the image that the manifest names now,
+//! another pod of the same kind.
+
+use super::{Args, Plan};
+use crate::cli::args::Shared;
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
+use crate::cli::{env, open_store, project};
+use crate::event::{Event, Observer};
+use crate::image::{Image, Platform};
+use crate::reference::Reference;
+use crate::registry::{Layers, RegistryClient};
+use crate::release::hopr::{
+    Baseline, Lock, MOST_MODULE_BYTES, Pod, baseline, check, compare, hooks, lock,
+};
+use crate::release::inside;
+use crate::source;
+use crate::store::BlobStore;
+
+/// Where an application's files are, in images of ours and in those of the delivered Dockerfile.
+const PLACES: [&str; 2] = ["/app/app.py", "/opt/app-root/src/app.py"];
+
+/// All that may know of delivered texts.
+pub(super) struct Baselines<'a> {
+    args: &'a Args,
+    root: std::path::PathBuf,
+    lock: Option<Lock>,
+    git: source::Host,
+    store: BlobStore,
+    client: RegistryClient,
+    /// Each pod with its text taken apart, if that can be done.
+    others: Vec<(Pod, Option<compare::Read>)>,
+}
+
+impl<'a> Baselines<'a> {
+    pub(super) fn new(args: &'a Args, plan: &Plan, shared: &Shared) -> Result<Self, Diagnostic> {
+        let others = plan.pods.iter().map(|planned| {
+            let text = check::text(&planned.pod.module())?;
+            Ok((planned.pod.clone(), compare::read(&text).ok()))
+        });
+        Ok(Self {
+            args,
+            root: plan.root.clone(),
+            lock: Lock::read(&plan.root)?,
+            git: env::git(),
+            store: open_store(shared)?,
+            client: project::registry_client(shared, &plan.place.project)?,
+            others: others.collect::<Result<_, crate::release::hopr::Error>>()?,
+        })
+    }
+
+    /// The best that is known of a pod whose text is this now.
+    pub(super) fn of(&self, pod: &Pod, text: &str, observer: &dyn Observer) -> Option<Baseline> {
+        let parts = |text: &str| Some(compare::read(text).ok()?.parts);
+        let path = pod.module();
+        let locked = self
+            .lock
+            .as_ref()
+            .and_then(|known| known.get(&lock::name(&self.root, &path)));
+        if let Some(parts) = locked {
+            let from = lock::FILE.to_owned();
+            return Some(Baseline { from, parts });
+        }
+        if let Some(program) = &self.git.git {
+            let git = baseline::Git {
+                program,
+                variables: &self.git.variables,
+            };
+            let found = baseline::from_git(&git, &path, self.args.baseline.as_deref());
+            if let Some((text, commit)) = found {
+                let from = format!("the commit {}", &commit[..12.min(commit.len())]);
+                return parts(&text).map(|parts| Baseline { from, parts });
+            }
+        }
+        let image = pod
+            .workload
+            .image
+            .as_deref()
+            .and_then(|image| image.parse::<Reference>().ok());
+        if let Some(image) = image {
+            match self.in_image(&image, observer) {
+                Ok(Some(text)) => {
+                    let from = format!("the image {image}");
+                    return parts(&text).map(|parts| Baseline { from, parts });
+                }
+                Ok(None) => {}
+                Err(error) => observer.observe(Event::Note {
+                    text: format!(
+                        "the image `{image}` cannot be compared with: {}",
+                        error.what
+                    ),
+                }),
+            }
+        }
+        let own = compare::read(text).ok()?;
+        let kind = hooks::defined(&own.module, own.place);
+        let mut others = self
+            .others
+            .iter()
+            .filter(|(other, _)| other.name != pod.name);
+        let alike = others.find_map(|(other, read)| {
+            let read = read.as_ref()?;
+            let is_alike = !kind.is_empty() && hooks::defined(&read.module, read.place) == kind;
+            is_alike.then(|| (other, read))
+        });
+        let (other, read) = alike?;
+        Some(Baseline {
+            from: format!("the pod `{}`", other.name),
+            parts: read.parts.clone(),
+        })
+    }
+
+    /// `app.py` as an image has it: of the store, else of its registry.
+    fn in_image(
+        &self,
+        name: &Reference,
+        observer: &dyn Observer,
+    ) -> Result<Option<String>, Diagnostic> {
+        let known = self.store.resolve(name)?;
+        let stored = known.and_then(|named| self.store.image(&named.manifest).ok());
+        let image: Image = match stored {
+            Some(image) => image,
+            None => {
+                let pulled =
+                    self.client
+                        .pull(name, &Platform::host(), &self.store, Layers::None, observer);
+                pulled?
+            }
+        };
+        let directory = image
+            .config
+            .parsed
+            .working_directory()
+            .trim_end_matches('/');
+        let mut places = vec![format!("{directory}/app.py")];
+        places.extend(PLACES.map(str::to_owned));
+        places.dedup();
+        let mut fetch = |layer: &crate::image::Descriptor| {
+            if !self.store.has(layer) {
+                self.client
+                    .fetch_blobs(vec![layer], name, &self.store, observer)?;
+            }
+            Ok(())
+        };
+        for place in places {
+            let found = inside::file(&image, &place, MOST_MODULE_BYTES, &self.store, &mut fetch);
+            if let Some(bytes) =
+                found.map_err(|error| Diagnostic::new(Code::DamagedImage, error))?
+            {
+                return Ok(String::from_utf8(bytes).ok());
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,293 @@
+//! What has to hold before a pod is built.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::baseline::Baselines;
+use super::{Args, Plan};
+use crate::cli::args::Shared;
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
+use crate::cli::print;
+use crate::event::{Event, Observer};
+use crate::kubernetes::local::process::Runner;
+use crate::kubernetes::local::pull_policy_problem;
+use crate::kubernetes::manifest::{self, Edited, Found, Manifest, Wanted, WorkloadName};
+use crate::release::hopr::check::{self, Section2};
+use crate::release::hopr::imports::Python;
+use crate::release::hopr::{CONTAINER, Finding, Level, Lock, Pod, compare, hooks, lock};
+use crate::release::secrets;
+use crate::source::{IgnoreFile, Rules, local};
+
+/// How long python3 may take to read one file.
+const SYNTAX_LIMIT: Duration = Duration::from_secs(60);
+/// How many refusals one message has.
+const MOST_SHOWN: usize = 12;
+
+/// Checks all pods; which of them have a trigger becomes known on the way.
+///
+/// # Errors
+/// [`Code::Refused`] with everything that speaks against it.
+pub(super) fn run(
+    args: &Args,
+    plan: &mut Plan,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<(), Diagnostic> {
+    let python = match args.build_image.contains("3.13") {
+        true => Python::V3_13,
+        false => Python::V3_11,
+    };
+    let section2 = match args.allow_section2 {
+        true => Section2::MayChange,
+        false => Section2::Kept,
+    };
+    let baselines = Baselines::new(args, plan, shared)?;
+    let mut found: Vec<Finding> = Vec::new();
+    let mut triggers = Vec::new();
+    for planned in &plan.pods {
+        let pod = &planned.pod;
+        let path = pod.module();
+        let text = check::text(&path)?;
+        let baseline = baselines.of(pod, &text, observer);
+        if baseline.is_none() {
+            observer.observe(Event::Warning {
+                text: format!("{}: nothing is known of it as it was delivered, so Section 2 cannot be compared", shown(plan, &path)),
+                hint: Some("unpack the blueprint anew and run `overcoat up --lock` there, or keep it in git".to_owned()),
+            });
+        }
+        let (findings, read) = check::check(&path, &text, baseline.as_ref(), section2, python);
+        found.extend(findings);
+        let defined = read.map(|read| hooks::defined(&read.module, read.place));
+        triggers
+            .push(defined.is_some_and(|defined| defined.iter().any(|name| name == "on_trigger")));
+        if args.check_syntax {
+            found.extend(syntax(&path, observer)?);
+        }
+        found.extend(secrets_in(args, pod, observer)?);
+        found.extend(policy(plan, pod, &planned.name.reference)?);
+    }
+    for (planned, has_trigger) in plan.pods.iter_mut().zip(triggers) {
+        planned.has_trigger = has_trigger;
+    }
+    // What cannot be edited is better known before anything is built.
+    let pods: Vec<&Pod> = plan.pods.iter().map(|planned| &planned.pod).collect();
+    if !args.no_edit {
+        let images: Vec<String> = plan
+            .pods
+            .iter()
+            .map(|planned| format!("{}:x", planned.name.reference.name()))
+            .collect();
+        edits(&pods, &images)?;
+    }
+    for finding in found
+        .iter()
+        .filter(|finding| finding.level == Level::Warning)
+    {
+        observer.observe(Event::Warning {
+            text: sentence(plan, finding),
+            hint: finding.hint.clone(),
+        });
+    }
+    let refusals: Vec<&Finding> = found
+        .iter()
+        .filter(|finding| finding.level == Level::Refusal)
+        .collect();
+    let Some(_) = refusals.first() else {
+        return Ok(());
+    };
+    let mut diagnostic =
+        Diagnostic::new(Code::Refused, "nothing was built, for a check refuses it");
+    for finding in refusals.iter().take(MOST_SHOWN) {
+        diagnostic = diagnostic.also(sentence(plan, finding));
+    }
+    if refusals.len() > MOST_SHOWN {
+        diagnostic = diagnostic.also(format!("and {} more", refusals.len() - MOST_SHOWN));
+    }
+    let mut hints: Vec<String> = refusals
+        .iter()
+        .filter_map(|finding| finding.hint.clone())
+        .collect();
+    hints.dedup();
+    hints.truncate(2);
+    diagnostic.hints = hints;
+    Err(diagnostic)
+}
+
+fn shown(plan: &Plan, path: &Path) -> String {
+    lock::name(&plan.root, path)
+}
+
+fn sentence(plan: &Plan, finding: &Finding) -> String {
+    let path = shown(plan, &finding.path);
+    let place = match finding.line {
+        Some(line) => format!("{path}:{line}"),
+        None => path,
+    };
+    let diff = finding
+        .diff
+        .as_ref()
+        .map(|diff| format!("\n{}", diff.trim_end()));
+    format!("{place}: {}{}", finding.text, diff.unwrap_or_default())
+}
+
+fn refusal(path: PathBuf, line: Option<usize>, text: String, hint: &str) -> Finding {
+    Finding {
+        level: Level::Refusal,
+        path,
+        line,
+        text,
+        diff: None,
+        hint: Some(hint.to_owned()),
+    }
+}
+
+fn secrets_in(args: &Args, pod: &Pod, observer: &dyn Observer) -> Result<Vec<Finding>, Diagnostic> {
+    let rules = Rules {
+        ignore_files: vec![IgnoreFile::S2i],
+        ..Rules::default()
+    };
+    let tree = local::read(&pod.application, &rules, observer)?;
+    let found = secrets::find(&tree)?.into_iter();
+    let finding = |secret: secrets::Secret| {
+        let text = format!(
+            "{} would be in the image, for everybody to read",
+            secret.what
+        );
+        let hint = "put it elsewhere or name it in `.s2iignore`; if it is none: `--allow-secrets`";
+        let finding = refusal(pod.application.join(&secret.path), secret.line, text, hint);
+        match args.allow_secrets {
+            true => Finding {
+                level: Level::Warning,
+                hint: None,
+                ..finding
+            },
+            false => finding,
+        }
+    };
+    Ok(found.map(finding).collect())
+}
+
+/// A pull policy with which a loaded image is of no use.
+fn policy(
+    plan: &Plan,
+    pod: &Pod,
+    name: &crate::reference::Reference,
+) -> Result<Option<Finding>, Diagnostic> {
+    if !plan.choice.target.is_loaded() {
+        return Ok(None);
+    }
+    // The tag will be one that is made of the content.
+    let image = format!("{}:x", name.name()).parse()?;
+    let problem = pull_policy_problem(pod.workload.pull_policy.as_deref(), &image);
+    Ok(problem.map(|problem| {
+        let hint = "write `imagePullPolicy: IfNotPresent` there";
+        refusal(
+            pod.manifest.clone(),
+            Some(pod.workload.line),
+            format!("`{CONTAINER}`: {problem}"),
+            hint,
+        )
+    }))
+}
+
+/// Asks the python3 of this machine whether it can read a module. Nothing of it is executed.
+fn syntax(path: &Path, observer: &dyn Observer) -> Result<Option<Finding>, Diagnostic> {
+    let program = "import ast, sys\ntry:\n    ast.parse(open(sys.argv[1], 'rb').read(), sys.argv[1])\n\
+                   except SyntaxError as error:\n    print(error.lineno or 1, error.msg)\n    sys.exit(3)\n";
+    let place = tempfile::tempdir().map_err(|error| {
+        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+    })?;
+    let runner = Runner {
+        place: place.path(),
+        limit: SYNTAX_LIMIT,
+        observer,
+    };
+    let shown = path.display().to_string();
+    let ended = runner.run("python3", &["-I", "-c", program, &shown])?;
+    if ended.status.success() {
+        observer.observe(Event::Note {
+            text: format!("python3 of this machine can read {shown}"),
+        });
+        return Ok(None);
+    }
+    if ended.status.code() != Some(3) {
+        return Err(ended.failed().into());
+    }
+    let said = ended.stdout.trim();
+    let (line, text) = said.split_once(' ').unwrap_or(("1", said));
+    let text = format!(
+        "python3 of this machine refuses it: {}",
+        crate::event::printable(text)
+    );
+    let hint = "correct it; a newer or older Python in the image may see it otherwise";
+    Ok(Some(refusal(
+        path.to_owned(),
+        line.parse().ok(),
+        text,
+        hint,
+    )))
+}
+
+/// The edits that give each pod its image, in one piece for each file.
+///
+/// # Errors
+/// When one cannot be edited: then none is.
+pub(super) fn edits(pods: &[&Pod], images: &[String]) -> Result<Vec<Edited>, Diagnostic> {
+    let mut manifests: Vec<Manifest> = Vec::new();
+    let mut wishes: Vec<(Found, &str)> = Vec::new();
+    for (pod, image) in pods.iter().zip(images) {
+        let number = match manifests
+            .iter()
+            .position(|manifest| manifest.path == pod.manifest)
+        {
+            Some(number) => number,
+            None => {
+                manifests.push(Manifest::read(&pod.manifest)?);
+                manifests.len() - 1
+            }
+        };
+        let wanted = Wanted {
+            container: Some(CONTAINER.to_owned()),
+            workload: Some(WorkloadName {
+                kind: pod.workload.kind.clone(),
+                name: pod.workload.name.clone(),
+            }),
+            namespace: pod.workload.namespace.clone(),
+            init_containers: false,
+        };
+        let mut found = manifest::find(std::slice::from_ref(&manifests[number]), &wanted)?;
+        found.manifest = number;
+        wishes.push((found, image));
+    }
+    Ok(manifest::edit_all(&manifests, &wishes)?)
+}
+
+/// Writes down what is outside of Section 1 of each pod now.
+///
+/// # Errors
+/// [`Code::Refused`] when a text cannot be taken apart, or the lock has another one: nothing is written then.
+pub(super) fn lock(root: &Path, pods: &[Pod], is_dry_run: bool) -> Result<(), Diagnostic> {
+    let mut lock = Lock::read(root)?.unwrap_or_default();
+    for pod in pods {
+        let path = pod.module();
+        let name = lock::name(root, &path);
+        let read = compare::read(&check::text(&path)?).map_err(|error| {
+            Diagnostic::new(
+                Code::Refused,
+                format!("{name}:{}: {}", error.line, error.reason),
+            )
+        })?;
+        if !lock.add(&name, &read.parts) {
+            return Err(Diagnostic::new(
+                Code::Refused,
+                format!("`{name}` differs outside of Section 1 from what `{}` says was delivered", lock::FILE),
+            )
+            .hint("`overcoat up --dry-run` shows the difference; remove the lock file if the new text is the delivered one"));
+        }
+    }
+    if !is_dry_run {
+        lock.write(root)?;
+    }
+    print(&Lock::path(root).display().to_string())
+}

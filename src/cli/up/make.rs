@@ -1,0 +1,384 @@
+//! A pod's image: the application on the builder, with what the delivered Dockerfile says of working directory, command and user.
+
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use super::{Args, Done, Plan, Planned};
+use crate::build::BuildReport;
+use crate::cli::args::Shared;
+use crate::cli::build::perform::read_report;
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::{env, local, open_store};
+use crate::event::{Observer, stage};
+use crate::image::edit::{Changes, NewLayer, append};
+use crate::image::{Descriptor, Image, media_type};
+use crate::kubernetes::local::Target;
+use crate::layer::{Entry, EntryPath, Kind, LayerWriter};
+use crate::project::Operation;
+use crate::reference::Reference;
+use crate::release::history::{Begin, Facts};
+use crate::release::operation::Done as Performed;
+use crate::release::result::{self, Entry as Built};
+use crate::store::BlobStore;
+use crate::ui::Progress;
+
+/// How often it is looked whether the person has had enough.
+const LOOK: Duration = Duration::from_millis(20);
+/// Where the delivered Dockerfile has the application.
+const DIRECTORY: &str = "/app";
+
+/// An image that was made.
+pub(super) struct Made {
+    /// Its name with the tag that comes of its content.
+    pub(super) name: Reference,
+    /// The image, which is in the store.
+    pub(super) image: Image,
+    /// True when nothing had to be built.
+    pub(super) is_unchanged: bool,
+}
+
+/// Makes the images of all pods, several at once; or gives the status of the first build that failed and told why.
+///
+/// # Errors
+/// What is wrong beside a build.
+pub(super) fn all(
+    args: &Args,
+    plan: &Plan,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Result<Vec<Made>, u8>, Diagnostic> {
+    let host = env::host(shared)?;
+    let names: Vec<String> = plan
+        .pods
+        .iter()
+        .map(|planned| planned.name.reference.name())
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // What a pipeline reads is of this run, or is not there.
+    result::forget(&plan.root.join(result::FILE), &names)?;
+    let next = Mutex::new(0..plan.pods.len());
+    let made: Mutex<Vec<(usize, Result<Result<Made, u8>, Diagnostic>)>> = Mutex::default();
+    let worker = || {
+        loop {
+            let index = lock(&next).next();
+            let Some(index) = index.filter(|_| !observer.is_cancelled()) else {
+                return;
+            };
+            let one = one(
+                args,
+                plan,
+                &plan.pods[index],
+                &host.program,
+                shared,
+                observer,
+            );
+            let is_good = matches!(one, Ok(Ok(_)));
+            lock(&made).push((index, one));
+            if !is_good {
+                // Nobody wants the others then.
+                lock(&next).by_ref().for_each(drop);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..host.threads.clamp(1, plan.pods.len().max(1)) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    if observer.is_cancelled() {
+        return Err(crate::build::Error::Interrupted.into());
+    }
+    let mut made = made
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    made.sort_by_key(|(index, _)| *index);
+    made.into_iter().map(|(_, made)| made).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn one(
+    args: &Args,
+    plan: &Plan,
+    planned: &Planned,
+    program: &std::path::Path,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Result<Made, u8>, Diagnostic> {
+    let pod = &planned.pod;
+    let is_recorded_there = plan
+        .place
+        .project
+        .application_of(&pod.application)
+        .is_some();
+    let build = |observer: &dyn Observer| -> Result<Result<Made, u8>, Diagnostic> {
+        let building = stage(observer, "pod", pod.name.clone());
+        let report = match child(
+            args,
+            planned,
+            plan.pods.len() > 1,
+            program,
+            shared,
+            observer,
+        )? {
+            Ok(report) => report,
+            Err(status) => return Ok(Err(status)),
+        };
+        let store = open_store(shared)?;
+        let built = Descriptor::new(
+            &report.media_type,
+            report.digest.clone(),
+            report.manifest_bytes,
+        );
+        let image = finished(&store.image(&built)?, &store)?;
+        let name = planned.name.of(image.digest()).reference;
+        store.tag(
+            &name,
+            &image.manifest.descriptor,
+            &image.config.parsed.platform(),
+        )?;
+        let is_unchanged = report.is_unchanged;
+        building.finish(format!(
+            "{name}{}",
+            if is_unchanged { ", unchanged" } else { "" }
+        ));
+        Ok(Ok(Made {
+            name,
+            image,
+            is_unchanged,
+        }))
+    };
+    if is_recorded_there {
+        return build(observer);
+    }
+    let mut status = None;
+    let performed = plan.place.perform(
+        begin(plan, args, planned, Operation::Build, Facts::default()),
+        observer,
+        |observer, _| match build(observer)? {
+            Ok(made) => Ok(Performed {
+                facts: Facts {
+                    image: Some(made.name.to_string()),
+                    digest: Some(made.image.digest().clone()),
+                    ..Facts::default()
+                },
+                value: Some(made),
+                platforms: Vec::new(),
+                result_file: None,
+            }),
+            Err(code) => {
+                status = Some(code);
+                let what = format!("the build of the pod `{}` ended with {code}", pod.name);
+                Err(Diagnostic::new(crate::cli::exit::Code::Script, what))
+            }
+        },
+    );
+    match (performed, status) {
+        (_, Some(status)) => Ok(Err(status)),
+        (Ok(performed), None) => match performed.value {
+            Some(made) => Ok(Ok(made)),
+            None => Ok(Err(crate::cli::exit::Code::Internal as u8)),
+        },
+        (Err(diagnostic), None) => Err(diagnostic),
+    }
+}
+
+/// What is known of an operation of a pod when it begins.
+fn begin(plan: &Plan, args: &Args, planned: &Planned, operation: Operation, facts: Facts) -> Begin {
+    let environment = args.environment.as_deref();
+    plan.place
+        .beginning(operation, &planned.pod.name, environment, facts)
+}
+
+/// Brings an image to where it is wanted; a push has its hooks and its record.
+pub(super) fn recorded(
+    plan: &Plan,
+    args: &Args,
+    planned: &Planned,
+    made: &Made,
+    observer: &dyn Observer,
+    work: impl FnOnce(&dyn Observer) -> Result<local::Delivered, Diagnostic>,
+) -> Result<local::Delivered, Diagnostic> {
+    if plan.choice.target != Target::Registry {
+        return work(observer);
+    }
+    let facts = Facts {
+        image: Some(made.name.to_string()),
+        digest: Some(made.image.digest().clone()),
+        ..Facts::default()
+    };
+    let performed = plan.place.perform(
+        begin(plan, args, planned, Operation::Push, facts.clone()),
+        observer,
+        |observer, _| {
+            Ok(Performed {
+                value: Some(work(observer)?),
+                facts,
+                platforms: Vec::new(),
+                result_file: None,
+            })
+        },
+    )?;
+    performed
+        .value
+        .ok_or_else(|| Diagnostic::new(crate::cli::exit::Code::Internal, "a push has no result"))
+}
+
+/// `overcoat build` as a process of its own: it may have to enter a user namespace, which starts the command again.
+fn child(
+    args: &Args,
+    planned: &Planned,
+    is_one_of_several: bool,
+    program: &std::path::Path,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Result<BuildReport, u8>, Diagnostic> {
+    let failed = |error| crate::fs::Error::new("start", program, error);
+    let directory = tempfile::tempdir().map_err(|error| {
+        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+    })?;
+    let report = directory.path().join("report.json");
+    let application = &planned.pod.application;
+    let mut words: Vec<OsString> = vec!["build".into(), application.into()];
+    // What the delivered Dockerfile makes is `NAME`; this is what it is made of.
+    let name = format!(
+        "overcoat-up/{}:base",
+        planned.name.reference.repository().to_lowercase()
+    );
+    for word in [
+        "--build-image",
+        &args.build_image,
+        "--tag",
+        &name,
+        "--env",
+        "APP_FILE=app.py",
+        "--report-file",
+    ] {
+        words.push(word.into());
+    }
+    words.push((&report).into());
+    // The pods' own output file is ours to write.
+    let flag =
+        |words: &mut Vec<OsString>, flag: &str, value: OsString| words.extend([flag.into(), value]);
+    if let Some(store) = &shared.store {
+        flag(&mut words, "--store", store.into());
+    }
+    for host in &shared.insecure_registry {
+        flag(&mut words, "--insecure-registry", host.into());
+    }
+    if let Some(file) = &shared.registry_config {
+        flag(&mut words, "--registry-config", file.into());
+    }
+    let progress = match shared.progress {
+        Progress::Json => Some("json"),
+        Progress::Plain => Some("plain"),
+        // Bars of several processes would write over each other.
+        _ if is_one_of_several => Some("plain"),
+        _ => None,
+    };
+    if let Some(progress) = progress {
+        flag(&mut words, "--progress", progress.into());
+    }
+    let mut child = Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    let mut is_told = false;
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            break status;
+        }
+        if observer.is_cancelled() && !is_told {
+            is_told = true;
+            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, Signal::TERM);
+            }
+        }
+        std::thread::sleep(LOOK);
+    };
+    if observer.is_cancelled() {
+        return Err(crate::build::Error::Interrupted.into());
+    }
+    match status.success() {
+        true => Ok(Ok(read_report(&report)?)),
+        false => Ok(Err(status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1))),
+    }
+}
+
+/// The image as the delivered Dockerfile would make it: its application in `/app`, `python app.py` as root.
+///
+/// # Spec
+/// `path-to-production.md` §3.1.
+fn finished(base: &Image, store: &BlobStore) -> Result<Image, Diagnostic> {
+    let config = &base.config.parsed;
+    let directory = config.working_directory().trim_matches('/').to_owned();
+    let mut layers = Vec::new();
+    if !directory.is_empty() && format!("/{directory}") != DIRECTORY {
+        layers.push(link(&directory, store)?);
+    }
+    let created = config.value()["created"]
+        .as_str()
+        .unwrap_or("1980-01-01T00:00:00Z");
+    let changes = Changes {
+        environment: vec![("PYTHONUNBUFFERED".to_owned(), "1".to_owned())],
+        command: Some(vec!["python".to_owned(), "app.py".to_owned()]),
+        entrypoint: Some(Vec::new()),
+        user: Some("0".to_owned()),
+        working_directory: Some(DIRECTORY.to_owned()),
+        exposed_ports: vec!["8000/tcp".to_owned()],
+        created: created.to_owned(),
+        author: "overcoat".to_owned(),
+        annotations: base.manifest.parsed.annotations.clone(),
+        ..Changes::default()
+    };
+    let image = append(base, &layers, &changes)?;
+    store.put_documents(&image)?;
+    Ok(image)
+}
+
+/// A layer with `/app` as another name of where the builder has the application.
+fn link(directory: &str, store: &BlobStore) -> Result<NewLayer, Diagnostic> {
+    let mut writer = LayerWriter::new(store.begin_blob()?, crate::build::DEFAULT_EPOCH, 1);
+    let path = EntryPath::parse(DIRECTORY.as_bytes()).map_err(crate::layer::Error::from)?;
+    let target = format!("/{directory}").into_bytes();
+    writer.append(
+        &Entry::new(path, Kind::Symlink { target }, 0o777),
+        std::io::empty(),
+    )?;
+    let (blob, layer) = writer.finish()?;
+    let (digest, size) = blob.finish()?;
+    Ok(NewLayer {
+        descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size),
+        diff_id: layer.diff_id,
+        created_by: "overcoat up: /app".to_owned(),
+    })
+}
+
+/// Writes `build_result.json` in the blueprint's root.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn results(plan: &Plan, done: &[Done]) -> Result<(), Diagnostic> {
+    let entries = plan.pods.iter().zip(done).map(|(planned, done)| {
+        Built::new(
+            planned.name.reference.name(),
+            done.delivered.name.to_string(),
+        )
+    });
+    let entries: Vec<Built> = entries.collect();
+    Ok(result::update(&plan.root.join(result::FILE), &entries)?)
+}
