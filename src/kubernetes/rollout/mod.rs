@@ -161,7 +161,7 @@ pub struct Done {
     pub is_certain: bool,
 }
 
-/// What a container is called, and what it is an instance of: the name in front of messages.
+/// The workload as kubectl names it, `deployment/web`.
 pub fn title(state: &State) -> String {
     format!("{}/{}", state.kind, super::object::name(&state.workload))
 }

@@ -182,7 +182,7 @@ fn whoever_keeps_the_workload_is_asked_by_its_labels_and_cannot_spoil_the_watch(
     play.at(4, |world| {
         world.set(HELM, "helmreleases", "web", release(REQUESTED_AT, "True"))
     });
-    play.watch(&[auto.clone()]).unwrap();
+    play.watch(std::slice::from_ref(&auto)).unwrap();
     assert_eq!(play.now(), Duration::from_secs(4));
 
     for prepare in [
@@ -196,7 +196,7 @@ fn whoever_keeps_the_workload_is_asked_by_its_labels_and_cannot_spoil_the_watch(
     ] {
         let play = Play::of(&labelled());
         prepare(&play);
-        play.watch(&[auto.clone()]).unwrap();
+        play.watch(std::slice::from_ref(&auto)).unwrap();
         assert_eq!(play.now(), Duration::ZERO, "{}", play.told());
         assert!(!play.told().is_empty());
     }
