@@ -40,8 +40,9 @@ pub(super) fn expand(
 }
 
 fn tell(observer: &dyn Observer, why: String) {
-    observer.observe(Event::Note {
+    observer.observe(Event::Warning {
         text: format!("the digests of the image's platforms are not known: {why}"),
+        hint: None,
     });
 }
 

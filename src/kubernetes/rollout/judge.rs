@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::image::{Named, Running};
-use super::pods::{Pod, new_pods, troubles};
+use super::pods::{Pod, new_pods, not_created, troubles};
 use super::progress::{Progress, expected, is_observed, progress};
 use super::{Cause, Done, Reason, State, Verdict, Wanted, title};
 use crate::kubernetes::object::{count, items, shown, text};
@@ -44,7 +44,9 @@ pub fn judge(state: &State, wanted: &Wanted) -> Verdict {
             title(state),
             count(&state.workload, "/metadata/generation"),
         );
-        return waiting(why, Vec::new());
+        // A StatefulSet controller that may not create a pod says so by an event, and nothing in the status: not even
+        // that it has seen the template (Kubernetes 1.20).
+        return waiting(why, not_created(state).into_iter().collect());
     }
     let troubles = troubles(state);
     match progress(state) {

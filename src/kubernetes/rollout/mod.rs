@@ -112,7 +112,7 @@ pub struct State {
     pub kind: Kind,
     /// The workload.
     pub workload: Value,
-    /// ReplicaSets for a Deployment, ControllerRevisions for a DaemonSet; others than the workload's own are ignored.
+    /// ReplicaSets for a Deployment, ControllerRevisions for the others; those of other workloads are ignored.
     pub revisions: Vec<Value>,
     /// Pods; those of others are ignored.
     pub pods: Vec<Value>,
@@ -161,7 +161,7 @@ pub struct Done {
     pub is_certain: bool,
 }
 
-/// What a container is called, and what it is an instance of: the name in front of messages.
+/// The workload as kubectl names it, `deployment/web`.
 pub fn title(state: &State) -> String {
     format!("{}/{}", state.kind, super::object::name(&state.workload))
 }

@@ -274,9 +274,12 @@ fn last_end(status: &Value) -> String {
 }
 
 /// What keeps a controller from making pods.
-fn not_created(state: &State) -> Option<Reason> {
+pub(super) fn not_created(state: &State) -> Option<Reason> {
     let refused = |message: &str| Reason::of(title(state), Cause::NotCreated, shown(message));
     if state.kind == Kind::Deployment {
+        if !progress::is_observed(&state.workload) {
+            return None;
+        }
         let set = newest_replica_set(state)?;
         let failure = condition(set, "ReplicaFailure")?;
         let is_now = text(failure, "/status") == "True";

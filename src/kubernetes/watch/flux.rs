@@ -120,8 +120,9 @@ impl Requests {
         }
         let patch = request(terms.requested_at);
         objects.merge(&resource, &target.namespace, &target.name, &patch)?;
-        terms.observer.observe(Event::Note {
-            text: format!("asked Flux to reconcile {target}"),
+        terms.observer.observe(Event::StageStarted {
+            name: "ask Flux to reconcile",
+            detail: target.to_string(),
         });
         self.left[0] = Request::Sent {
             target: target.clone(),

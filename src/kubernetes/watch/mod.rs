@@ -10,6 +10,7 @@
 //! `reference/path-to-production.md` §1.6, §3.4, §3.6 steps 7 and 8.
 
 mod error;
+mod find;
 mod flux;
 mod lines;
 mod objects;

@@ -150,11 +150,10 @@ pub(super) fn state(
         true => Ok(Vec::new()),
         false => objects.list(resource, namespace, &selector),
     };
-    let revisions = match kind {
-        Kind::Deployment => list(&resource::REPLICA_SET)?,
-        Kind::DaemonSet => list(&resource::CONTROLLER_REVISION)?,
-        Kind::StatefulSet => Vec::new(),
-    };
+    let revisions = list(match kind {
+        Kind::Deployment => &resource::REPLICA_SET,
+        Kind::StatefulSet | Kind::DaemonSet => &resource::CONTROLLER_REVISION,
+    })?;
     let pods = list(&resource::POD)?;
     let mut state = State {
         kind,

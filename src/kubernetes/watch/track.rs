@@ -3,37 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::error::Error;
 use super::flux::Requests;
 use super::lines::{explain, last_lines, whole};
-use super::objects::{Objects, name, resource_of, state};
-use super::{Reconcile, Terms, Watched, Wish};
+use super::objects::{Objects, state};
+use super::{Terms, Watched, Wish};
 use crate::event::{Event, printable};
-use crate::kubernetes::cluster::{self, Resource, Selector};
+use crate::kubernetes::cluster;
 use crate::kubernetes::flux::Answer;
 use crate::kubernetes::ready::Said;
 use crate::kubernetes::rollout::{
-    Cause, Done, Grace, Kind, Patience, Reason, State, UnsupportedKind, Verdict, judge, new_pods,
+    Cause, Done, Grace, Kind, Patience, Reason, State, Verdict, judge, new_pods,
 };
-
-/// Kinds that look like workloads, and that we cannot watch.
-const FOREIGN: [Resource; 2] = [
-    Resource::known("batch/v1", "Job", "jobs", true),
-    Resource::known("argoproj.io/v1alpha1", "Rollout", "rollouts", true),
-];
-/// How many workloads are told when the wanted one is not among them.
-const PRESENT: usize = 10;
 
 /// One wish, and how far it has come.
 #[derive(Debug)]
 pub(super) struct Track<'w> {
-    wish: &'w Wish,
-    kind: Option<Kind>,
+    pub(super) wish: &'w Wish,
+    pub(super) kind: Option<Kind>,
     patience: Patience,
     grace: Grace,
-    requests: Requests,
+    pub(super) requests: Requests,
     /// What is awaited, as it was told last.
     why: String,
     troubles: Vec<Reason>,
@@ -79,7 +69,7 @@ impl<'w> Track<'w> {
         })
     }
 
-    fn workload(&self) -> String {
+    pub(super) fn workload(&self) -> String {
         let name = printable(&self.wish.name);
         match self.kind {
             Some(kind) => format!("{kind}/{name}"),
@@ -293,7 +283,10 @@ impl<'w> Track<'w> {
     /// Tells what is awaited when that has changed, and troubles when they are new.
     fn say(&mut self, terms: &Terms<'_>, why: String, troubles: Vec<Reason>) {
         if why != self.why {
-            terms.observer.observe(Event::Note { text: why.clone() });
+            terms.observer.observe(Event::StageStarted {
+                name: "wait",
+                detail: why.clone(),
+            });
         }
         let known: Vec<String> = self.troubles.iter().map(Reason::to_string).collect();
         for trouble in &troubles {
@@ -337,80 +330,6 @@ impl<'w> Track<'w> {
             reason,
         }
     }
-
-    /// The workload; `None` when it may still come into being.
-    fn find(&self, objects: &dyn Objects) -> Result<Option<(Kind, Value)>, Error> {
-        let (namespace, name) = (&self.wish.namespace, &self.wish.name);
-        let kinds = self
-            .kind
-            .map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
-        let mut found = Vec::new();
-        let mut refused = None;
-        for kind in kinds {
-            match objects.get(resource_of(kind), namespace, name) {
-                Ok(None) => {}
-                Ok(Some(workload)) => found.push((kind, workload)),
-                // Who may read Deployments alone has a Deployment, most likely.
-                Err(error) if error.is_refusal() => refused = refused.or(Some(error)),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if found.len() > 1 {
-            return Err(Error::Ambiguous {
-                name: name.clone(),
-                found: found
-                    .iter()
-                    .map(|(kind, _)| format!("{kind}/{name}"))
-                    .collect(),
-            });
-        }
-        if let Some(one) = found.pop() {
-            return Ok(Some(one));
-        }
-        if let Some(error) = refused {
-            return Err(error.into());
-        }
-        let is_by_flux =
-            matches!(self.wish.reconcile, Reconcile::Of(_)) && self.requests.is_pending();
-        if self.wish.awaits_creation || is_by_flux {
-            return Ok(None);
-        }
-        for foreign in FOREIGN {
-            if self.kind.is_none()
-                && objects
-                    .get(&foreign, namespace, name)
-                    .is_ok_and(|one| one.is_some())
-            {
-                let kind = foreign.kind.into_owned();
-                return Err(UnsupportedKind { kind }.into());
-            }
-        }
-        let what = match self.kind {
-            Some(_) => self.workload(),
-            None => format!("Deployment, StatefulSet or DaemonSet called `{name}`"),
-        };
-        Err(Error::NoWorkload {
-            what,
-            namespace: namespace.clone(),
-            present: present(objects, namespace),
-        })
-    }
-}
-
-/// The workloads that are there, for whoever misspelt one. Who may not list them is told nothing.
-fn present(objects: &dyn Objects, namespace: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for kind in Kind::ALL {
-        let there = objects.list(resource_of(kind), namespace, &Selector::all());
-        let there = there.unwrap_or_default();
-        found.extend(
-            there
-                .iter()
-                .map(|one| format!("{kind}/{}", printable(name(one)))),
-        );
-    }
-    found.truncate(PRESENT);
-    found
 }
 
 /// True for what may be otherwise a moment later.

@@ -91,7 +91,7 @@ fn a_release_is_asked_to_reconcile_and_what_it_rolls_out_is_watched() {
     let done = done.ok();
     assert!(
         done.stderr
-            .contains("asked Flux to reconcile helmrelease/web"),
+            .contains("ask Flux to reconcile: helmrelease/web"),
         "{}",
         done.stderr
     );
@@ -126,7 +126,7 @@ fn the_owner_of_a_workload_is_asked_by_its_labels() {
     // Nobody is asked who is not wanted.
     bed.merge("apps/v1", "deployments", "web", &to(V1));
     let done = watch(&bed.overcoat(), "web", V1, &["--reconcile", "none"]).ok();
-    assert!(!done.stderr.contains("asked Flux"), "{}", done.stderr);
+    assert!(!done.stderr.contains("ask Flux"), "{}", done.stderr);
 }
 
 #[test]

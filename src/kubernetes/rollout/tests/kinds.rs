@@ -309,3 +309,28 @@ fn pods_that_a_quota_forbids_are_told_of_each_kind() {
     state.events = vec![event("ds-1", "FailedCreate", quota, "2025-12-31T23:59:59Z")];
     assert!(format!("{:?}", judge(&state, &wanted(NEW))).contains("troubles: []"));
 }
+
+#[test]
+fn a_stateful_set_whose_controller_may_not_create_a_pod_is_told_although_it_was_not_observed() {
+    let mut state = stateful_set();
+    state.workload["status"] = json!({"replicas": 0});
+    state.pods.clear();
+    state.events = vec![event(
+        "s-1",
+        "FailedCreate",
+        "exceeded quota: small",
+        "2026-01-01T00:00:07Z",
+    )];
+    let reason = first_trouble(judge(&state, &wanted(NEW)));
+    assert_eq!(
+        (reason.cause, &*reason.message),
+        (Cause::NotCreated, "exceeded quota: small")
+    );
+    // While all pods are there, the event is of an earlier trouble.
+    state.workload["status"] = json!({"replicas": 3});
+    let verdict = judge(&state, &wanted(NEW));
+    assert!(
+        format!("{verdict:?}").contains("troubles: []"),
+        "{verdict:?}"
+    );
+}

@@ -78,7 +78,7 @@ fn each_container_has_its_own_time() {
         (0, waiting(std::slice::from_ref(&a))),
         (15, waiting(&[a.clone(), b.clone()])),
         (19, waiting(std::slice::from_ref(&b))),
-        (34, waiting(&[b.clone()])),
+        (34, waiting(std::slice::from_ref(&b))),
         (35, waiting(&[b])),
     ];
     assert_eq!(failures(&told), [false, false, false, false, true]);

@@ -182,7 +182,7 @@ fn whoever_keeps_the_workload_is_asked_by_its_labels_and_cannot_spoil_the_watch(
     play.at(4, |world| {
         world.set(HELM, "helmreleases", "web", release(REQUESTED_AT, "True"))
     });
-    play.watch(&[auto.clone()]).unwrap();
+    play.watch(std::slice::from_ref(&auto)).unwrap();
     assert_eq!(play.now(), Duration::from_secs(4));
 
     for prepare in [
@@ -196,7 +196,7 @@ fn whoever_keeps_the_workload_is_asked_by_its_labels_and_cannot_spoil_the_watch(
     ] {
         let play = Play::of(&labelled());
         prepare(&play);
-        play.watch(&[auto.clone()]).unwrap();
+        play.watch(std::slice::from_ref(&auto)).unwrap();
         assert_eq!(play.now(), Duration::ZERO, "{}", play.told());
         assert!(!play.told().is_empty());
     }
@@ -275,4 +275,27 @@ fn a_rollout_that_fails_while_flux_waits_for_it_is_told_without_waiting_for_flux
         error.because()[0].contains("cannot pull its image"),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_container_that_flux_has_yet_to_bring_is_awaited() {
+    let play = Play::of(&complete(NEW));
+    play.put_object(
+        HELM,
+        "helmreleases",
+        "shop",
+        "web",
+        release("before", "True"),
+    );
+    let mut new = by_name();
+    new.wanted.container = Some("web-app-2".to_owned());
+    play.at(4, |world| {
+        let mut state = complete(NEW);
+        state.workload["spec"]["template"]["spec"]["containers"][1]["name"] = json!("web-app-2");
+        app(&mut state, 0)["name"] = json!("web-app-2");
+        world.put(&state);
+        world.set(HELM, "helmreleases", "web", release(REQUESTED_AT, "True"));
+    });
+    play.watch(&[new]).unwrap();
+    assert_eq!(play.now(), Duration::from_secs(4));
 }

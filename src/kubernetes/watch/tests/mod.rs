@@ -192,7 +192,7 @@ fn a_workload_that_is_not_there_can_be_awaited() {
     play.at(6, |world| world.put(&complete(NEW)));
     let mut patient = wish("web");
     patient.awaits_creation = true;
-    play.watch(&[patient.clone()]).unwrap();
+    play.watch(std::slice::from_ref(&patient)).unwrap();
     assert!(play.told().contains("web is not created yet"));
     let error = Play::default().watch(&[patient]).unwrap_err();
     assert_eq!(error.because(), ["web is not created yet"]);

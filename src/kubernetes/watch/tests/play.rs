@@ -85,7 +85,7 @@ impl Observer for Recorder {
     fn observe(&self, event: Event) {
         let text = match event {
             Event::Note { text } | Event::Warning { text, .. } => text,
-            Event::StageFinished { detail, .. } => detail,
+            Event::StageStarted { detail, .. } | Event::StageFinished { detail, .. } => detail,
             _ => return,
         };
         self.told.lock().unwrap().push(text);
