@@ -13,10 +13,7 @@ use crate::reference::Reference;
 use crate::registry;
 use crate::release::history::{Facts, Record};
 use crate::release::operation::Done;
-use crate::release::rollback::{Deployments, is_same_image};
-
-/// What a record says of the deployment that it repeats.
-const ROLLBACK_OF: &str = "rollback-of";
+use crate::release::rollback::{Deployments, ROLLBACK_OF, is_same_image};
 
 /// Deploy an earlier image again
 ///

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use super::history::{self, Contents, Filter, Id, Record, State};
 use crate::project::Operation;
 
+/// The result in which the record of a rollback names the deployment that it repeats, by its id.
+pub const ROLLBACK_OF: &str = "rollback-of";
+
 /// Why no deployment can be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -149,7 +152,13 @@ impl Deployments<'_> {
         let found = match name {
             Some(name) => self.named(name)?,
             None => {
-                let mut others = self.successful().into_iter().skip(1);
+                // A rollback stands where the one stands that it repeats: the next goes further back, not forward again.
+                let origin = self.origin(&live);
+                let mut others = self.successful().into_iter();
+                others
+                    .by_ref()
+                    .take_while(|record| record.id != origin)
+                    .for_each(drop);
                 let other = others.find(|record| !is_same_image(record, &live));
                 other.ok_or_else(|| Error::NothingBefore {
                     application: self.application.to_owned(),
@@ -164,6 +173,22 @@ impl Deployments<'_> {
                 deployment: found.to_string(),
             }),
         }
+    }
+
+    /// The deployment that a rollback repeats, perhaps through others; itself where it is none.
+    fn origin(&self, deployment: &Record) -> Id {
+        let mut origin = deployment;
+        // Each step goes back in the file, so a record that names itself leads nowhere.
+        let position = |record: &Record| {
+            let mut records = self.contents.records.iter();
+            records.position(|known| known.id == record.id)
+        };
+        while let Some(repeated) = self.contents.repeated_by(origin)
+            && position(repeated) < position(origin)
+        {
+            origin = repeated;
+        }
+        origin.id.clone()
     }
 
     fn none(&self) -> Error {
@@ -181,6 +206,15 @@ impl Deployments<'_> {
             environment: self.environment.to_owned(),
             elsewhere,
         }
+    }
+}
+
+impl Contents {
+    /// The deployment that a rollback repeats, if it is one and its origin is still on record.
+    fn repeated_by(&self, rollback: &Record) -> Option<&Record> {
+        let id = rollback.facts.results.get(ROLLBACK_OF)?;
+        let id = Id::try_from(id.clone()).ok()?;
+        self.by_id(&id)
     }
 }
 

@@ -147,6 +147,38 @@ fn what_is_missing_is_said_with_where_it_is() {
 }
 
 #[test]
+fn a_second_rollback_goes_further_back_and_not_forward_again() {
+    let fixture = Fixture::new();
+    let [first, second, third] =
+        ["v1", "v2", "v3"].map(|tag| fixture.deploy(PROD, tag, Ending::Success));
+    let repeat = |earlier: &Record| {
+        let mut facts = earlier.facts.clone();
+        let id = earlier.id.to_string();
+        facts.results.insert(ROLLBACK_OF.to_owned(), id);
+        fixture.record(Operation::Deploy, PROD, Ending::Success, facts)
+    };
+    let earlier = || of(&fixture.contents(), PROD).earlier(None);
+    assert_eq!(earlier().unwrap(), second);
+    let back = repeat(&second);
+    assert_eq!(earlier().unwrap(), first);
+    // One that repeats a rollback stands where that one stands.
+    repeat(&back);
+    assert_eq!(earlier().unwrap(), first);
+    repeat(&first);
+    let error = earlier().unwrap_err();
+    assert!(matches!(error, Error::NothingBefore { .. }), "{error}");
+    // What was deployed anew afterwards is no rollback.
+    fixture.deploy(PROD, "v4", Ending::Success);
+    assert_eq!(earlier().unwrap().facts.digest, first.facts.digest);
+    assert_eq!(of(&fixture.contents(), PROD).earlier(Some("3")).unwrap(), third);
+    // Nonsense ends too.
+    let mut facts = first.facts.clone();
+    facts.results.insert(ROLLBACK_OF.to_owned(), "nonsense".to_owned());
+    fixture.record(Operation::Deploy, PROD, Ending::Success, facts);
+    assert_eq!(earlier().unwrap().facts.digest, Some(Digest::of(b"v4")));
+}
+
+#[test]
 fn an_image_without_digest_is_not_gone_back_to() {
     let fixture = Fixture::new();
     let facts = Facts {
