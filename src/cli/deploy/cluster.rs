@@ -31,10 +31,6 @@ pub(super) struct Args {
     #[command(flatten)]
     flags: Flags,
 
-    /// The environment of the project whose context and namespace are used
-    #[arg(long, value_name = "NAME", requires = "cluster")]
-    environment: Option<String>,
-
     /// When the workload is not there yet, apply these manifests, with the image in them
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "cluster", conflicts_with = "first_deployment")]
     apply: Vec<PathBuf>,
@@ -120,12 +116,12 @@ pub(super) fn deploy(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Result<Report, u8>, Diagnostic> {
-    let project = args
+    let project = target
         .environment
         .as_ref()
         .map(|_| project::load(shared))
         .transpose()?;
-    let environment: Option<&Environment> = match (&project, &args.environment) {
+    let environment: Option<&Environment> = match (&project, &target.environment) {
         (Some(project), Some(name)) => Some(project.environment(name)?),
         _ => None,
     };
