@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="buildah busybox-static containerd curl docker-registry docker.io gcc git libc6-dev openssl podman procps python3 python3-pip python3-venv runc shellcheck skopeo uidmap umoci xz-utils zstd"
+packages="buildah busybox-static containerd curl docker-registry docker.io dpkg-dev gcc git libc6-dev openssl podman procps python3 python3-pip python3-venv python3-yaml runc shellcheck skopeo uidmap umoci xz-utils zstd"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "test.sh: the tests need root, for they mount file systems and act as other users: sudo ./test.sh" >&2
@@ -35,10 +35,17 @@ if ! setpriv --reuid=overcoat-test --regid=overcoat-test --clear-groups test -x 
     target=$CARGO_TARGET_DIR
 fi
 
-shellcheck s2i-scripts/python/* src/scaffold/builder/bin/* src/scaffold/builder/test-run src/scaffold/application/assemble src/scaffold/application/run test.sh .ci/run tests/compare-skips testdata/runners/probe testdata/builders/*/*
+shellcheck s2i-scripts/python/* src/scaffold/builder/bin/* src/scaffold/builder/test-run src/scaffold/application/assemble src/scaffold/application/run test.sh .ci/run tests/compare-skips tests/cluster/build tests/cluster/keep testdata/runners/probe testdata/builders/*/*
 
 # The builder images of a run are made in that run, and so is the list of tests that could not be run.
 rm -rf "$target/tmp/seed-store" "$target/tmp/seed-unpacked" "$target/tmp/s2i-builders" "$target/tmp/skipped"
+
+# The Kubernetes API of the cluster tests is built once for a machine, while they are compiled. Where it cannot be, they say
+# that they were skipped.
+tests/cluster/build &
+cluster=$!
+cargo test --no-run
+wait "$cluster" || echo "test.sh: there is no Kubernetes API to test with (tests/cluster/build: $?)" >&2
 
 status=0
 if cargo nextest --version >/dev/null 2>&1; then

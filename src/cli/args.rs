@@ -18,6 +18,10 @@ pub struct Shared {
     #[arg(long, value_name = "FILE", env = "OVERCOAT_CONFIG", global = true)]
     pub config: Option<PathBuf>,
 
+    /// Keep records of what is done in DIR [default: .overcoat/history beside overcoat.toml]
+    #[arg(long, value_name = "DIR", env = "OVERCOAT_HISTORY", global = true)]
+    pub history: Option<PathBuf>,
+
     /// Speak plain HTTP with this registry; loopback hosts need no flag
     ///
     /// HOST as it stands in references, with its port: `registry.local:5000`. May be given several times.
@@ -69,6 +73,10 @@ pub struct Shared {
     /// Where this command, started again, writes down what it built
     #[arg(long, hide = true, global = true)]
     pub report_file: Option<PathBuf>,
+
+    /// The log of the record that this command, started again, is a part of
+    #[arg(long, hide = true, global = true)]
+    pub log_file: Option<PathBuf>,
 
     /// Which application of the project this command builds when it was started for one of several
     #[arg(long, hide = true, global = true)]

@@ -17,6 +17,7 @@ use crate::project::Environment;
 
 /// Which cluster.
 #[derive(ClapArgs, Clone, Debug, Default)]
+#[group(skip)]
 pub(super) struct Flags {
     /// The kubeconfig file [default: those of KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]

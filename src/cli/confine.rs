@@ -154,6 +154,8 @@ pub(super) struct HandedFiles<'a> {
     pub(super) artifacts: Option<&'a Path>,
     /// Has in the end what was built: `--report-file`.
     pub(super) report: Option<&'a Path>,
+    /// The log of the record that it is a part of: `--log-file`.
+    pub(super) log: Option<&'a Path>,
 }
 
 /// Starts this command again in `namespace`, where it knows what was decided, and finds the password that was read
@@ -176,6 +178,7 @@ pub(super) fn go_inside(
         ("--brought-file", files.brought),
         ("--artifacts-file", files.artifacts),
         ("--report-file", files.report),
+        ("--log-file", files.log),
     ] {
         if let Some(file) = file {
             arguments.extend([OsString::from(flag), file.into()]);

@@ -3,8 +3,8 @@
 
 pub(super) mod ci;
 pub(super) mod kubernetes;
+pub(super) mod person;
 pub(super) mod project;
-pub(super) mod record;
 pub(super) mod registries;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! People: the command line. One file for each command; arguments, environment, messages and exit codes beside them.
 
 pub mod args;
-mod around;
 mod as_dockerfile;
 mod build;
 mod builder;
@@ -22,6 +21,7 @@ mod doctor;
 pub mod env;
 pub mod exit;
 mod gc;
+mod history;
 mod images;
 mod inputs;
 mod inspect;
@@ -30,22 +30,30 @@ mod load;
 mod local;
 mod lock;
 mod login;
+mod logs;
+mod op;
 mod outputs;
 mod project;
 mod promote;
+mod prune;
 mod pull;
 mod push;
+mod records;
 mod referrers;
+mod release;
 mod remote;
 mod rm;
+mod rollback;
 mod run;
 mod s2i;
 mod secret;
 mod signals;
+mod status;
 mod step_args;
 mod tags;
 mod up;
 mod watch;
+mod workspaces;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -116,12 +124,19 @@ enum Command {
     Inputs(inputs::Args),
     Inspect(inspect::Args),
     Rm(rm::Args),
-    #[command(visible_alias = "prune")]
     Gc(gc::Args),
     Doctor(doctor::Args),
     Create(create::Args),
     Init(create::InitArgs),
     Config(config::Args),
+    Op(op::Args),
+    History(history::Args),
+    Logs(logs::Args),
+    Status(status::Args),
+    Workspaces(workspaces::Args),
+    Release(release::Args),
+    Rollback(rollback::Args),
+    Prune(prune::Args),
     Completion(completion::Args),
 }
 
@@ -130,7 +145,10 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     if let Some(call) = s2i::Call::of(&arguments) {
         return s2i::main(&call);
     }
-    let parsed = command().try_get_matches_from(arguments);
+    if let Some(call) = op::Call::of(&arguments) {
+        return op::main(&call);
+    }
+    let parsed = command().try_get_matches_from(&arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -139,6 +157,10 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         }
     };
     let progress = cli.shared.progress;
+    if let Command::Op(op) = &cli.command {
+        let before = arguments.len().saturating_sub(op.words.len() + 1).max(1);
+        return op::run(&op.words, &arguments[1..before]);
+    }
     match dispatch(cli) {
         Ok(status) => status,
         Err(Diagnostic {
@@ -186,8 +208,8 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Deploy(args) => deploy::run(&args, &shared),
         Command::Up(args) => up::run(&args, &shared),
-        Command::Deploy(args) => deploy::run(&args, &shared).map(done),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
         Command::Images(args) => images::run(&args, &shared).map(done),
         Command::Inputs(args) => inputs::run(&args, &shared).map(done),
@@ -197,6 +219,14 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Doctor(args) => doctor::run(&args, &shared),
         Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
         Command::Config(args) => config::run(&args, &shared).map(done),
+        Command::Op(args) => Ok(op::run(&args.words, &[])),
+        Command::History(args) => history::run(&args, &shared).map(done),
+        Command::Logs(args) => logs::run(&args, &shared).map(done),
+        Command::Status(args) => status::run(&args, &shared).map(done),
+        Command::Workspaces(args) => workspaces::run(&args, &shared).map(done),
+        Command::Release(args) => release::run(&args, &shared).map(done),
+        Command::Rollback(args) => rollback::run(&args, &shared).map(done),
+        Command::Prune(args) => prune::run(&args, &shared).map(done),
         Command::Create(args) => create::run(&args).map(done),
         Command::Init(args) => create::init(&args).map(done),
     }

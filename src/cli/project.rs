@@ -1,5 +1,6 @@
 //! The project that a command is about.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,9 +8,16 @@ use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::env;
 use super::exit::Code;
+use crate::event::Silent;
 use crate::http::Http;
+use crate::project::version::{Tag, TagFrom};
 use crate::project::{self, Project, Wanted};
 use crate::registry::RegistryClient;
+use crate::release::result;
+use crate::source::git;
+
+/// What this program writes into a project itself, which is no change to it.
+const OWN_FILES: [&str; 2] = [result::FILE, ".overcoat"];
 
 /// What is loaded when nothing else is said: the project of the working directory, or the one that `--config` names, and
 /// the variables of the environment.
@@ -21,6 +29,8 @@ pub(super) fn wanted(shared: &Shared) -> Result<Wanted, Diagnostic> {
         directory: env::project::directory()?,
         file: shared.config.as_deref().map(absolute).transpose()?,
         properties: env::project::properties(),
+        octopilot: env::project::octopilot(),
+        skaffold: env::project::skaffold(),
         variables: env::project::variables(),
         ..Wanted::default()
     })
@@ -46,6 +56,35 @@ pub(super) fn load_from(shared: &Shared, directory: &Path) -> Result<Project, Di
     Ok(project::load(&wanted)?)
 }
 
+/// Chooses the tag of what is in a directory. Git is asked only where the choice depends on it.
+///
+/// # Errors
+/// When git is needed and fails.
+pub(super) fn tag(from: TagFrom, directory: &Path) -> Result<Tag, Diagnostic> {
+    tag_with(from, directory, &env::project::variables())
+}
+
+/// As [`tag`], with these variables.
+///
+/// # Errors
+/// As [`tag`].
+pub(super) fn tag_with(
+    from: TagFrom,
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Result<Tag, Diagnostic> {
+    let head = match from.needs_git(variables) {
+        true => git::head(&env::git(), directory, &OWN_FILES, &Silent)?,
+        false => None,
+    };
+    Ok(from.choose(variables, head.as_ref()))
+}
+
+/// Whether there is a project to be heeded: `overcoat.toml` in a directory or above it, or the one that is named.
+pub(super) fn is_there(shared: &Shared, directory: &Path) -> Result<bool, Diagnostic> {
+    Ok(shared.config.is_some() || project::find(&absolute(directory)?)?.is_some())
+}
+
 /// A client for registries that knows what the project's `overcoat.toml` says of them.
 ///
 /// # Errors
@@ -69,6 +108,7 @@ pub(super) fn with_registries(shared: &Shared, project: &Project) -> Shared {
     shared
 }
 
+/// Where a path is, whatever the working directory.
 fn absolute(path: &Path) -> Result<std::path::PathBuf, Diagnostic> {
     std::path::absolute(path)
         .map_err(|error| crate::fs::Error::new("find", path.to_owned(), error).into())

@@ -146,7 +146,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     }
     for image in &checked {
         told.line(&format!("Promoting {}", image.source()))?;
-        told.line(&format!("-> {}", image.step.destination))?;
+        told.line(&format!("-> {}", image.way.destination))?;
     }
     let promoted = promote::carry_out(&checked, &request, registry, &store, observer.as_ref())?;
     write_outputs(&outputs, &promoted, &entries)?;
@@ -285,14 +285,14 @@ fn summary_of(promoted: &[Promoted]) -> String {
 fn dry_run(checked: &[Checked], format: Format, told: &Told) -> Result<(), Diagnostic> {
     for image in checked {
         told.line(&format!("Would promote {}", image.source()))?;
-        told.line(&format!("-> {} ({})", image.step.destination, state(image)))?;
+        told.line(&format!("-> {} ({})", image.way.destination, state(image)))?;
     }
     if format == Format::Json {
         let images = checked.iter().map(|image| {
             json!({
-                "image_name": image.step.name,
+                "image_name": image.name,
                 "source": image.source(),
-                "destination": image.step.destination.to_string(),
+                "destination": image.way.destination.to_string(),
                 "digest": image.digest(),
                 "stands_for": match &image.found {
                     Found::Nothing => Value::Null,

@@ -1,22 +1,31 @@
 //! `overcoat push`.
 
+use std::path::Path;
+
 use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
-use super::{creds, env, find, load, observer, open_store, print, print_json};
+use super::{
+    creds, env, find, load, observer, open_store, outputs, print, print_json, project, records,
+};
 use crate::build::{Tag, Tools};
 use crate::event::stage;
 use crate::image::Content;
+use crate::project::{Application, Operation};
 use crate::reference::Reference;
 use crate::registry::{PushReport, PushRequest};
+use crate::release::history;
+use crate::release::operation::Done;
+use crate::release::outputs::{Base, Facts, PlatformImage};
 
 /// The annotation that names the image that another was made from.
 ///
 /// # Spec
 /// OCI image-spec `annotations.md`, *Pre-Defined Annotation Keys*.
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
+const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// Push an image of the store to a registry
 ///
@@ -39,13 +48,27 @@ pub(super) struct Args {
 
     #[command(flatten)]
     creds: creds::Flags,
+
+    #[command(flatten)]
+    records: records::Flags,
+
+    #[command(flatten)]
+    pipeline: outputs::Flags,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let target: Tag = args.reference.as_ref().unwrap_or(&args.image).parse()?;
     let engines = args.load.find()?;
-    let report = send(&args.image, &target, &args.creds, shared)?;
+    let outputs = args.pipeline.outputs();
+    outputs.check(1, 1)?;
+    let facts = facts(&args.image, &target, shared)?;
+    outputs.forget_stale(&[&facts.name])?;
+    let report = match project::is_there(shared, Path::new("."))? {
+        false => send(&args.image, &target, &args.creds, shared)?,
+        true => recorded(args, &target, &facts, shared)?,
+    };
+    outputs.write(&[facts])?;
     match args.format {
         Format::Table => print(&format!("{}@{}", target.typed, report.digest))?,
         Format::Json => print_json(&json!({
@@ -59,6 +82,81 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         }))?,
     }
     load::load(&engines, &args.image, &[target.reference], shared, false)
+}
+
+/// Pushes with the project's hooks and a record around it.
+fn recorded(
+    args: &Args,
+    target: &Tag,
+    facts: &Facts,
+    shared: &Shared,
+) -> Result<PushReport, Diagnostic> {
+    let project = project::load(shared)?;
+    let name = &facts.name;
+    let is_of = |application: &&Application| {
+        let image = application.image_name();
+        name == image
+            || name
+                .strip_suffix(image)
+                .is_some_and(|rest| rest.ends_with('/'))
+    };
+    let application = project.applications.iter().find(is_of);
+    let last = || name.rsplit('/').next().unwrap_or(name);
+    let application = application.map_or_else(last, |application| &application.name);
+    let place = records::Place::of(project.clone(), shared)?;
+    let observer = observer(shared, false)?;
+    let known = history::Facts {
+        image: Some(target.reference.to_string()),
+        digest: Some(facts.digest.clone()),
+        ..history::Facts::default()
+    };
+    let begin = place.beginning(Operation::Push, application, args.records.asked(), known);
+    let done = place.perform(begin, observer.as_ref(), |_, _| {
+        let platforms = facts.platforms.iter();
+        Ok(Done {
+            value: send(&args.image, target, &args.creds, shared)?,
+            facts: history::Facts::default(),
+            platforms: platforms.map(|image| image.platform.to_string()).collect(),
+            result_file: args.pipeline.result_file(),
+        })
+    })?;
+    Ok(done.value)
+}
+
+/// What is known of the image of the store that is called `image` once it is at `target`.
+fn facts(image: &str, target: &Tag, shared: &Shared) -> Result<Facts, Diagnostic> {
+    let store = open_store(shared)?;
+    let stored = store.stored(&find(&store, image)?.manifest)?;
+    let content = stored.content();
+    let images = content.images();
+    let annotation = |key: &str| {
+        let first = images.first()?;
+        first.manifest.parsed.annotations.get(key).cloned()
+    };
+    let descriptor = content.descriptor();
+    Ok(Facts {
+        name: target.reference.name(),
+        references: vec![target.reference.clone()],
+        digest: descriptor.digest.clone(),
+        media_type: descriptor.media_type.clone(),
+        size_bytes: descriptor.size,
+        config_digest: match (content.is_index(), images) {
+            (false, [image]) => Some(image.config.descriptor.digest.clone()),
+            _ => None,
+        },
+        platforms: images
+            .iter()
+            .map(|image| PlatformImage {
+                platform: image.config.parsed.platform(),
+                digest: image.digest().clone(),
+            })
+            .collect(),
+        base: annotation(BASE_NAME).map(|name| Base {
+            name,
+            digest: annotation(BASE_DIGEST).and_then(|digest| digest.parse().ok()),
+        }),
+        is_pushed: true,
+    })
 }
 
 /// Pushes the image of the store that is called `image` to `target`.

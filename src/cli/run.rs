@@ -180,7 +180,20 @@ pub(super) fn again_inside(
     arguments: &[OsString],
 ) -> Result<u8, Diagnostic> {
     let forward = signals::forward()?;
-    let mut child = enter_user_namespace(program, namespace, arguments)?;
+    attend(
+        enter_user_namespace(program, namespace, arguments)?,
+        &forward,
+    )
+}
+
+/// Waits for a process, which gets every signal that comes here; its exit status.
+///
+/// # Errors
+/// When the system refuses to wait.
+pub(super) fn attend(
+    mut child: std::process::Child,
+    forward: &std::sync::mpsc::Receiver<i32>,
+) -> Result<u8, Diagnostic> {
     loop {
         let waited = child.try_wait();
         let waited = waited

@@ -15,6 +15,7 @@ mod nearest;
 mod octopilot;
 mod origin;
 mod overcoat_toml;
+pub mod ports;
 mod properties;
 mod registries;
 mod registry_file;

@@ -35,6 +35,7 @@ pub struct Plan {
 /// released stays beside them, and so does what is running.
 pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
     let mut forgotten: BTreeSet<&Id> = BTreeSet::new();
+    let released = rollback::all_released(contents);
     let mut kept: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for record in contents.records.iter().rev() {
         let place = (record.application.as_str(), record.environment.as_str());
@@ -48,8 +49,7 @@ pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
         // The newest successful one is what is live, whatever was said.
         let is_kept = record.state == State::Success && *kept < retain.max(1);
         *kept += usize::from(record.state == State::Success);
-        let released = rollback::released(contents, place.0, place.1);
-        if !is_kept && released.is_none_or(|released| released.id != record.id) {
+        if !is_kept && released.get(&place) != Some(&&record.id) {
             forgotten.insert(&record.id);
         }
     }

@@ -3,7 +3,9 @@
 //! A deployment of another application or another environment is never taken. Source: specification *The path to
 //! production*, §2.5.
 
-use super::history::{self, Contents, Filter, Record, State};
+use std::collections::BTreeMap;
+
+use super::history::{self, Contents, Filter, Id, Record, State};
 use crate::project::Operation;
 
 /// Why no deployment can be taken.
@@ -118,7 +120,9 @@ impl Deployments<'_> {
 
     /// The one that was declared released last, if there is one.
     pub fn released(&self) -> Option<&Record> {
-        released(self.contents, self.application, self.environment)
+        let place = (self.application, self.environment);
+        let all = all_released(self.contents);
+        self.contents.by_id(all.get(&place)?)
     }
 
     /// The one that a person names, which must have succeeded.
@@ -189,21 +193,20 @@ pub fn is_same_image(one: &Record, other: &Record) -> bool {
     }
 }
 
-/// The deployment that was declared released last.
-pub fn released<'a>(
-    contents: &'a Contents,
-    application: &str,
-    environment: &str,
-) -> Option<&'a Record> {
-    let is_release = |record: &&Record| {
-        record.operation == Operation::Release
+/// For each application and environment, the deployment that was declared released last.
+pub fn all_released(contents: &Contents) -> BTreeMap<(&str, &str), &Id> {
+    let mut released = BTreeMap::new();
+    // The order of the file is that of their beginnings: later ones replace earlier ones.
+    for record in &contents.records {
+        if record.operation == Operation::Release
             && record.state == State::Success
-            && record.application == application
-            && record.environment == environment
-    };
-    // The order of the file is that of their beginnings.
-    let release = contents.records.iter().rev().find(is_release)?;
-    contents.by_id(release.link(Operation::Deploy)?)
+            && let Some(deployment) = record.link(Operation::Deploy)
+        {
+            let place = (record.application.as_str(), record.environment.as_str());
+            released.insert(place, deployment);
+        }
+    }
+    released
 }
 
 #[cfg(test)]

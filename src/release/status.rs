@@ -34,6 +34,7 @@ pub fn of(contents: &Contents) -> Vec<Status> {
         .iter()
         .map(|record| (record.application.as_str(), record.environment.as_str()))
         .collect();
+    let released = rollback::all_released(contents);
     let status = |(application, environment): (&str, &str)| {
         let here = || {
             let is_here = move |record: &&Record| {
@@ -62,7 +63,10 @@ pub fn of(contents: &Contents) -> Vec<Status> {
             build: origin(build).or_else(|| newest(build)),
             push: origin(sent).or_else(|| newest(sent)),
             live: here().find(is_live).cloned(),
-            released: rollback::released(contents, application, environment).cloned(),
+            released: released
+                .get(&(application, environment))
+                .and_then(|id| contents.by_id(id))
+                .cloned(),
             last: here().next()?.clone(),
             deploy,
         })

@@ -454,7 +454,7 @@ fn garbage_collection_keeps_what_the_next_build_needs() {
     assert!(log.contains(RAN), "{log}");
 
     // With `--all` only the image is left, and it runs.
-    let all = overcoat.run(&["prune", "--all"]).ok();
+    let all = overcoat.run(&["gc", "--all"]).ok();
     assert!(all.stdout.starts_with("REMOVED"), "{}", all.stdout);
     assert_eq!(fs::read_dir(&steps).unwrap().count(), 0);
     assert_eq!(overcoat.run(&["run", "app"]).code, Some(0));

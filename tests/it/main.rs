@@ -6,6 +6,7 @@
 //! * `assembled` – layers of assemble that stay the same, zstd, bytecode that stays valid; the latter on the real recipe.
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `login` – `login`, `logout`, `--creds`, and every place that credentials are found in; token servers.
+//! * `manifests` – `deploy` into manifests and kustomizations, byte by byte, and what it refuses.
 //! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
 //! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
@@ -18,6 +19,7 @@
 //! * `popular` – the most downloaded projects, file for file as pip installs them. Needs the network.
 //! * `placed` – wheels that requirements name by their place. Needs the network.
 //! * `readers` – wheel layers and zstd, read and run by other programs. Needs the network.
+//! * `records` – `history`, `logs`, `status`, `workspaces`, `release`, `rollback`, `prune`, and hooks around them.
 //! * `pypi` – what the public package index says. Needs the network.
 //! * `steps` – what a step gets beside its source, and what happens to what it prints.
 //! * `s2i` – the program called as `s2i`: its words, streams and statuses, and where images go.
@@ -25,6 +27,7 @@
 //! * `injections` – injected files, added hosts, fewer capabilities, and captured output, on every rung.
 //! * `places` – images in Docker's and podman's stores as builders.
 //! * `check` – a second build in another way, and what is said of the difference.
+//! * `cluster` – images given to a real Kubernetes API (`tests/cluster/build`), and to one of written replies.
 //! * `doctor` – which kinds of isolation work, under restrictions that are made here.
 //! * `errors` – what people read when something is wrong, and what is left behind then.
 //! * `escape` – what a hostile step tries on every rung, what it may not leave behind, and images that cannot be run.
@@ -38,6 +41,7 @@
 //! * `s2i_builders` – the kinds of builder image that people have, and upstream's fake one. Part needs the network.
 //! * `s2i_apps` – applications of every kind on those, built, answering, edited. Needs the network.
 //! * `flask` – the main job on the real recipe. Needs the network: a Debian mirror and a package index.
+//! * `watch` – rollouts on a real Kubernetes API and against written replies: what is awaited, and why they fail.
 //!
 //! `./test.sh` installs what these need. They run as root, for some act as an ordinary user in between.
 
@@ -47,6 +51,8 @@ mod archives;
 mod assembled;
 mod cache;
 mod check;
+mod config;
+mod cluster;
 mod copy;
 mod direct;
 mod dockerfile;
@@ -57,8 +63,10 @@ mod escape;
 mod flask;
 mod injections;
 mod login;
+mod manifests;
 mod matrix;
 mod mirrors;
+mod op;
 mod placed;
 mod places;
 mod popular;
@@ -67,6 +75,7 @@ mod promote;
 mod push;
 mod pypi;
 mod readers;
+mod records;
 mod registry;
 mod runners;
 mod runners_build;
@@ -81,5 +90,6 @@ mod support;
 mod tiny;
 mod transfers;
 mod up;
+mod watch;
 mod wheels;
 mod workloads;

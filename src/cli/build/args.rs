@@ -6,7 +6,7 @@ use crate::build;
 use crate::cli::args;
 use crate::cli::s2i::flags::S2iFlags;
 use crate::cli::step_args::StepArgs;
-use crate::cli::{confine, creds, load, outputs};
+use crate::cli::{confine, creds, load, outputs, records};
 use crate::image::{Platform, media_type};
 use crate::output::Destination;
 use crate::reference::Reference;
@@ -63,9 +63,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "REGISTRY", alias = "default-repo")]
     pub(super) repo: Option<String>,
 
-    /// The environment of the project to build for: its registry, its records
-    #[arg(long = "environment", alias = "workspace", value_name = "ENV")]
-    pub(super) project_environment: Option<String>,
+    #[command(flatten)]
+    pub(super) records: records::Flags,
 
     /// What the tag of the project's images is made of
     #[arg(long, value_enum, value_name = "WHAT", default_value = "content")]
@@ -167,7 +166,7 @@ pub(super) enum TagFrom {
     /// The repository: a tag that names the commit, without its `v`, and `latest` beside it; else the commit, marked when
     /// something is not committed.
     Git,
-    /// What the CI's variables say: as for git, without asking git.
+    /// What the CI's variables say: the release that it builds, else the commit; git where there is no CI.
     Ci,
 }
 

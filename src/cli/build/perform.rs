@@ -12,6 +12,7 @@ use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store};
 use crate::event::Observer;
 use crate::image::Platform;
+use crate::release::history::Continuing;
 use crate::ui::{Held, Muted};
 
 /// What is built, and how.
@@ -32,6 +33,8 @@ pub(in crate::cli) struct Job<'a> {
     pub(in crate::cli) brought: Option<&'a Path>,
     /// A file that is there in the end if the previous image gave artifacts.
     pub(in crate::cli) artifacts: Option<&'a Path>,
+    /// The log of the record that this is a part of.
+    pub(in crate::cli) log: Option<&'a Path>,
     /// Who is told what happens; one of our own where nobody is given.
     pub(in crate::cli) observer: Option<&'a dyn Observer>,
     /// `--explain`.
@@ -106,6 +109,14 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
     let given = job.observer.or(own.as_deref());
     let Some(observer) = given else {
         return Err(Diagnostic::new(Code::Internal, "nobody watches the build"));
+    };
+    let continuing = match &shared.log_file {
+        Some(file) => Some(Continuing::open(file, observer)?),
+        None => None,
+    };
+    let observer = match &continuing {
+        Some(continuing) => continuing,
+        None => observer,
     };
     // Scripts may need a user namespace, in which this command is run once more: what is said in this first pass would
     // be said twice.
@@ -184,6 +195,7 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
                     brought: job.brought,
                     artifacts: job.artifacts,
                     report: ours.as_deref(),
+                    log: job.log,
                 };
                 let status = confine::go_inside(&program, &namespace, &decided, handed, files)?;
                 let report = match (status, &ours) {

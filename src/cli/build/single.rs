@@ -1,5 +1,7 @@
 //! One build, from what was ordered to where the image is wanted.
 
+use std::path::Path;
+
 use super::args::Args;
 use super::facts;
 use super::perform::{self, Built, Job};
@@ -7,9 +9,9 @@ use super::request::{self, Ordered};
 use super::target::Target;
 use crate::build::{self, BuildReport, BuildRequest, Push, Tag, Tools};
 use crate::cli::args::Shared;
-use crate::cli::around::Around;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::Place;
 use crate::cli::s2i::flags::given;
 use crate::cli::s2i::order::Called;
 use crate::cli::s2i::previous::Replaced;
@@ -117,6 +119,12 @@ struct Order<'a> {
     shared: &'a Shared,
 }
 
+/// Who is told of a build, and the log of its record.
+struct Watcher<'a> {
+    observer: &'a dyn Observer,
+    log: Option<&'a Path>,
+}
+
 /// What came of a build.
 struct Delivered {
     /// The exit status.
@@ -130,12 +138,7 @@ struct Delivered {
 impl Order<'_> {
     /// Builds, and brings the image to where it is wanted beside the store, with the project's hooks and a record around it.
     fn deliver(&self, request: &BuildRequest) -> Result<Delivered, Diagnostic> {
-        let Self {
-            args,
-            target,
-            shared,
-            ..
-        } = *self;
+        let Self { target, shared, .. } = *self;
         if shared.entered.is_some() {
             return self.build(request, None);
         }
@@ -154,10 +157,8 @@ impl Order<'_> {
         outputs.forget_stale(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         let delivered = match target.project.as_ref().zip(target.application.as_ref()) {
             Some((project, application)) => {
-                let environment = args.project_environment.as_deref();
-                let around = Around::new(project, &application.name, environment)
-                    .with_source(application.source(project), None);
-                self.recorded(request, &around)?
+                let place = Place::of(project.clone(), shared)?;
+                self.recorded(request, &place, &application.name)?
             }
             None => self.build(request, None)?,
         };
@@ -171,22 +172,31 @@ impl Order<'_> {
     fn recorded(
         &self,
         request: &BuildRequest,
-        around: &Around<'_>,
+        place: &Place,
+        application: &str,
     ) -> Result<Delivered, Diagnostic> {
+        let environment = self.args.records.asked();
+        let begin = |operation, facts| place.beginning(operation, application, environment, facts);
+        let mut hooks = place.project.hooks.iter();
+        let has_push_hooks = hooks.any(|hook| hook.operation == Operation::Push);
         let observer = observer(self.shared, self.args.s2i.common.quiet)?;
         let is_pushed = request.push == Push::Yes;
         // Layers go from registry to registry without coming here, unless something is to be done between.
-        let is_pushed_later = is_pushed && around.has_hooks(Operation::Push);
+        let is_pushed_later = is_pushed && has_push_hooks;
         let mut request = request.clone();
         if is_pushed_later {
             request.push = Push::No;
         }
-        let built = around.perform(
-            Operation::Build,
-            history::Facts::default(),
+        let built = place.perform(
+            begin(Operation::Build, history::Facts::default()),
             observer.as_ref(),
-            |observer, _| {
-                let delivered = self.build(&request, Some(observer))?;
+            |observer, running| {
+                let log = running.map(|running| place.history.log_path(running.id()));
+                let watcher = Watcher {
+                    observer,
+                    log: log.as_deref(),
+                };
+                let delivered = self.build(&request, Some(watcher))?;
                 let Some(report) = &delivered.report else {
                     return Err(Diagnostic::told(delivered.status));
                 };
@@ -214,7 +224,7 @@ impl Order<'_> {
                 .collect(),
             ..facts::recorded(&facts::of(report, None)?)
         };
-        around.perform(Operation::Push, facts, observer.as_ref(), |_, _| {
+        place.perform(begin(Operation::Push, facts), observer.as_ref(), |_, _| {
             if is_pushed_later {
                 for tag in &delivered.tags {
                     let name = tag.reference.without_digest().to_string();
@@ -256,7 +266,7 @@ impl Order<'_> {
     fn build(
         &self,
         request: &BuildRequest,
-        watcher: Option<&dyn Observer>,
+        watcher: Option<Watcher<'_>>,
     ) -> Result<Delivered, Diagnostic> {
         let Self { args, shared, .. } = *self;
         let is_outermost = shared.entered.is_none();
@@ -273,7 +283,8 @@ impl Order<'_> {
         let marker = replaced.as_ref().map(Replaced::marker);
         let job = Job {
             artifacts: marker.as_deref(),
-            observer: watcher,
+            observer: watcher.as_ref().map(|watcher| watcher.observer),
+            log: watcher.as_ref().and_then(|watcher| watcher.log),
             ..self.job(request, &args.confine)
         };
         let built = perform::perform(&job, shared)?;
@@ -329,6 +340,7 @@ impl Order<'_> {
         Job {
             engine: None,
             observer: None,
+            log: None,
             artifacts: None,
             request,
             platforms: self.platforms,

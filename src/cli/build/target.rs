@@ -10,7 +10,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{env, project};
 use crate::image::Platform;
-use crate::project::{Application, Origin, Project};
+use crate::project::{Application, Origin, Project, version};
 use crate::source::Location;
 
 /// What to build.
@@ -65,7 +65,10 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
             _ => of_source(".".to_owned(), None, args, shared),
         };
     };
-    if !source.is_empty() && !Path::new(source).exists() && is_there(shared, Path::new("."))? {
+    if !source.is_empty()
+        && !Path::new(source).exists()
+        && project::is_there(shared, Path::new("."))?
+    {
         let project = project::load(shared)?;
         if project
             .applications
@@ -77,13 +80,6 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
         }
     }
     of_source(source.clone(), None, args, shared)
-}
-
-/// Whether there is a project to be heeded: `overcoat.toml` in a directory or above it, or the one that is named.
-fn is_there(shared: &Shared, directory: &Path) -> Result<bool, Diagnostic> {
-    let directory = std::path::absolute(directory)
-        .map_err(|error| crate::fs::Error::new("find", directory.to_owned(), error))?;
-    Ok(shared.config.is_some() || crate::project::find(&directory)?.is_some())
 }
 
 /// The applications that overcoat can build.
@@ -150,7 +146,7 @@ fn of_source(
         _ => None,
     };
     let project = match directory {
-        Some(directory) if is_there(shared, directory)? => {
+        Some(directory) if project::is_there(shared, directory)? => {
             Some(project::load_from(shared, directory)?)
         }
         _ => None,
@@ -266,10 +262,8 @@ impl Target {
         };
         let tags = match args.tag_from {
             TagFrom::Content => vec![CONTENT.to_owned(), ":latest".to_owned()],
-            from => version_tags(Path::new(&self.source), from == TagFrom::Git)?
-                .into_iter()
-                .map(|tag| format!(":{tag}"))
-                .collect(),
+            TagFrom::Git => version_tags(version::TagFrom::Git, Path::new(&self.source))?,
+            TagFrom::Ci => version_tags(version::TagFrom::Ci, Path::new(&self.source))?,
         };
         let names = tags.iter().map(|tag| {
             let name: Result<Tag, _> = format!("{name}{tag}").parse();
@@ -287,7 +281,7 @@ fn registry(project: &Project, args: &Args) -> Result<Option<String>, Diagnostic
     if let Some(registry) = &args.repo {
         return Ok(Some(registry.trim_end_matches('/').to_owned()));
     }
-    if let Some(name) = &args.project_environment {
+    if let Some(name) = args.records.asked() {
         let environment = project.environment(name)?;
         if let Some(registry) = &environment.registry {
             return Ok(Some(registry.value.clone()));
@@ -300,7 +294,12 @@ fn registry(project: &Project, args: &Args) -> Result<Option<String>, Diagnostic
     Ok(said.map(|it| it.value.clone()))
 }
 
-/// The tags that the repository or the CI says.
-fn version_tags(_source: &Path, _asks_git: bool) -> Result<Vec<String>, Diagnostic> {
-    Ok(vec!["latest".to_owned()])
+/// The tags that the repository or the CI says, with the `:` before them.
+fn version_tags(from: version::TagFrom, source: &Path) -> Result<Vec<String>, Diagnostic> {
+    let latest = format!(":{}", version::LATEST);
+    Ok(match project::tag(from, source)? {
+        version::Tag::Content => vec![CONTENT.to_owned(), latest],
+        version::Tag::Commit { tag, .. } => vec![format!(":{tag}")],
+        version::Tag::Release { tag, .. } => vec![format!(":{tag}"), latest],
+    })
 }

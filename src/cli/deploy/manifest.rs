@@ -19,6 +19,7 @@ use crate::reference::Reference;
 /// Flags of this way.
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Into files")]
+#[group(skip)]
 pub(super) struct Args {
     /// Write the image into these manifests; directories, and `*` in file names, are allowed
     #[arg(long, value_name = "FILE", num_args = 1..)]

@@ -2,7 +2,9 @@
 //!
 //! Each way is a file: it has its flags (`Args`), says whether it was asked for (`is_asked`), and does it (`run`).
 
+mod cluster;
 mod diagnostic;
+mod first;
 mod image;
 mod manifest;
 
@@ -27,6 +29,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     manifest: manifest::Args,
+
+    #[command(flatten)]
+    cluster: cluster::Args,
 }
 
 /// What every way of deploying has: the image, and the container that gets it.
@@ -86,15 +91,27 @@ impl Target {
 }
 
 /// Runs the command. Files are edited before a cluster is told: what a file does not say is undone by whoever applies it.
-pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
-    if !args.manifest.is_asked() {
+pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
+    if !args.manifest.is_asked() && !args.cluster.is_asked() {
         return Err(Diagnostic::new(
             Code::Usage,
             "say where the image is to go",
         )
-        .hint("`--manifest FILE…` writes it into manifests, `--kustomization DIR` into the images of a kustomization"));
+        .hint("`--manifest FILE…` writes it into manifests, `--kustomization DIR` into the images of a kustomization, `--cluster` gives it to a cluster"));
     }
     let observer = observer(shared, false)?;
     let image = image::of(&args.target, observer.as_ref())?;
-    manifest::run(&args.manifest, &args.target, &image, observer.as_ref())
+    if args.manifest.is_asked() {
+        manifest::run(&args.manifest, &args.target, &image, observer.as_ref())?;
+    }
+    if args.cluster.is_asked() {
+        return cluster::run(
+            &args.cluster,
+            &args.target,
+            &image,
+            shared,
+            observer.as_ref(),
+        );
+    }
+    Ok(Code::Success as u8)
 }

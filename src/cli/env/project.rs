@@ -8,7 +8,11 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 
 /// The variable that names op's properties.
-const PROPERTIES: &str = "OCTOPILOT_PIPELINE_PROPERTIES";
+pub(in crate::cli) const PROPERTIES: &str = "OCTOPILOT_PIPELINE_PROPERTIES";
+
+/// The variables that name other files than the usual ones; `overcoat op` sets them for what it starts.
+pub(in crate::cli) const OCTOPILOT: &str = "OVERCOAT_OCTOPILOT_FILE";
+pub(in crate::cli) const SKAFFOLD: &str = "OVERCOAT_SKAFFOLD_FILE";
 
 /// All variables whose names and values are text.
 pub(in crate::cli) fn variables() -> BTreeMap<String, String> {
@@ -21,6 +25,16 @@ pub(in crate::cli) fn variables() -> BTreeMap<String, String> {
 /// The properties file that the environment names.
 pub(in crate::cli) fn properties() -> Option<PathBuf> {
     variable(PROPERTIES).map(PathBuf::from)
+}
+
+/// The file of op that the environment names.
+pub(in crate::cli) fn octopilot() -> Option<PathBuf> {
+    variable(OCTOPILOT).map(PathBuf::from)
+}
+
+/// The file of Skaffold that the environment names.
+pub(in crate::cli) fn skaffold() -> Option<PathBuf> {
+    variable(SKAFFOLD).map(PathBuf::from)
 }
 
 /// The directory that this program was started in.

@@ -160,6 +160,7 @@ impl Wish<'_> {
             engine: delivery.access(shared),
             brought: brought.handed(),
             observer: None,
+            log: None,
             explains: false,
             is_quiet,
         };

@@ -44,7 +44,7 @@ impl<'a> Baselines<'a> {
             lock: Lock::read(&plan.root)?,
             git: env::git(),
             store: open_store(shared)?,
-            client: project::registry_client(shared, &plan.project)?,
+            client: project::registry_client(shared, &plan.place.project)?,
             others: others.collect::<Result<_, crate::release::hopr::Error>>()?,
         })
     }

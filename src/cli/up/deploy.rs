@@ -4,7 +4,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Args, Done, Plan, Planned};
-use crate::cli::around::Around;
 use crate::cli::cluster::confirm;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
@@ -235,13 +234,12 @@ fn set_image(
         }),
         ..Facts::default()
     };
-    let around = Around::new(
-        &plan.project,
-        &planned.pod.name,
-        args.environment.as_deref(),
-    );
-    let around = around.with_source(&planned.pod.application, None);
-    let performed = around.perform(Operation::Deploy, facts.clone(), observer, |observer, _| {
+    let name = &planned.pod.name;
+    let environment = args.environment.as_deref();
+    let begin = plan
+        .place
+        .beginning(Operation::Deploy, name, environment, facts.clone());
+    let performed = plan.place.perform(begin, observer, |observer, _| {
         let outcome = cluster.set_image(args.cluster.within(observer), &request)?;
         let facts = Facts {
             previous: Some(outcome.previous_image.clone()),

@@ -10,7 +10,6 @@ use rustix::process::{Pid, Signal};
 use super::{Args, Done, Plan, Planned};
 use crate::build::BuildReport;
 use crate::cli::args::Shared;
-use crate::cli::around::Around;
 use crate::cli::build::perform::read_report;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::{env, local, open_store};
@@ -21,7 +20,7 @@ use crate::kubernetes::local::Target;
 use crate::layer::{Entry, EntryPath, Kind, LayerWriter};
 use crate::project::Operation;
 use crate::reference::Reference;
-use crate::release::history::Facts;
+use crate::release::history::{Begin, Facts};
 use crate::release::operation::Done as Performed;
 use crate::release::result::{self, Entry as Built};
 use crate::store::BlobStore;
@@ -122,6 +121,12 @@ fn one(
     let around = around(plan, args, planned);
     let is_recorded_there = plan.project.application_of(&pod.application).is_some();
     let build = |observer: &dyn Observer| -> Outcome {
+    let is_recorded_there = plan
+        .place
+        .project
+        .application_of(&pod.application)
+        .is_some();
+    let build = |observer: &dyn Observer| -> Result<Result<Made, u8>, Diagnostic> {
         let building = stage(observer, "pod", pod.name.clone());
         let report = match child(
             args,
@@ -162,9 +167,8 @@ fn one(
         return build(observer);
     }
     let mut status = None;
-    let performed = around.perform(
-        Operation::Build,
-        Facts::default(),
+    let performed = plan.place.perform(
+        begin(plan, args, planned, Operation::Build, Facts::default()),
         observer,
         |observer, _| match build(observer)? {
             Ok(made) => Ok(Performed {
@@ -194,13 +198,11 @@ fn one(
     }
 }
 
-fn around<'a>(plan: &'a Plan, args: &Args, planned: &'a Planned) -> Around<'a> {
-    Around::new(
-        &plan.project,
-        &planned.pod.name,
-        args.environment.as_deref(),
-    )
-    .with_source(&planned.pod.application, None)
+/// What is known of an operation of a pod when it begins.
+fn begin(plan: &Plan, args: &Args, planned: &Planned, operation: Operation, facts: Facts) -> Begin {
+    let environment = args.environment.as_deref();
+    plan.place
+        .beginning(operation, &planned.pod.name, environment, facts)
 }
 
 /// Brings an image to where it is wanted; a push has its hooks and its record.
@@ -220,9 +222,8 @@ pub(super) fn recorded(
         digest: Some(made.image.digest().clone()),
         ..Facts::default()
     };
-    let performed = around(plan, args, planned).perform(
-        Operation::Push,
-        facts.clone(),
+    let performed = plan.place.perform(
+        begin(plan, args, planned, Operation::Push, facts.clone()),
         observer,
         |observer, _| {
             Ok(Performed {

@@ -22,6 +22,7 @@ use self::make::Made;
 use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
+use super::records::Place;
 use super::{cluster, creds, local, observer, project};
 use crate::build::Tag;
 use crate::event::{Event, Observer};
@@ -129,7 +130,7 @@ struct Plan {
     pods: Vec<Planned>,
     choice: Choice,
     access: Access,
-    project: Project,
+    place: Place,
     /// True when the cluster is told.
     is_deployed: bool,
 }
@@ -256,7 +257,7 @@ fn plan(args: &Args, shared: &Shared, root: PathBuf, pods: Vec<Pod>) -> Result<P
         is_deployed: !is_archive && !args.no_deploy,
         choice,
         access,
-        project,
+        place: Place::of(project, shared)?,
     })
 }
 

@@ -20,8 +20,6 @@ use crate::kubernetes::rollout::{Cause, Grace};
 use crate::kubernetes::watch::{self, Asked, Clock, Terms, Watched, Wish};
 use wishes::Place;
 
-/// After the deadline, questions that tell why it was not kept: events, last lines.
-const EXPLANATION: Duration = Duration::from_secs(10);
 /// How long the pauses between two looks at Ctrl-C are.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -175,7 +173,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let asked = Asked {
         cluster: &cluster,
         observer,
-        deadline: deadline + EXPLANATION,
+        deadline,
     };
     let mut result = look(args, &asked, &wishes, start, observer);
     if let Err(watch::Error::Failed { reason, .. }) = &result

@@ -96,7 +96,11 @@ impl Kustomization {
         files.find(|file| file.is_file())
     }
 
-    pub(super) fn of(manifest: Manifest) -> Result<Self, Error> {
+    /// What a file of manifests is when it is read as a kustomization.
+    ///
+    /// # Errors
+    /// [`Error::NotKustomize`] and [`Error::DuplicateKey`].
+    pub fn of(manifest: Manifest) -> Result<Self, Error> {
         let path = || manifest.path.clone();
         let refuse = |reason: String| Error::NotKustomize {
             path: path(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 use super::*;
 use crate::yaml::{self, Node, Style, Value};
@@ -367,4 +368,78 @@ fn the_check_itself_rejects_something() {
         after: before.replace(": x", &format!(": {NEW}")),
         before,
     });
+}
+
+/// Reads pairs of texts from stdin, and says of each what is different to PyYAML.
+const INDEPENDENT: &str = r#"
+import json, sys, yaml
+
+def leaves(value, place, into):
+    if isinstance(value, dict):
+        for key in value:
+            leaves(value[key], place + (str(key),), into)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            leaves(item, place + (number,), into)
+    else:
+        into[place] = repr(value)
+
+for line in sys.stdin:
+    before, after = json.loads(line)
+    seen = []
+    for text in (before, after):
+        into = {}
+        leaves(list(yaml.safe_load_all(text)), (), into)
+        seen.append(into)
+    places = set(seen[0]) | set(seen[1])
+    changed = sorted(p for p in places if seen[0].get(p) != seen[1].get(p))
+    print(json.dumps([[list(p), seen[1].get(p)] for p in changed]))
+"#;
+
+#[test]
+fn pyyaml_sees_the_same_one_difference() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut pairs = Vec::new();
+    for _ in 0..200 {
+        // PyYAML takes no tab before a comment, which YAML allows.
+        let text = manifest().new_tree(&mut runner).unwrap().current();
+        let text = text.replace("\t#", " #");
+        let after = edited(&text).unwrap().after;
+        pairs.push(serde_json::to_string(&[text, after]).unwrap());
+    }
+    let mut python = std::process::Command::new("python3")
+        .args(["-c", INDEPENDENT])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    let input = pairs.join("\n") + "\n";
+    let writer =
+        std::thread::spawn(move || std::io::Write::write_all(&mut stdin, input.as_bytes()));
+    let output = python.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(
+        output.status.success(),
+        "python3 with PyYAML (Debian: python3-yaml) is needed"
+    );
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.lines().count(), pairs.len());
+    for (line, pair) in output.lines().zip(&pairs) {
+        let changed: Vec<(Vec<serde_json::Value>, Option<String>)> =
+            serde_json::from_str(line).unwrap();
+        let [(place, value)] = changed.as_slice() else {
+            panic!("{line}\n{pair}");
+        };
+        assert_eq!(
+            value.as_deref(),
+            Some(format!("'{NEW}'").as_str()),
+            "{pair}"
+        );
+        assert_eq!(
+            place.last().and_then(|key| key.as_str()),
+            Some("image"),
+            "{pair}"
+        );
+    }
 }

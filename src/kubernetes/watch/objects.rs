@@ -13,6 +13,8 @@ use crate::kubernetes::rollout::{Kind, State, subjects};
 
 /// How long one question may take: a server that hangs must not use up the whole deadline.
 const QUESTION: Duration = Duration::from_secs(30);
+/// After the deadline, how long the last lines of a container that is to blame may take.
+const EXPLANATION: Duration = Duration::from_secs(5);
 /// Of how many objects events are asked for at once: a rollout of a thousand pods fails as one of ten does.
 const SUBJECTS: usize = 10;
 
@@ -62,7 +64,7 @@ pub struct Asked<'a> {
     pub cluster: &'a Cluster,
     /// May ask to stop.
     pub observer: &'a dyn Observer,
-    /// When nothing is asked any more.
+    /// When nothing is asked any more but what explains a failure.
     pub deadline: Instant,
 }
 
@@ -76,9 +78,13 @@ impl std::fmt::Debug for Asked<'_> {
 
 impl Asked<'_> {
     fn within(&self) -> Within<'_> {
+        self.until(self.deadline)
+    }
+
+    fn until(&self, deadline: Instant) -> Within<'_> {
         Within {
             observer: self.observer,
-            deadline: self.deadline.min(Instant::now() + QUESTION),
+            deadline: deadline.min(Instant::now() + QUESTION),
         }
     }
 }
@@ -116,7 +122,8 @@ impl Objects for Asked<'_> {
     }
 
     fn log(&self, namespace: &str, pod: &str, logs: &Logs) -> Result<String, Error> {
-        self.cluster.logs(self.within(), namespace, pod, logs)
+        let within = self.until(self.deadline + EXPLANATION);
+        self.cluster.logs(within, namespace, pod, logs)
     }
 }
 

@@ -345,9 +345,14 @@ impl<'w> Track<'w> {
             .kind
             .map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
         let mut found = Vec::new();
+        let mut refused = None;
         for kind in kinds {
-            if let Some(workload) = objects.get(resource_of(kind), namespace, name)? {
-                found.push((kind, workload));
+            match objects.get(resource_of(kind), namespace, name) {
+                Ok(None) => {}
+                Ok(Some(workload)) => found.push((kind, workload)),
+                // Who may read Deployments alone has a Deployment, most likely.
+                Err(error) if error.is_refusal() => refused = refused.or(Some(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         if found.len() > 1 {
@@ -361,6 +366,9 @@ impl<'w> Track<'w> {
         }
         if let Some(one) = found.pop() {
             return Ok(Some(one));
+        }
+        if let Some(error) = refused {
+            return Err(error.into());
         }
         let is_by_flux =
             matches!(self.wish.reconcile, Reconcile::Of(_)) && self.requests.is_pending();

@@ -1,10 +1,12 @@
 //! What an operation said, in a file, line by line as it happens.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::event::{Event, Observer, printable};
+use crate::fs::{self, Context};
 use crate::source::redact;
 
 /// The most bytes of a log.
@@ -62,6 +64,45 @@ impl std::fmt::Debug for Recording<'_> {
 impl<'a> Recording<'a> {
     pub(super) fn new(log: &'a Log, inner: &'a dyn Observer) -> Self {
         Self { log, inner }
+    }
+}
+
+/// As [`Recording`], into a log that another process has open: for one that does a part of its work.
+pub struct Continuing<'a> {
+    log: Log,
+    inner: &'a dyn Observer,
+}
+
+impl std::fmt::Debug for Continuing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Continuing").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Continuing<'a> {
+    /// Opens the log in this file, which must be there.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path, inner: &'a dyn Observer) -> Result<Self, fs::Error> {
+        let file = OpenOptions::new().append(true).open(path);
+        Ok(Self {
+            log: Log::new(file.context("open", path)?),
+            inner,
+        })
+    }
+}
+
+impl Observer for Continuing<'_> {
+    fn observe(&self, event: Event) {
+        if let Some(line) = line(&event) {
+            self.log.write(&redact(&line));
+        }
+        self.inner.observe(event);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.inner.is_cancelled()
     }
 }
 

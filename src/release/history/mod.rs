@@ -37,7 +37,7 @@ use std::time::SystemTime;
 pub use error::Error;
 pub use find::{Direction, Filter, Order};
 pub use line::Damage;
-pub use log::Recording;
+pub use log::{Continuing, Recording};
 pub use process::Process;
 pub use record::{Facts, Id, Record, State, Target, name_of, operation_of};
 pub use writer::Running;

@@ -101,11 +101,11 @@ struct Work<'a> {
 impl Work<'_> {
     /// Sends an image under its digest alone, and what refers to it. What is there already costs a few questions.
     fn send(&self, image: &Checked) -> Result<(Graph, SendReport), Error> {
-        let step = &image.step;
+        let way = &image.way;
         let digest = image.digest();
-        let source = step.source.with_digest(digest.clone());
-        let nameless = step.destination.with_digest(digest.clone());
-        let copying = stage(self.observer, "promote", step.destination.to_string());
+        let source = way.source.with_digest(digest.clone());
+        let nameless = way.destination.with_digest(digest.clone());
+        let copying = stage(self.observer, "promote", way.destination.to_string());
         let with_referrers = self.request.attached == Attached::Referrers;
         let all = Platforms::All;
         let graph = self
@@ -129,7 +129,7 @@ impl Work<'_> {
 
     /// Sets the tag, unless somebody else has meanwhile, and reads it back.
     fn name(&self, image: &Checked, graph: &Graph) -> Result<(), Error> {
-        let tag = &image.step.destination;
+        let tag = &image.way.destination;
         let look = || stands_for(tag, &image.document, self.registry, self.observer);
         let before = look()?;
         if before == Found::Same {
@@ -139,7 +139,7 @@ impl Work<'_> {
             && self.request.tags == Tags::Stay
         {
             let conflict = Conflict {
-                name: image.step.name.clone(),
+                name: image.name.clone(),
                 tag: tag.to_string(),
                 found,
                 wanted: image.digest().clone(),
@@ -152,7 +152,7 @@ impl Work<'_> {
             referrers: Vec::new(),
             ..graph.clone()
         };
-        let source = image.step.source.with_digest(image.digest().clone());
+        let source = image.way.source.with_digest(image.digest().clone());
         self.registry.send(
             &SendRequest {
                 graph: &alone,
@@ -190,9 +190,9 @@ fn told(image: &Checked, graph: &Graph, report: SendReport) -> Promoted {
         })
     });
     Promoted {
-        name: image.step.name.clone(),
+        name: image.name.clone(),
         source: image.source(),
-        destination: image.step.destination.clone(),
+        destination: image.way.destination.clone(),
         digest: root.digest.clone(),
         media_type: root.media_type.clone(),
         size_bytes: root.size,

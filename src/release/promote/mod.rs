@@ -64,6 +64,16 @@ pub enum Attached {
 pub struct Step {
     /// What the results call it.
     pub name: String,
+    /// Where it is and is to be.
+    pub way: Way,
+    /// Longer names that it may have, tried first, longest first: where the results name it in a registry that no environment has,
+    /// and have its digest, so that nothing else can be found by mistake.
+    pub longer: Vec<Way>,
+}
+
+/// Both ends of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
     /// Where it is: with its tag, and with the digest that the results have.
     pub source: Reference,
     /// Where it is to be: with its tag alone.
@@ -73,8 +83,10 @@ pub struct Step {
 /// A step whose ends were looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// Names.
-    pub step: Step,
+    /// What the results call it.
+    pub name: String,
+    /// Where it is and is to be.
+    pub way: Way,
     /// The manifest or index that is promoted.
     pub document: Document,
     /// What the destination's tag stands for now.
@@ -100,7 +112,7 @@ impl Checked {
 
     /// The source, with the digest that counts.
     pub fn source(&self) -> String {
-        let tagged = self.step.source.without_digest();
+        let tagged = self.way.source.without_digest();
         format!("{tagged}@{}", self.digest())
     }
 }
@@ -122,20 +134,35 @@ pub fn plan(request: &Request<'_>) -> Result<Vec<Step>, Error> {
             let text = entry.text();
             return Err(Error::NoTag { name, text });
         };
-        let path = naming::path_of(&entry.text(), &reference, request.known);
-        let place = |root: &Root| {
-            root.image(&path, tag).map_err(|source| Error::Name {
-                name: name.clone(),
-                source,
+        let way = |path: &String| {
+            let place = |root: &Root| {
+                root.image(path, tag).map_err(|source| Error::Name {
+                    name: name.clone(),
+                    source,
+                })
+            };
+            let source = place(request.source)?;
+            Ok(Way {
+                destination: place(request.destination)?,
+                source: match reference.digest() {
+                    Some(digest) => naming::pinned(&source, digest)?,
+                    None => source,
+                },
             })
         };
-        let source = place(request.source)?;
+        let paths = naming::paths_of(&entry.text(), &reference, request.known);
+        let ways: Vec<Result<Way, Error>> = paths.iter().map(way).collect();
+        let mut ways = ways.into_iter();
+        let way = ways.next_back().ok_or_else(|| Error::NoTag {
+            name: name.clone(),
+            text: entry.text(),
+        })??;
+        // A longer name that the destination cannot have is not looked for.
+        let longer = ways.filter_map(Result::ok);
+        let longer = longer.filter(|way| way.source.digest().is_some());
         Ok(Step {
-            destination: place(request.destination)?,
-            source: match reference.digest() {
-                Some(digest) => naming::pinned(&source, digest)?,
-                None => source,
-            },
+            way,
+            longer: longer.collect(),
             name,
         })
     };
@@ -155,20 +182,21 @@ pub fn check(
 ) -> Result<Vec<Checked>, Error> {
     let mut checked: Vec<Checked> = Vec::with_capacity(steps.len());
     for step in steps {
-        let document = at_the_source(&step, request, registry, observer)?;
-        let same = |other: &&Checked| other.step.destination == step.destination;
+        let (way, document) = at_the_source(&step, request, registry, observer)?;
+        let same = |other: &&Checked| other.way.destination == way.destination;
         if let Some(other) = checked.iter().find(same) {
             if other.document.bytes == document.bytes {
                 continue;
             }
             return Err(Error::Clash {
-                names: [other.step.name.clone(), step.name],
-                destination: step.destination.to_string(),
+                names: [other.name.clone(), step.name],
+                destination: way.destination.to_string(),
             });
         }
-        let found = stands_for(&step.destination, &document, registry, observer)?;
+        let found = stands_for(&way.destination, &document, registry, observer)?;
         checked.push(Checked {
-            step,
+            name: step.name,
+            way,
             document,
             found,
         });
@@ -184,51 +212,78 @@ fn conflict(checked: &Checked) -> Option<Conflict> {
     match &checked.found {
         Found::Nothing | Found::Same => None,
         Found::Other(digest) => Some(Conflict {
-            name: checked.step.name.clone(),
-            tag: checked.step.destination.to_string(),
+            name: checked.name.clone(),
+            tag: checked.way.destination.to_string(),
             found: digest.clone(),
             wanted: checked.digest().clone(),
         }),
     }
 }
 
-/// The document that counts: the digest's where there is one, whatever the tag stands for by now.
+/// Where the image is, and the document that counts: the digest's where there is one, whatever the tag stands for by now.
 fn at_the_source(
     step: &Step,
     request: &Request<'_>,
     registry: &RegistryClient,
     observer: &dyn Observer,
-) -> Result<Document, Error> {
-    let note = |text: String| observer.observe(Event::Note { text });
-    let found = registry.document(&step.source, observer);
+) -> Result<(Way, Document), Error> {
+    for way in &step.longer {
+        match registry.document(&way.source, observer) {
+            Ok(document) => {
+                compare(&step.name, way, &document, registry, observer)?;
+                return Ok((way.clone(), document));
+            }
+            Err(registry::Error::Interrupted) => return Err(registry::Error::Interrupted.into()),
+            // It will not be there for the next name either.
+            Err(registry::Error::Connect { .. }) => break,
+            // Some registries answer that nobody may see what is not there. The last name says what is the matter.
+            Err(_) => {}
+        }
+    }
+    let way = &step.way;
+    let found = registry.document(&way.source, observer);
     let document = found.map_err(|source| match source.is_not_found() {
         true => Error::Gone {
             name: step.name.clone(),
-            reference: step.source.to_string(),
+            reference: way.source.to_string(),
             registry: request.source.to_string(),
             source,
         },
         false => Error::Registry(source),
     })?;
+    compare(&step.name, way, &document, registry, observer)?;
+    Ok((way.clone(), document))
+}
+
+/// Says what of the tag at the source is not as the results have it.
+fn compare(
+    name: &str,
+    way: &Way,
+    document: &Document,
+    registry: &RegistryClient,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let warn = |text: String| observer.observe(Event::Warning { text, hint: None });
     let digest = &document.descriptor.digest;
-    let tagged = step.source.without_digest();
-    if step.source.digest().is_none() {
-        note(format!(
-            "the result of `{}` has no digest; `{tagged}` stands for {digest} now, and that is promoted",
-            step.name
+    let tagged = way.source.without_digest();
+    if way.source.digest().is_none() {
+        warn(format!(
+            "the result of `{name}` has no digest; `{tagged}` stands for {digest} now, and that is promoted"
         ));
-        return Ok(document);
+        return Ok(());
     }
-    // Only worth a note: no answer is no reason to stop.
     match registry.resolve(&tagged, observer) {
-        Err(registry::Error::Interrupted) => return Err(registry::Error::Interrupted.into()),
-        Ok(other) if other.digest != *digest => note(format!(
-            "`{tagged}` stands for {} by now; the digest of the results counts, {digest}",
-            other.digest
-        )),
-        _ => {}
+        Err(registry::Error::Interrupted) => Err(registry::Error::Interrupted.into()),
+        Ok(other) if other.digest != *digest => {
+            warn(format!(
+                "`{tagged}` stands for {} by now; the digest of the results counts, {digest}",
+                other.digest
+            ));
+            Ok(())
+        }
+        // No answer is no reason to stop.
+        _ => Ok(()),
     }
-    Ok(document)
 }
 
 /// What a tag stands for in the registry itself: what a mirror has is not what will be replaced.

@@ -79,28 +79,35 @@ impl Root {
     }
 }
 
-/// An image's name below the registry of whichever environment: what stands behind the longest registry that is known; all
-/// of a name that names no registry; else the last part.
+/// An image's names below the registry of whichever environment, the most telling first: what stands behind the longest
+/// registry that is known; all of a name that names no registry. Of a name in a registry that no environment has, nobody
+/// knows where the registry's part ends: then these are all that it may be, and the last part alone comes last.
 ///
 /// # Spec
 /// `path-to-production.md` §1.5: *keep sub-paths relative to any known environment repository, with the base-name rule
 /// as fallback*.
-pub fn path_of(text: &str, reference: &Reference, known: &[Root]) -> String {
+pub(super) fn paths_of(text: &str, reference: &Reference, known: &[Root]) -> Vec<String> {
     let is_short = !names_its_registry(text, reference);
     let roots = known
         .iter()
         .filter(|root| !(is_short && root.path.is_empty()));
     let rests = roots.filter_map(|root| root.rest(reference));
     if let Some(rest) = rests.min_by_key(|rest| rest.len()) {
-        return rest.to_owned();
+        return vec![rest.to_owned()];
     }
     if is_short {
         let name = text.split('@').next().unwrap_or_default();
-        let name = name.split(':').next().unwrap_or_default();
-        return name.to_owned();
+        return vec![name.split(':').next().unwrap_or_default().to_owned()];
     }
-    let repository = reference.repository();
-    repository.rsplit('/').next().unwrap_or_default().to_owned()
+    let parts: Vec<&str> = reference.repository().split('/').collect();
+    (0..parts.len()).map(|cut| parts[cut..].join("/")).collect()
+}
+
+/// The surest of these names where nobody can be asked which of them there is: what stands behind a known registry, else
+/// the last part.
+pub fn path_of(text: &str, reference: &Reference, known: &[Root]) -> String {
+    let mut paths = paths_of(text, reference, known);
+    paths.pop().unwrap_or_default()
 }
 
 /// The same with a digest behind its tag.
@@ -170,17 +177,17 @@ mod tests {
             "docker.io",
         ];
         let known = known.map(root);
+        let last = |text: &str, known: &[Root]| {
+            let paths = paths_of(text, &text.parse().unwrap(), known);
+            (paths.len(), paths[paths.len() - 1].clone())
+        };
         for (text, expected) in [
             ("ghcr.io/acme/my-app:v1", "my-app"),
             ("ghcr.io/acme/sub/my-app:v1", "sub/my-app"),
             // The longest counts.
             ("ghcr.io/acme/team/my-app:v1", "my-app"),
             ("eu.example/proj/reg/a/b:v1", "a/b"),
-            // No part of a name is cut in two.
-            ("ghcr.io/acme-other/my-app:v1", "my-app"),
-            ("ghcr.io/other/sub/my-app:v1", "my-app"),
             ("localhost:5001/x/y:v1", "x/y"),
-            ("localhost:5002/x/y:v1", "y"),
             // Names without a registry.
             ("app:abc-123", "app"),
             ("team/app:abc-123", "team/app"),
@@ -188,10 +195,21 @@ mod tests {
             ("docker.io/acme/app:1", "app"),
             ("docker.io/other/app:1", "other/app"),
         ] {
-            let reference: Reference = text.parse().unwrap();
-            assert_eq!(path_of(text, &reference, &known), expected, "{text}");
+            assert_eq!(last(text, &known), (1, expected.to_owned()), "{text}");
         }
-        let text = "docker.io/other/app:1";
-        assert_eq!(path_of(text, &text.parse().unwrap(), &[]), "app");
+        for (text, expected) in [
+            // No part of a name is cut in two.
+            (
+                "ghcr.io/acme-other/my-app:v1",
+                &["acme-other/my-app", "my-app"][..],
+            ),
+            ("localhost:5002/x/y/z:v1", &["x/y/z", "y/z", "z"]),
+            (
+                "localhost:5002/z@sha256:0c67b3ed56ee2c2cfaffcb8e9d8ac0b3d9c8f5e55de2ab57bd4b43f1bb9f2f4c",
+                &["z"],
+            ),
+        ] {
+            assert_eq!(paths_of(text, &text.parse().unwrap(), &known), expected);
+        }
     }
 }

@@ -17,6 +17,12 @@ pub struct Head {
     pub is_dirty: bool,
 }
 
+/// True when a directory, or one above it, has a `.git`. Nothing is executed to find out.
+pub fn is_inside(directory: &Path) -> bool {
+    let mut above = directory.ancestors();
+    above.any(|above| above.join(".git").symlink_metadata().is_ok())
+}
+
 /// Asks git what is checked out in the working tree that `directory` is in; nothing when it is in none, or nothing was
 /// committed. Files named `unless` (by their last part) are no changes: this program writes them itself.
 ///

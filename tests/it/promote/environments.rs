@@ -56,12 +56,16 @@ fn op_s_variables_and_properties_name_the_registries() {
     ];
     promote(&bench, "dev", "pp", &variables).ok();
     assert_eq!(standing(&format!("{pp}/web:v1")), Some(bench.web.clone()));
+    // Nobody says dev's registry now, which the results name.
     let text = format!(
         "# registries\nGOOGLE_GKE_IMAGE_PP_REPOSITORY={pp}\nGOOGLE_GKE_IMAGE_PROD_REPOSITORY = {prod}\n"
     );
     fs::write(bench.directory.path().join("pipeline.properties"), text).unwrap();
     promote(&bench, "pp", "prod", &[]).ok();
-    assert_eq!(standing(&format!("{prod}/web:v1")), Some(bench.web.clone()));
+    assert_eq!(
+        standing(&format!("{prod}/team/api:v1")),
+        Some(bench.api.clone())
+    );
 }
 
 #[test]

@@ -42,8 +42,8 @@ fn each_registry_gets_its_own_login_and_nobody_else_s() {
         &[
             "list-tags",
             "--tls-verify=false",
-            "--authfile",
-            auth.to_str().unwrap(),
+            "--creds",
+            "user:password",
             &format!("docker://{to}/web"),
         ],
     );

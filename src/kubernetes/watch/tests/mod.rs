@@ -316,6 +316,19 @@ fn who_may_not_read_events_is_told_less_and_nothing_fails() {
 }
 
 #[test]
+fn who_may_read_one_kind_alone_needs_no_more_and_who_may_read_none_is_told() {
+    let play = Play::of(&complete(NEW));
+    play.forbid("apps/v1/statefulsets");
+    play.forbid("apps/v1/daemonsets");
+    play.watch(&[wish("web")]).unwrap();
+    let error = play.watch(&[wish("wep")]).unwrap_err();
+    assert!(
+        matches!(error, Error::Cluster(cluster::Error::Forbidden { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_person_who_had_enough_ends_it_at_once() {
     let play = Play::of(&complete("registry.example.com/team/app:v1"));
     play.cancel_at(4);

@@ -1,0 +1,186 @@
+//! The first deployment of a workload: manifests with the image in them, or a script that came with the application.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
+use crate::event::Observer;
+use crate::kubernetes::cluster::set_image::{SetImage, SetImageError, Verdict, judge};
+use crate::kubernetes::cluster::workload::{Workload, WorkloadKind, find};
+use crate::kubernetes::cluster::{Access, Cluster, objects};
+
+/// How large a manifest may be.
+const MOST_BYTES: u64 = 16 << 20;
+const POLL: Duration = Duration::from_millis(50);
+
+/// The objects of these manifests, with the image in the one container that is meant.
+///
+/// # Errors
+/// With [`Code::Manifest`] for what is no manifest, [`Code::NoContainer`] when not exactly one container is meant.
+pub(super) fn with_image(files: &[PathBuf], request: &SetImage) -> Result<Vec<Value>, Diagnostic> {
+    let mut all = Vec::new();
+    for path in files {
+        let unreadable = |reason: String| {
+            Diagnostic::new(
+                Code::Manifest,
+                format!("`{}` cannot be applied: {reason}", path.display()),
+            )
+        };
+        let bytes = crate::fs::read_limited(path, MOST_BYTES)?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
+        all.extend(objects(&text).map_err(|error| unreadable(error.to_string()))?);
+    }
+    let is_here = |object: &Value| {
+        let namespace = object["metadata"]["namespace"].as_str();
+        namespace.is_none_or(|namespace| namespace == request.namespace)
+    };
+    let workloads = all
+        .iter()
+        .filter(|object| is_here(object))
+        .filter_map(|object| {
+            let kind = WorkloadKind::named(object["kind"].as_str()?)?;
+            let is_apps = object["apiVersion"].as_str()?.starts_with("apps/");
+            is_apps.then(|| Workload {
+                kind,
+                object: object.clone(),
+            })
+        });
+    let (workload, container) = find(
+        workloads.collect(),
+        request.workload.as_ref(),
+        request.container.as_deref(),
+        &request.namespace,
+    )
+    .map_err(|error| {
+        Diagnostic::from(error)
+            .attempting("the manifests of `--apply` do not have what is to be deployed")
+    })?;
+    judge(&workload, &container, request).or_else(|error| match error {
+        // Nothing runs yet, so the tag that the file has is as good as new.
+        SetImageError::SameTag { .. } => Ok(Verdict::Unchanged),
+        error => Err(error),
+    })?;
+    let list = if container.is_init {
+        "initContainers"
+    } else {
+        "containers"
+    };
+    for object in &mut all {
+        if *object != workload.object {
+            continue;
+        }
+        let containers = object["spec"]["template"]["spec"][list].as_array_mut();
+        for found in containers
+            .into_iter()
+            .flatten()
+            .filter(|found| found["name"] == container.name.as_str())
+        {
+            found["image"] = Value::from(request.image.to_string());
+            if request.fixes_pull_policy {
+                found["imagePullPolicy"] = Value::from("IfNotPresent");
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// That the script can be run, and speaks with the same cluster: it is run unchanged, so it uses what is current.
+///
+/// # Errors
+/// With [`Code::Usage`] when it is no file; with [`Code::Refused`] when the context that was asked for is not the current one.
+pub(super) fn check_script(
+    script: &Path,
+    access: &Access,
+    cluster: &Cluster,
+) -> Result<(), Diagnostic> {
+    if !script.is_file() {
+        return Err(Diagnostic::new(
+            Code::Usage,
+            format!("there is no script `{}`", script.display()),
+        ));
+    }
+    if cluster.target().context == access.contexts()?.current {
+        return Ok(());
+    }
+    let wanted = cluster.target().context.clone().unwrap_or_default();
+    Err(Diagnostic::new(
+        Code::Refused,
+        format!(
+            "`{}` would speak with another cluster: the current context is not `{wanted}`",
+            script.display()
+        ),
+    )
+    .hint(format!(
+        "make it current: `kubectl config use-context {wanted}`; or use `--apply FILE`"
+    )))
+}
+
+/// Runs it by bash in its own directory, its output on stderr; its exit status, 128 and more for a signal.
+///
+/// # Errors
+/// With [`Code::Refused`] when it cannot be started, [`Code::Interrupted`] when the person asked to stop.
+pub(super) fn run_script(
+    script: &Path,
+    access: &Access,
+    observer: &dyn Observer,
+) -> Result<u8, Diagnostic> {
+    let failed = |what: &str, error: &std::io::Error| {
+        let reason = crate::fs::reason(error);
+        Diagnostic::new(
+            Code::Refused,
+            format!("cannot {what} `{}`: {reason}", script.display()),
+        )
+    };
+    let script = std::path::absolute(script).map_err(|error| failed("find", &error))?;
+    let errors = std::io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| failed("start", &error))?;
+    let mut command = Command::new("bash");
+    command
+        .arg(&script)
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(errors));
+    if let Some(directory) = script.parent() {
+        command.current_dir(directory);
+    }
+    // `--kubeconfig` is what it must use too.
+    if access.must_exist
+        && let [kubeconfig] = access.kubeconfigs.as_slice()
+    {
+        let kubeconfig = std::path::absolute(kubeconfig).map_err(|error| failed("find", &error))?;
+        command.env("KUBECONFIG", kubeconfig);
+    }
+    let mut child = command.spawn().map_err(|error| failed("start", &error))?;
+    loop {
+        if let Some(status) = child
+            .try_wait()
+            .map_err(|error| failed("wait for", &error))?
+        {
+            let code = status
+                .code()
+                .or_else(|| status.signal().map(|signal| 128 + signal));
+            return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+        }
+        if observer.is_cancelled() {
+            // Ctrl-C has reached it too, and it may have something to clean up.
+            let _ = rustix::process::kill_process(
+                rustix::process::Pid::from_child(&child),
+                rustix::process::Signal::TERM,
+            );
+            let _ = child.wait();
+            return Err(Diagnostic::new(
+                Code::Interrupted,
+                "interrupted while the script of the first deployment ran",
+            ));
+        }
+        std::thread::sleep(POLL);
+    }
+}

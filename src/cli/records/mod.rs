@@ -1,0 +1,178 @@
+//! What the commands about records share: which project, which application, which environment; and an operation with its
+//! record and its hooks around it, for every command that does something.
+
+mod choose;
+mod diagnostic;
+pub(super) mod redeploy;
+pub(super) mod table;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::Shared;
+use super::diagnostic::Diagnostic;
+use super::env::person;
+use super::{env, project};
+use crate::event::{Event, Observer};
+use crate::project::{Operation, Project};
+use crate::release::history::{Begin, Contents, DEFAULT_ENVIRONMENT, Facts, History, Running};
+use crate::release::hooks::Context;
+use crate::release::operation::{self, Done, Job, Performed};
+
+/// How many damaged lines are told one by one.
+const TOLD_DAMAGES: usize = 5;
+
+/// The environment that a command is about.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+pub(super) struct Flags {
+    /// The environment, which is also the workspace of the records [default: `default`]
+    #[arg(id = "workspace", long = "environment", visible_alias = "workspace", value_name = "ENV", env = person::ENVIRONMENT)]
+    pub(super) environment: Option<String>,
+}
+
+impl Flags {
+    /// What was asked for; an empty variable asks for nothing.
+    pub(super) fn asked(&self) -> Option<&str> {
+        self.environment.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
+/// A project and its records.
+pub(super) struct Place {
+    /// The project.
+    pub(super) project: Project,
+    /// Its records.
+    pub(super) history: History,
+}
+
+impl Place {
+    /// The project of the working directory, and its records or those of `--history`.
+    ///
+    /// # Errors
+    /// As [`project::load`].
+    pub(super) fn open(shared: &Shared) -> Result<Self, Diagnostic> {
+        Self::of(project::load(shared)?, shared)
+    }
+
+    /// The records of this project, or those of `--history`.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub(super) fn of(project: Project, shared: &Shared) -> Result<Self, Diagnostic> {
+        let named = shared.history.as_ref();
+        let history = match named.filter(|directory| !directory.as_os_str().is_empty()) {
+            Some(directory) => {
+                let absolute = std::path::absolute(directory)
+                    .map_err(|error| crate::fs::Error::new("find", directory.clone(), error))?;
+                History::at(absolute)
+            }
+            None => History::of_project(&project.root),
+        };
+        Ok(Self { project, history })
+    }
+
+    /// All records that can be read; of the others, a warning.
+    ///
+    /// # Errors
+    /// With [`super::exit::Code::History`].
+    pub(super) fn read(&self, observer: &dyn Observer) -> Result<Contents, Diagnostic> {
+        let contents = self.history.read()?;
+        let file = self.history.directory().join("records.jsonl");
+        for damage in contents.damages.iter().take(TOLD_DAMAGES) {
+            observer.observe(Event::Warning {
+                text: format!(
+                    "{}, line {}: the record cannot be read: {}",
+                    file.display(),
+                    damage.line,
+                    damage.reason
+                ),
+                hint: None,
+            });
+        }
+        if let Some(more) = contents.damages.len().checked_sub(TOLD_DAMAGES + 1) {
+            observer.observe(Event::Warning {
+                text: format!("{} lines more cannot be read", more + 1),
+                hint: None,
+            });
+        }
+        Ok(contents)
+    }
+
+    /// What is known of an operation when it begins here.
+    pub(super) fn beginning(
+        &self,
+        operation: Operation,
+        application: &str,
+        environment: Option<&str>,
+        facts: Facts,
+    ) -> Begin {
+        let known = self.project.application(application).ok();
+        let own = known.map(|application| &application.labels);
+        let labels = self.project.labels.iter().chain(own.into_iter().flatten());
+        let labels: BTreeMap<String, String> = labels
+            .map(|(key, label)| (key.clone(), label.value.clone()))
+            .collect();
+        Begin {
+            operation,
+            application: application.to_owned(),
+            environment: environment.unwrap_or(DEFAULT_ENVIRONMENT).to_owned(),
+            host: person::machine(),
+            user: person::user(),
+            commit: None,
+            labels,
+            facts,
+        }
+    }
+
+    /// What hooks of an application are told besides.
+    pub(super) fn context(&self, application: &str) -> Context {
+        let known = self.project.application(application).ok();
+        let source = known.map(|application| application.source(&self.project));
+        Context {
+            project: self.project.name.as_ref().map(|name| name.value.clone()),
+            source: source.map(PathBuf::from),
+            ..Context::of(&self.project.root, person::variables())
+        }
+    }
+
+    /// Performs an operation with its record and the project's hooks around it.
+    ///
+    /// # Errors
+    /// What the work or a hook failed of.
+    pub(super) fn perform<T>(
+        &self,
+        begin: Begin,
+        observer: &dyn Observer,
+        work: impl FnOnce(&dyn Observer, Option<&Running>) -> Result<Done<T>, Diagnostic>,
+    ) -> Result<Performed<T>, Diagnostic> {
+        let job = Job {
+            context: self.context(&begin.application),
+            history: Some(&self.history),
+            begin,
+            hooks: &self.project.hooks,
+            clock: &env::person::now,
+        };
+        let performed = operation::perform(job, observer, |observer, running| {
+            work(observer, running).map_err(Failed)
+        });
+        performed.map_err(Into::into)
+    }
+}
+
+/// Work that failed; its text is what a record keeps of it: one line.
+#[derive(Debug)]
+pub(super) struct Failed(pub(super) Diagnostic);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.what)?;
+        self.0
+            .because
+            .iter()
+            .try_for_each(|reason| write!(f, ": {reason}"))
+    }
+}
