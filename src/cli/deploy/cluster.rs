@@ -29,7 +29,7 @@ pub(super) struct Args {
     cluster: bool,
 
     #[command(flatten)]
-    flags: Flags,
+    pub(super) flags: Flags,
 
     /// The environment of the project whose context and namespace are used
     #[arg(long, value_name = "NAME", requires = "cluster")]
@@ -44,8 +44,8 @@ pub(super) struct Args {
     first_deployment: Option<PathBuf>,
 
     /// Use the current context even if its cluster is not a local one
-    #[arg(long, requires = "cluster")]
-    yes: bool,
+    #[arg(long)]
+    pub(super) yes: bool,
 
     /// Do not ask the registry whether it has the image; without its digest it is then deployed by its tag
     #[arg(long, requires = "cluster")]

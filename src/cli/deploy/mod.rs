@@ -6,6 +6,7 @@ mod cluster;
 mod diagnostic;
 mod first;
 mod image;
+mod local;
 mod manifest;
 
 use std::path::PathBuf;
@@ -31,11 +32,14 @@ pub(super) struct Args {
     manifest: manifest::Args,
 
     #[command(flatten)]
+    local: local::Args,
+
+    #[command(flatten)]
     cluster: cluster::Args,
 }
 
 /// What every way of deploying has: the image, and the container that gets it.
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub(super) struct Target {
     /// The image, `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
     #[arg(long, value_name = "REF", conflicts_with_all = ["build_result", "image_name"])]
@@ -92,22 +96,29 @@ impl Target {
 
 /// Runs the command. Files are edited before a cluster is told: what a file does not say is undone by whoever applies it.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
-    if !args.manifest.is_asked() && !args.cluster.is_asked() {
+    if !args.manifest.is_asked() && !args.cluster.is_asked() && !args.local.is_asked() {
         return Err(Diagnostic::new(
             Code::Usage,
             "say where the image is to go",
         )
-        .hint("`--manifest FILE…` writes it into manifests, `--kustomization DIR` into the images of a kustomization, `--cluster` gives it to a cluster"));
+        .hint("`--manifest FILE…` writes it into manifests, `--kustomization DIR` into the images of a kustomization, `--cluster` gives it to a cluster, `--to` loads it into one of this machine"));
     }
     let observer = observer(shared, false)?;
-    let image = image::of(&args.target, observer.as_ref())?;
+    let mut image = image::of(&args.target, observer.as_ref())?;
+    let mut target = args.target.clone();
+    if args.local.is_asked() {
+        // Nodes that were given an image know its tag alone, and files and clusters must call it so.
+        let brought = local::run(&args.local, &target, &image, &args.cluster, shared, observer.as_ref())?;
+        image = brought.image;
+        target.no_pin |= brought.is_loaded;
+    }
     if args.manifest.is_asked() {
-        manifest::run(&args.manifest, &args.target, &image, observer.as_ref())?;
+        manifest::run(&args.manifest, &target, &image, observer.as_ref())?;
     }
     if args.cluster.is_asked() {
         return cluster::run(
             &args.cluster,
-            &args.target,
+            &target,
             &image,
             shared,
             observer.as_ref(),

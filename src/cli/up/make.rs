@@ -118,15 +118,12 @@ fn one(
     observer: &dyn Observer,
 ) -> Outcome {
     let pod = &planned.pod;
-    let around = around(plan, args, planned);
-    let is_recorded_there = plan.project.application_of(&pod.application).is_some();
-    let build = |observer: &dyn Observer| -> Outcome {
     let is_recorded_there = plan
         .place
         .project
         .application_of(&pod.application)
         .is_some();
-    let build = |observer: &dyn Observer| -> Result<Result<Made, u8>, Diagnostic> {
+    let build = |observer: &dyn Observer| -> Outcome {
         let building = stage(observer, "pod", pod.name.clone());
         let report = match child(
             args,
