@@ -263,3 +263,37 @@ fn the_context_chooses_the_cluster_and_others_are_not_told() {
     let done = run("k3d-dev", &["--to", "nowhere"]);
     assert_eq!(done.code, Some(2), "{}", done.stderr);
 }
+
+#[test]
+fn deploy_loads_an_image_of_the_store_and_writes_its_tag() {
+    let fakes = Fakes::new();
+    let blueprint = Blueprint::new(fakes.before(no_kubeconfig())).locked();
+    let made = blueprint.json(&["--to", "archive", "--no-edit", "gateway"]);
+    let image = made["pods"][0]["image"].as_str().unwrap();
+    let pinned = format!("{image}@{}", made["pods"][0]["digest"].as_str().unwrap());
+    let deploy = |arguments: &[&str]| -> Done {
+        let all = [&["deploy", "--image", &pinned], arguments].concat();
+        let mut command = blueprint.overcoat.command(&all);
+        command.current_dir(blueprint.root()).output().unwrap().into()
+    };
+    let manifest = ["--manifest", "gateway/03-deployment.yaml", "--container", "web-app"];
+    let done = deploy(&[&["--to", "k3d:dev"], &manifest[..]].concat()).ok();
+    assert!(done.stdout.starts_with(&format!("{image}\n")), "{}", done.stdout);
+    assert_eq!(blueprint.image("gateway"), image);
+    assert_eq!(shape(&fakes.calls()[0]), "k3d image import FILE --mode direct -c dev");
+    // To a file, which is as the one of `up`.
+    let done = deploy(&["--to", "archive:here.tar", "--format", "json"]).ok();
+    assert!(done.stdout.contains("\"archive\": \"here.tar\""), "{}", done.stdout);
+    let bytes = |name: &str| fs::read(blueprint.root().join(name)).unwrap();
+    assert_eq!(bytes("here.tar"), bytes("gateway.tar"));
+    // Nothing is loaded in a dry run.
+    let before = fakes.calls();
+    deploy(&["--to", "kind:dev", "--dry-run"]).ok();
+    assert_eq!(fakes.calls(), before);
+    let done = deploy(&["--to", "k3d"]);
+    assert_eq!(done.code, Some(2), "{}", done.stderr);
+    // An image that is nowhere.
+    let absent = ["deploy", "--image", "localhost:1/no/such:1", "--to", "archive"];
+    let done = blueprint.overcoat.run(&absent);
+    assert_eq!(done.code, Some(30), "{}", done.stderr);
+}
