@@ -26,8 +26,14 @@ fn deploy(bed: &Bed, arguments: &[&str]) -> Done {
 #[track_caller]
 fn image_of(bed: &Bed, resource: &str, name: &str, container: &str) -> String {
     let object = bed.get("apps/v1", resource, name);
-    let containers = object["spec"]["template"]["spec"]["containers"].as_array().unwrap().clone();
-    let found = containers.into_iter().find(|found| found["name"] == container).unwrap();
+    let containers = object["spec"]["template"]["spec"]["containers"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let found = containers
+        .into_iter()
+        .find(|found| found["name"] == container)
+        .unwrap();
     found["image"].as_str().unwrap().to_owned()
 }
 
@@ -41,7 +47,11 @@ fn wait_until_ready(bed: &Bed, resource: &str, name: &str) {
         let is_seen = status["observedGeneration"] == object["metadata"]["generation"];
         let is_ready = match resource {
             "daemonsets" => count("numberReady") == 1 && count("updatedNumberScheduled") == 1,
-            _ => count("readyReplicas") == 1 && count("updatedReplicas") == 1 && count("replicas") == 1,
+            _ => {
+                count("readyReplicas") == 1
+                    && count("updatedReplicas") == 1
+                    && count("replicas") == 1
+            }
         };
         (is_seen && is_ready).then_some(())
     });
@@ -51,5 +61,6 @@ fn wait_until_ready(bed: &Bed, resource: &str, name: &str) {
 fn running(bed: &Bed) -> Vec<Value> {
     let pods = bed.list("v1", "pods").into_iter();
     let pods = pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-    pods.map(|pod| pod["status"]["containerStatuses"].clone()).collect()
+    pods.map(|pod| pod["status"]["containerStatuses"].clone())
+        .collect()
 }

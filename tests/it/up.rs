@@ -424,7 +424,7 @@ fn what_must_not_be_built_is_refused_with_its_place_and_nothing_is_changed() {
                 )
             },
             97,
-            "gateway/app/app.py:12: `on_trigger(payload)` has other parameters than Hopr calls it with",
+            "gateway/app/app.py:11: `on_trigger(payload)` has other parameters than Hopr calls it with",
         ),
         (
             "a text that is no Python",
@@ -436,7 +436,7 @@ fn what_must_not_be_built_is_refused_with_its_place_and_nothing_is_changed() {
                 )
             },
             97,
-            "gateway/app/app.py:14: `}` closes the `(` of line 14",
+            "gateway/app/app.py:13: `}` closes the `(` of line 13",
         ),
         (
             "a mark that is gone",
@@ -538,7 +538,7 @@ fn python_of_this_machine_sees_what_the_light_reader_does_not() {
     assert_eq!(done.code, Some(97), "{}", done.stderr);
     assert!(
         done.stderr
-            .contains("gateway/app/app.py:14: python3 of this machine refuses it"),
+            .contains("gateway/app/app.py:13: python3 of this machine refuses it"),
         "{}",
         done.stderr
     );
@@ -553,8 +553,8 @@ fn a_run_that_was_killed_anywhere_is_completed_by_the_next() {
     for round in 0..12_u64 {
         blueprint.replace(
             "sink/app/app.py",
-            "\"\"\"Is where the journey ends",
-            "\"\"\".Is where the journey ends",
+            "Is where the journey ends",
+            ".Is where the journey ends",
         );
         let mut child = blueprint.command(&["--to", "archive"]);
         child

@@ -9,7 +9,7 @@ use crate::cli::args::{self, Format, Shared};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{creds, local, open_store, print, print_json, registry_client};
-use crate::event::{Event, Observer, stage};
+use crate::event::{Observer, stage};
 use crate::image::{Image, Platform};
 use crate::kubernetes::local::{self as loading, Choice, Confirmed, Wanted, choose};
 use crate::reference::Reference;
@@ -61,23 +61,34 @@ pub(super) fn run(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Brought, Diagnostic> {
-    let confirmed = if cluster.yes { Confirmed::Yes } else { Confirmed::No };
+    let confirmed = if cluster.yes {
+        Confirmed::Yes
+    } else {
+        Confirmed::No
+    };
     let wanted = args.to.clone().unwrap_or_default();
-    let access = cluster.flags.access(shared, None, target.namespace.as_deref())?;
+    let access = cluster
+        .flags
+        .access(shared, None, target.namespace.as_deref())?;
     let context = match &access.context {
         Some(context) => Some(context.clone()),
         None => access.contexts()?.current,
     };
-    let Choice { target: place, because } = choose(&wanted, context.as_deref(), confirmed)?;
+    let Choice {
+        target: place,
+        because,
+    } = choose(&wanted, context.as_deref(), confirmed)?;
     same_cluster(&place, context.as_deref(), cluster.is_asked())?;
-    observer.observe(Event::Note {
-        text: format!("the image goes to {place}: {because}"),
-    });
+    stage(observer, "target", place.to_string()).finish(because);
     let name: Reference = image.parse()?;
     let is_loaded = place.is_loaded();
     if target.dry_run {
         print(&format!("{name} to {place}"))?;
-        let image = if is_loaded { name.without_digest().to_string() } else { image.to_owned() };
+        let image = if is_loaded {
+            name.without_digest().to_string()
+        } else {
+            image.to_owned()
+        };
         return Ok(Brought { image, is_loaded });
     }
     let store = open_store(shared)?;
@@ -90,7 +101,10 @@ pub(super) fn run(
         file: format!("{last}.tar").into(),
     };
     let delivered = local::deliver(&found, &name, &way, shared, observer)?;
-    let archive = delivered.archive.as_ref().map(|file| file.display().to_string());
+    let archive = delivered
+        .archive
+        .as_ref()
+        .map(|file| file.display().to_string());
     match target.format {
         Format::Table => print(&delivered.name.to_string())?,
         Format::Json => print_json(&serde_json::json!({
@@ -107,7 +121,11 @@ pub(super) fn run(
 }
 
 /// Refuses to load into one cluster and to tell another.
-fn same_cluster(place: &loading::Target, context: Option<&str>, is_told: bool) -> Result<(), Diagnostic> {
+fn same_cluster(
+    place: &loading::Target,
+    context: Option<&str>,
+    is_told: bool,
+) -> Result<(), Diagnostic> {
     let expected = match place {
         loading::Target::K3d(name) => format!("k3d-{name}"),
         loading::Target::Kind(name) => format!("kind-{name}"),
@@ -118,17 +136,29 @@ fn same_cluster(place: &loading::Target, context: Option<&str>, is_told: bool) -
     }
     Err(Diagnostic::new(
         Code::Refused,
-        format!("the image would go to {place}, and the context `{}` would be told of it", context.unwrap_or_default()),
+        format!(
+            "the image would go to {place}, and the context `{}` would be told of it",
+            context.unwrap_or_default()
+        ),
     )
-    .hint(format!("say which cluster is meant: `--context {expected}`")))
+    .hint(format!(
+        "say which cluster is meant: `--context {expected}`"
+    )))
 }
 
 /// The image for this machine's platform, whole: of the store, else of its registry.
-fn found(name: &Reference, store: &BlobStore, shared: &Shared, observer: &dyn Observer) -> Result<Image, Diagnostic> {
+fn found(
+    name: &Reference,
+    store: &BlobStore,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Image, Diagnostic> {
     let host = Platform::host();
     let known = match name.digest() {
         // A tag may have moved on since; the digest has not.
-        Some(digest) => store.resolve(&name.without_digest())?.filter(|named| named.manifest.digest == *digest),
+        Some(digest) => store
+            .resolve(&name.without_digest())?
+            .filter(|named| named.manifest.digest == *digest),
         None => store.resolve(name)?,
     };
     if let Some(named) = known {
@@ -136,7 +166,11 @@ fn found(name: &Reference, store: &BlobStore, shared: &Shared, observer: &dyn Ob
         let content = stored.content();
         let fits = |image: &&Image| image.config.parsed.platform() == host;
         let images = content.images();
-        let image = images.iter().copied().find(fits).or(images.first().copied());
+        let image = images
+            .iter()
+            .copied()
+            .find(fits)
+            .or(images.first().copied());
         if let Some(image) = image.filter(|image| store.lacks(&(*image).into()).is_empty()) {
             return Ok(image.clone());
         }

@@ -108,7 +108,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let mut target = args.target.clone();
     if args.local.is_asked() {
         // Nodes that were given an image know its tag alone, and files and clusters must call it so.
-        let brought = local::run(&args.local, &target, &image, &args.cluster, shared, observer.as_ref())?;
+        let brought = local::run(
+            &args.local,
+            &target,
+            &image,
+            &args.cluster,
+            shared,
+            observer.as_ref(),
+        )?;
         image = brought.image;
         target.no_pin |= brought.is_loaded;
     }
@@ -116,13 +123,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         manifest::run(&args.manifest, &target, &image, observer.as_ref())?;
     }
     if args.cluster.is_asked() {
-        return cluster::run(
-            &args.cluster,
-            &target,
-            &image,
-            shared,
-            observer.as_ref(),
-        );
+        return cluster::run(&args.cluster, &target, &image, shared, observer.as_ref());
     }
     Ok(Code::Success as u8)
 }

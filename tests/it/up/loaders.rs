@@ -37,7 +37,7 @@ container) echo true ;;
 exec)
 	manifest=$(tar --extract --to-stdout --file "$STATE/loaded.tar" manifest.json)
 	config=$(echo "$manifest" | sed 's|.*"Config":"blobs/sha256/\([0-9a-f]*\)".*|\1|')
-	tag=$(echo "$manifest" | sed 's|.*"RepoTags":\["\([^"]*\)".*|\1|')
+	tag=$(echo "$manifest" | sed "s|.*\"RepoTags\":\[\"\([^\"]*\)\".*|\1|; s|^docker.io/||")
 	echo "{\"images\":[{\"id\":\"sha256:$config\",\"repoTags\":[\"docker.io/$tag\"]}]}" ;;
 esac
 "#;
@@ -152,7 +152,7 @@ fn a_loader_that_failed_is_not_believed_whatever_its_status() {
             "k3d says that it failed, and ends with 0",
             "k3d",
             says(
-                "\\\\033[31mERRO\\\\033[0m[0002] failed to import images in node: exit code 1",
+                "\\033[31mERRO\\033[0m[0002] failed to import images in node: exit code 1",
                 0,
             ),
             "it ended with success, but said `ERRO[0002] failed to import images in node: exit code 1`",
@@ -221,15 +221,15 @@ fn the_context_chooses_the_cluster_and_others_are_not_told() {
     for (context, said) in [
         (
             "k3d-dev",
-            "images go to the k3d cluster `dev`: the context is `k3d-dev`",
+            "==> target: the k3d cluster `dev`\n    the context is `k3d-dev`",
         ),
         (
             "kind-dev",
-            "images go to the kind cluster `dev`: the context is `kind-dev`",
+            "==> target: the kind cluster `dev`\n    the context is `kind-dev`",
         ),
         (
             "minikube",
-            "images go to the minikube profile `minikube`: the context is `minikube`",
+            "==> target: the minikube profile `minikube`\n    the context is `minikube`",
         ),
     ] {
         let done = run(context, &[]).ok();
@@ -274,16 +274,36 @@ fn deploy_loads_an_image_of_the_store_and_writes_its_tag() {
     let deploy = |arguments: &[&str]| -> Done {
         let all = [&["deploy", "--image", &pinned], arguments].concat();
         let mut command = blueprint.overcoat.command(&all);
-        command.current_dir(blueprint.root()).output().unwrap().into()
+        command
+            .current_dir(blueprint.root())
+            .output()
+            .unwrap()
+            .into()
     };
-    let manifest = ["--manifest", "gateway/03-deployment.yaml", "--container", "web-app"];
+    let manifest = [
+        "--manifest",
+        "gateway/03-deployment.yaml",
+        "--container",
+        "web-app",
+    ];
     let done = deploy(&[&["--to", "k3d:dev"], &manifest[..]].concat()).ok();
-    assert!(done.stdout.starts_with(&format!("{image}\n")), "{}", done.stdout);
+    assert!(
+        done.stdout.starts_with(&format!("{image}\n")),
+        "{}",
+        done.stdout
+    );
     assert_eq!(blueprint.image("gateway"), image);
-    assert_eq!(shape(&fakes.calls()[0]), "k3d image import FILE --mode direct -c dev");
+    assert_eq!(
+        shape(&fakes.calls()[0]),
+        "k3d image import FILE --mode direct -c dev"
+    );
     // To a file, which is as the one of `up`.
     let done = deploy(&["--to", "archive:here.tar", "--format", "json"]).ok();
-    assert!(done.stdout.contains("\"archive\": \"here.tar\""), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("\"archive\": \"here.tar\""),
+        "{}",
+        done.stdout
+    );
     let bytes = |name: &str| fs::read(blueprint.root().join(name)).unwrap();
     assert_eq!(bytes("here.tar"), bytes("gateway.tar"));
     // Nothing is loaded in a dry run.
@@ -293,7 +313,13 @@ fn deploy_loads_an_image_of_the_store_and_writes_its_tag() {
     let done = deploy(&["--to", "k3d"]);
     assert_eq!(done.code, Some(2), "{}", done.stderr);
     // An image that is nowhere.
-    let absent = ["deploy", "--image", "localhost:1/no/such:1", "--to", "archive"];
+    let absent = [
+        "deploy",
+        "--image",
+        "localhost:1/no/such:1",
+        "--to",
+        "archive",
+    ];
     let done = blueprint.overcoat.run(&absent);
     assert_eq!(done.code, Some(30), "{}", done.stderr);
 }
