@@ -82,7 +82,9 @@ pub(super) fn tag_with(
 
 /// Whether there is a project to be heeded: `overcoat.toml` in a directory or above it, or the one that is named.
 pub(super) fn is_there(shared: &Shared, directory: &Path) -> Result<bool, Diagnostic> {
-    Ok(shared.config.is_some() || project::find(&absolute(directory)?)?.is_some())
+    Ok(shared.config.is_some()
+        || shared.history.is_some()
+        || project::find(&absolute(directory)?)?.is_some())
 }
 
 /// A client for registries that knows what the project's `overcoat.toml` says of them.

@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::{creds, env, observer, open_store, outputs, print, print_json, project};
+use super::{creds, env, observer, open_store, outputs, print, print_json, project, records};
 use crate::build::Tools;
+use crate::event::Observer;
+use crate::project::Operation;
 use crate::project::{Project, Role};
+use crate::release::history::{self, Begin};
 use crate::release::outputs::{Outputs, github};
 use crate::release::promote::{self, Attached, Checked, Found, Promoted, Request, Root, Tags};
 use crate::release::result::{self, BuildResult, Entry};
@@ -148,7 +151,19 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         told.line(&format!("Promoting {}", image.source()))?;
         told.line(&format!("-> {}", image.way.destination))?;
     }
-    let promoted = promote::carry_out(&checked, &request, registry, &store, observer.as_ref())?;
+    let mut promoted = Vec::new();
+    let mut carry_out = |observer: &dyn Observer| -> Result<(), Diagnostic> {
+        promoted = promote::carry_out(&checked, &request, registry, &store, observer)?;
+        Ok(())
+    };
+    match project.file.is_some() || shared.history.is_some() {
+        false => carry_out(observer.as_ref())?,
+        true => {
+            let records = records::Place::of(project, shared)?;
+            let begins = begins(&records, &checked, args.destination.as_deref())?;
+            records.perform_all(begins, observer.as_ref(), &mut carry_out)?;
+        }
+    }
     write_outputs(&outputs, &promoted, &entries)?;
     match args.format {
         Format::Table => {
@@ -158,6 +173,26 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         Format::Json => print_json(&Value::Array(promoted.iter().map(as_json).collect()))?,
     }
     told.line("Promotion successful.")
+}
+
+/// What is known of each image's promotion when it begins.
+fn begins(
+    records: &records::Place,
+    checked: &[Checked],
+    environment: Option<&str>,
+) -> Result<Vec<Begin>, Diagnostic> {
+    let begins = checked.iter().map(|image| {
+        let destination = &image.way.destination;
+        let application = records.application_of_image(destination);
+        let facts = history::Facts {
+            image: Some(destination.without_digest().to_string()),
+            digest: Some(image.digest().clone()),
+            links: records.links_of(&application, Some(image.digest()))?,
+            ..history::Facts::default()
+        };
+        Ok(records.beginning(Operation::Promote, &application, environment, facts))
+    });
+    begins.collect()
 }
 
 /// The registries of both environments, and those of all others. A registry that is named by a flag needs no project.

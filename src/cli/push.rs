@@ -13,7 +13,7 @@ use super::{
 use crate::build::{Tag, Tools};
 use crate::event::stage;
 use crate::image::Content;
-use crate::project::{Application, Operation};
+use crate::project::Operation;
 use crate::reference::Reference;
 use crate::registry::{PushReport, PushRequest};
 use crate::release::history;
@@ -92,25 +92,16 @@ fn recorded(
     shared: &Shared,
 ) -> Result<PushReport, Diagnostic> {
     let project = project::load(shared)?;
-    let name = &facts.name;
-    let is_of = |application: &&Application| {
-        let image = application.image_name();
-        name == image
-            || name
-                .strip_suffix(image)
-                .is_some_and(|rest| rest.ends_with('/'))
-    };
-    let application = project.applications.iter().find(is_of);
-    let last = || name.rsplit('/').next().unwrap_or(name);
-    let application = application.map_or_else(last, |application| &application.name);
-    let place = records::Place::of(project.clone(), shared)?;
+    let place = records::Place::of(project, shared)?;
+    let application = place.application_of_image(&target.reference);
     let observer = observer(shared, false)?;
     let known = history::Facts {
+        links: place.links_of(&application, Some(&facts.digest))?,
         image: Some(target.reference.to_string()),
         digest: Some(facts.digest.clone()),
         ..history::Facts::default()
     };
-    let begin = place.beginning(Operation::Push, application, args.records.asked(), known);
+    let begin = place.beginning(Operation::Push, &application, args.records.asked(), known);
     let done = place.perform(begin, observer.as_ref(), |_, _| {
         let platforms = facts.platforms.iter();
         Ok(Done {

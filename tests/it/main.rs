@@ -12,6 +12,7 @@
 //! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
 //! * `promote` – images given to the next environment: three registries, results, conflicts, files for pipelines.
 //! * `cache` – steps that are not done again, the previous image as a cache, and caches that are wrong.
+//! * `up` – blueprints of Hopr: checks, loaders, containerd, a real Kubernetes API.
 //! * `wheels` – wheel layers, against what pip installs of the same wheels.
 //! * `direct` – layers without executing anything, on the real recipe. Needs the network.
 //! * `sources` – wheels built from source distributions, and interpreters that have to be asked; on the real recipe.
@@ -50,8 +51,8 @@ mod archives;
 mod assembled;
 mod cache;
 mod check;
-mod config;
 mod cluster;
+mod config;
 mod copy;
 mod direct;
 mod dockerfile;
@@ -88,6 +89,7 @@ mod steps;
 mod support;
 mod tiny;
 mod transfers;
+mod up;
 mod watch;
 mod wheels;
 mod workloads;

@@ -18,6 +18,7 @@ use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage, SetImageE
 use crate::kubernetes::cluster::{self, Access, Applied, Cluster};
 use crate::project::Environment;
 use crate::reference::Reference;
+use crate::release::history;
 
 /// Flags of this way.
 #[derive(ClapArgs, Debug)]
@@ -29,7 +30,7 @@ pub(super) struct Args {
     cluster: bool,
 
     #[command(flatten)]
-    flags: Flags,
+    pub(super) flags: Flags,
 
     /// When the workload is not there yet, apply these manifests, with the image in them
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "cluster", conflicts_with = "first_deployment")]
@@ -40,8 +41,8 @@ pub(super) struct Args {
     first_deployment: Option<PathBuf>,
 
     /// Use the current context even if its cluster is not a local one
-    #[arg(long, requires = "cluster")]
-    yes: bool,
+    #[arg(long)]
+    pub(super) yes: bool,
 
     /// Do not ask the registry whether it has the image; without its digest it is then deployed by its tag
     #[arg(long, requires = "cluster")]
@@ -75,7 +76,10 @@ pub(super) struct Report {
     pub(super) is_dry_run: bool,
 }
 
-/// Runs the command; the exit status, which is the script's where one failed.
+/// Where an image was given to, and what it replaced there.
+pub(super) type Given = (history::Target, Option<String>);
+
+/// Runs the command; the exit status, which is the script's where one failed, and what records say.
 ///
 /// # Errors
 /// With [`Code::Cluster`], [`Code::Forbidden`], [`Code::NoContainer`], [`Code::Refused`], [`Code::NoEnvironment`],
@@ -86,7 +90,7 @@ pub(super) fn run(
     image: &str,
     shared: &Shared,
     observer: &dyn Observer,
-) -> Result<u8, Diagnostic> {
+) -> Result<(u8, Option<Given>), Diagnostic> {
     match deploy(args, target, image, shared, observer)? {
         Ok(report) => {
             for warning in report.outcome.iter().flat_map(|outcome| &outcome.warnings) {
@@ -99,9 +103,19 @@ pub(super) fn run(
                 Format::Table => print(&table(&report))?,
                 Format::Json => print_json(&serde_json::json!(report))?,
             }
-            Ok(Code::Success as u8)
+            let given = report.outcome.as_ref().map(|outcome| {
+                let to = history::Target::Cluster {
+                    context: report.target.context.clone(),
+                    namespace: outcome.namespace.clone(),
+                    workload: outcome.workload.clone(),
+                    container: outcome.container.clone(),
+                };
+                let previous = Some(outcome.previous_image.clone()).filter(|it| !it.is_empty());
+                (to, previous)
+            });
+            Ok((Code::Success as u8, given))
         }
-        Err(status) => Ok(status),
+        Err(status) => Ok((status, None)),
     }
 }
 

@@ -39,6 +39,11 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// True when files are only looked at.
+    pub(super) fn only_checks(&self) -> bool {
+        self.check
+    }
+
     /// The manifests that were named.
     pub(super) fn files(&self) -> &[PathBuf] {
         &self.manifest
@@ -58,6 +63,18 @@ pub(super) struct Place {
     pub(super) wanted: Wanted,
 }
 
+/// What was written, for records.
+pub(super) struct Written {
+    /// The file, absolute.
+    pub(super) files: Vec<String>,
+    /// The container in it.
+    pub(super) container: Option<String>,
+    /// The workload in it.
+    pub(super) workload: Option<String>,
+    /// The image that was there before.
+    pub(super) before: Option<String>,
+}
+
 /// A change, as it is told.
 struct Row {
     line: usize,
@@ -68,6 +85,20 @@ struct Row {
     edited: Edited,
 }
 
+impl Row {
+    fn written(&self) -> Result<Written, Diagnostic> {
+        let path = &self.edited.path;
+        let path = std::path::absolute(path)
+            .map_err(|error| crate::fs::Error::new("find", path.clone(), error))?;
+        Ok(Written {
+            files: vec![path.to_string_lossy().into_owned()],
+            container: self.container.clone(),
+            workload: self.workload.clone(),
+            before: self.before.clone(),
+        })
+    }
+}
+
 /// Edits the files.
 pub(super) fn run(
     args: &Args,
@@ -75,7 +106,7 @@ pub(super) fn run(
     place: &Place,
     image: &str,
     observer: &dyn Observer,
-) -> Result<(), Diagnostic> {
+) -> Result<Written, Diagnostic> {
     let row = match &args.kustomization {
         Some(path) => {
             let kustomization = Kustomization::read(path)?;
@@ -97,8 +128,12 @@ pub(super) fn run(
             ),
         )
         .hint("the same command without `--check` writes it")),
-        (true, false) if !target.dry_run => Ok(manifest::apply_all(&[row.edited])?),
-        _ => Ok(()),
+        (true, false) if !target.dry_run => {
+            let written = row.written()?;
+            manifest::apply_all(&[row.edited])?;
+            Ok(written)
+        }
+        _ => row.written(),
     }
 }
 

@@ -6,17 +6,24 @@ mod cluster;
 mod diagnostic;
 mod first;
 mod image;
+mod local;
 mod manifest;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 
 use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
+use super::env::person;
 use super::exit::Code;
-use super::{observer, project};
+use super::{observer, project, records};
+use crate::event::Observer;
 use crate::kubernetes::manifest::{Wanted, WorkloadName};
+use crate::project::{Operation, Project};
+use crate::reference::Reference;
+use crate::release::operation::Done;
+use crate::release::{history, result};
 
 /// Put an image into manifests, or give it to a cluster
 ///
@@ -24,6 +31,10 @@ use crate::kubernetes::manifest::{Wanted, WorkloadName};
 /// bytes of one container's image change; `docs/deploy.md` tells what is refused.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
+    /// The application of the project whose image it is: its image, container and workload count where no flag says another
+    #[arg(value_name = "APP")]
+    application: Option<String>,
+
     #[command(flatten)]
     target: Target,
 
@@ -31,11 +42,14 @@ pub(super) struct Args {
     manifest: manifest::Args,
 
     #[command(flatten)]
+    local: local::Args,
+
+    #[command(flatten)]
     cluster: cluster::Args,
 }
 
 /// What every way of deploying has: the image, and the container that gets it.
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub(super) struct Target {
     /// The image, `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
     #[arg(long, value_name = "REF", conflicts_with_all = ["build_result", "image_name"])]
@@ -66,7 +80,7 @@ pub(super) struct Target {
     pub(super) namespace: Option<String>,
 
     /// The environment of the project: its context and namespace with `--cluster`; alone, its manifests
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "workspace", value_name = "NAME", env = person::ENVIRONMENT)]
     pub(super) environment: Option<String>,
 
     /// Look for the container among those of the initialisation too
@@ -95,18 +109,21 @@ impl Target {
 }
 
 /// The manifests of the environment that is named, where neither files nor a cluster are, and its namespace.
-fn place(args: &Args, shared: &Shared) -> Result<manifest::Place, Diagnostic> {
+fn place(
+    args: &Args,
+    target: &Target,
+    project: Option<&Project>,
+) -> Result<manifest::Place, Diagnostic> {
     let mut place = manifest::Place {
         manifests: args.manifest.files().to_vec(),
-        wanted: args.target.wanted(),
+        wanted: target.wanted(),
     };
-    let Some(name) = &args.target.environment else {
+    let (Some(name), Some(project)) = (&target.environment, project) else {
         return Ok(place);
     };
-    if args.manifest.is_asked() || args.cluster.is_asked() {
+    if args.manifest.is_asked() || args.cluster.is_asked() || args.local.is_asked() {
         return Ok(place);
     }
-    let project = project::load(shared)?;
     let environment = project.environment(name)?;
     if let Some(manifests) = &environment.manifests {
         place.manifests.clone_from(&manifests.value);
@@ -126,32 +143,128 @@ fn place(args: &Args, shared: &Shared) -> Result<manifest::Place, Diagnostic> {
 
 /// Runs the command. Files are edited before a cluster is told: what a file does not say is undone by whoever applies it.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
-    let place = place(args, shared)?;
+    let project = known_project(args, shared)?;
+    let target = filled(args, project.as_ref())?;
+    let place = place(args, &target, project.as_ref())?;
     let is_for_files = args.manifest.is_asked() || !place.manifests.is_empty();
-    if !is_for_files && !args.cluster.is_asked() {
+    if !is_for_files && !args.cluster.is_asked() && !args.local.is_asked() {
         return Err(Diagnostic::new(Code::Usage, "say where the image is to go")
             .hint("`--manifest FILE…` writes it into manifests, `--environment NAME` into those of an environment, `--kustomization DIR` into the images of a kustomization")
-            .hint("`--cluster` gives it to a cluster"));
+            .hint("`--cluster` gives it to a cluster, `--to` loads it into one of this machine"));
     }
     let observer = observer(shared, false)?;
-    let image = image::of(&args.target)?;
-    if is_for_files {
-        manifest::run(
-            &args.manifest,
-            &args.target,
-            &place,
-            &image,
-            observer.as_ref(),
-        )?;
+    let image = image::of(&target)?;
+    let work = |observer: &dyn Observer| -> Result<Done<u8>, Diagnostic> {
+        let mut image = image.clone();
+        let mut target = target.clone();
+        let mut facts = facts_of(&image)?;
+        if args.local.is_asked() {
+            // Nodes that were given an image know its tag alone, and files and clusters must call it so.
+            let brought = local::run(
+                &args.local,
+                &target,
+                &image,
+                &args.cluster,
+                shared,
+                observer,
+            )?;
+            facts.target = Some(history::Target::Loader {
+                destination: args.local.to_string(),
+            });
+            image = brought.image;
+            target.no_pin |= brought.is_loaded;
+        }
+        if is_for_files {
+            let written = manifest::run(&args.manifest, &target, &place, &image, observer)?;
+            facts.previous = written.before;
+            facts.target = Some(history::Target::Manifests {
+                files: written.files,
+                container: written.container,
+                workload: written.workload,
+            });
+        }
+        let mut status = Code::Success as u8;
+        if args.cluster.is_asked() {
+            let (ended, told) = cluster::run(&args.cluster, &target, &image, shared, observer)?;
+            status = ended;
+            if let Some((to, previous)) = told {
+                facts.target = Some(to);
+                facts.previous = previous;
+            }
+        }
+        match status {
+            0 => Ok(Done {
+                value: status,
+                facts,
+                ..Done::default()
+            }),
+            status => Err(Diagnostic::told(status)),
+        }
+    };
+    let is_earnest = !target.dry_run && !args.manifest.only_checks();
+    let (Some(project), true) = (project, is_earnest) else {
+        return Ok(work(observer.as_ref())?.value);
+    };
+    let records = records::Place::of(project, shared)?;
+    let reference: Reference = image.parse()?;
+    let application = match &args.application {
+        Some(name) => records.project.application(name)?.name.clone(),
+        None => records.application_of_image(&reference),
+    };
+    let environment = target.environment.as_deref();
+    let facts = history::Facts {
+        links: records.links_of(&application, reference.digest())?,
+        ..facts_of(&image)?
+    };
+    let begin = records.beginning(Operation::Deploy, &application, environment, facts);
+    Ok(records
+        .perform(begin, observer.as_ref(), |observer, _| work(observer))?
+        .value)
+}
+
+/// The project, where there is one or something of it is named.
+fn known_project(args: &Args, shared: &Shared) -> Result<Option<Project>, Diagnostic> {
+    let is_named = args.application.is_some() || args.target.environment.is_some();
+    match is_named || project::is_there(shared, Path::new("."))? {
+        true => project::load(shared).map(Some),
+        false => Ok(None),
     }
-    if args.cluster.is_asked() {
-        return cluster::run(
-            &args.cluster,
-            &args.target,
-            &image,
-            shared,
-            observer.as_ref(),
-        );
+}
+
+/// What the flags leave open and the project says.
+fn filled(args: &Args, project: Option<&Project>) -> Result<Target, Diagnostic> {
+    let mut target = args.target.clone();
+    let Some(project) = project else {
+        return Ok(target);
+    };
+    if target.build_result == Path::new(result::FILE) && !target.build_result.exists() {
+        target.build_result = project.root.join(result::FILE);
     }
-    Ok(Code::Success as u8)
+    let Some(name) = &args.application else {
+        return Ok(target);
+    };
+    let application = project.application(name)?;
+    if target.image.is_none() && target.image_name.is_none() {
+        target.image_name = Some(application.image_name().to_owned());
+    }
+    if let (None, Some(said)) = (&target.container, &application.container) {
+        target.container = Some(said.value.clone());
+    }
+    if let (None, Some(said)) = (&target.workload, &application.workload) {
+        let workload = said
+            .value
+            .parse()
+            .map_err(|error| Diagnostic::new(Code::Project, format!("{}: {error}", said.origin)))?;
+        target.workload = Some(workload);
+    }
+    Ok(target)
+}
+
+fn facts_of(image: &str) -> Result<history::Facts, Diagnostic> {
+    let reference: Reference = image.parse()?;
+    Ok(history::Facts {
+        image: Some(reference.without_digest().to_string()),
+        digest: reference.digest().cloned(),
+        ..history::Facts::default()
+    })
 }

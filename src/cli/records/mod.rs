@@ -16,9 +16,13 @@ use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::env::person;
 use super::{env, project};
+use crate::digest::Digest;
 use crate::event::{Event, Observer};
-use crate::project::{Operation, Project};
-use crate::release::history::{Begin, Contents, DEFAULT_ENVIRONMENT, Facts, History, Running};
+use crate::project::{Application, Operation, Project};
+use crate::reference::Reference;
+use crate::release::history::{
+    Begin, Contents, DEFAULT_ENVIRONMENT, Facts, History, Id, Running, State,
+};
 use crate::release::hooks::Context;
 use crate::release::operation::{self, Done, Job, Performed};
 
@@ -137,6 +141,69 @@ impl Place {
             source: source.map(PathBuf::from),
             ..Context::of(&self.project.root, person::variables())
         }
+    }
+
+    /// Whose image a name is: the application's that has it, else the last part of the name.
+    pub(super) fn application_of_image(&self, reference: &Reference) -> String {
+        let name = reference.name();
+        let is_of = |application: &&Application| {
+            let image = application.image_name();
+            let rest = name.strip_suffix(image);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+        };
+        match self.project.applications.iter().find(is_of) {
+            Some(application) => application.name.clone(),
+            None => name.rsplit('/').next().unwrap_or(&name).to_owned(),
+        }
+    }
+
+    /// The newest records of what brought a digest here, one of a kind: what a later operation follows from.
+    ///
+    /// # Errors
+    /// With [`super::exit::Code::History`].
+    pub(super) fn links_of(
+        &self,
+        application: &str,
+        digest: Option<&Digest>,
+    ) -> Result<BTreeMap<Operation, Id>, Diagnostic> {
+        let mut links = BTreeMap::new();
+        let Some(digest) = digest else {
+            return Ok(links);
+        };
+        for record in self.history.read()?.records {
+            let is_of_it = record.application == application
+                && record.state == State::Success
+                && record.facts.digest.as_ref() == Some(digest);
+            let leads_there = matches!(
+                record.operation,
+                Operation::Build | Operation::Push | Operation::Promote
+            );
+            if is_of_it && leads_there {
+                links.insert(record.operation, record.id);
+            }
+        }
+        Ok(links)
+    }
+
+    /// Performs several operations at once, each with its record and its hooks: what is done is done within all of them.
+    ///
+    /// # Errors
+    /// As [`Self::perform`].
+    pub(super) fn perform_all(
+        &self,
+        mut begins: Vec<Begin>,
+        observer: &dyn Observer,
+        work: &mut dyn FnMut(&dyn Observer) -> Result<(), Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        if begins.is_empty() {
+            return work(observer);
+        }
+        let begin = begins.remove(0);
+        let done = self.perform(begin, observer, |observer, _| {
+            self.perform_all(begins, observer, work)?;
+            Ok(Done::default())
+        });
+        done.map(|_: Performed<()>| ())
     }
 
     /// Performs an operation with its record and the project's hooks around it.

@@ -101,7 +101,7 @@ impl<'a> Baselines<'a> {
         let alike = others.find_map(|(other, read)| {
             let read = read.as_ref()?;
             let is_alike = !kind.is_empty() && hooks::defined(&read.module, read.place) == kind;
-            is_alike.then(|| (other, read))
+            is_alike.then_some((other, read))
         });
         let (other, read) = alike?;
         Some(Baseline {

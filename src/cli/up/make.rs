@@ -41,6 +41,9 @@ pub(super) struct Made {
     pub(super) is_unchanged: bool,
 }
 
+/// How making one ended: with an image, with the status of a build that told why it failed, or otherwise badly.
+type Outcome = Result<Result<Made, u8>, Diagnostic>;
+
 /// Makes the images of all pods, several at once; or gives the status of the first build that failed and told why.
 ///
 /// # Errors
@@ -61,7 +64,7 @@ pub(super) fn all(
     // What a pipeline reads is of this run, or is not there.
     result::forget(&plan.root.join(result::FILE), &names)?;
     let next = Mutex::new(0..plan.pods.len());
-    let made: Mutex<Vec<(usize, Result<Result<Made, u8>, Diagnostic>)>> = Mutex::default();
+    let made: Mutex<Vec<(usize, Outcome)>> = Mutex::default();
     let worker = || {
         loop {
             let index = lock(&next).next();
@@ -113,14 +116,14 @@ fn one(
     program: &std::path::Path,
     shared: &Shared,
     observer: &dyn Observer,
-) -> Result<Result<Made, u8>, Diagnostic> {
+) -> Outcome {
     let pod = &planned.pod;
     let is_recorded_there = plan
         .place
         .project
         .application_of(&pod.application)
         .is_some();
-    let build = |observer: &dyn Observer| -> Result<Result<Made, u8>, Diagnostic> {
+    let build = |observer: &dyn Observer| -> Outcome {
         let building = stage(observer, "pod", pod.name.clone());
         let report = match child(
             args,

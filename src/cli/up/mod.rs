@@ -25,7 +25,7 @@ use super::exit::Code;
 use super::records::Place;
 use super::{cluster, creds, local, observer, project};
 use crate::build::Tag;
-use crate::event::{Event, Observer};
+use crate::event::{Observer, stage};
 use crate::kubernetes::cluster::Access;
 use crate::kubernetes::local::{Choice, Confirmed, Target, Wanted, choose};
 use crate::kubernetes::manifest::Edited;
@@ -164,12 +164,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         return checks::lock(&root, &pods, args.dry_run).map(|()| Code::Success as u8);
     }
     let mut plan = plan(args, shared, root, pods)?;
-    observer.observe(Event::Note {
-        text: format!(
-            "images go to {}: {}",
-            plan.choice.target, plan.choice.because
-        ),
-    });
+    stage(observer, "target", plan.choice.target.to_string()).finish(plan.choice.because.clone());
     checks::run(args, &mut plan, shared, observer)?;
     if args.dry_run {
         tell::plan(args, &plan)?;
@@ -359,9 +354,7 @@ fn edit(plan: &Plan, done: &[Done], observer: &dyn Observer) -> Result<Vec<Edite
     let edits = checks::edits(&pods, &images)?;
     crate::kubernetes::manifest::apply_all(&edits)?;
     for edited in edits.iter().filter(|edited| edited.is_change()) {
-        observer.observe(Event::Note {
-            text: format!("edited {}", edited.path.display()),
-        });
+        stage(observer, "edit", edited.path.display().to_string()).finish("");
     }
     Ok(edits)
 }

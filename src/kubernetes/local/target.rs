@@ -24,6 +24,26 @@ pub enum Wanted {
     Archive(Option<PathBuf>),
 }
 
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (word, name) = match self {
+            Self::Auto => ("auto", None),
+            Self::K3d(name) => ("k3d", name.clone()),
+            Self::Kind(name) => ("kind", name.clone()),
+            Self::Minikube(name) => ("minikube", name.clone()),
+            Self::Registry => ("registry", None),
+            Self::Archive(file) => (
+                "archive",
+                file.as_ref().map(|file| file.display().to_string()),
+            ),
+        };
+        match name {
+            Some(name) => write!(f, "{word}:{name}"),
+            None => f.write_str(word),
+        }
+    }
+}
+
 /// Where an image goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
