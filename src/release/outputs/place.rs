@@ -203,7 +203,7 @@ mod tests {
         std::fs::write(&source, "of an earlier run").unwrap();
         let Some(mounted) = Mounted::on(&log, &source) else {
             crate::skip_tests::skip(
-                "release::outputs::place::a_file_that_is_mounted",
+                "a_file_that_is_mounted_is_emptied_and_written_in_place",
                 "nothing can be mounted here",
             );
             return;
