@@ -145,7 +145,7 @@ fn two_at_once_never_lose_an_edit_silently() {
                 edit_of(&b, &number.to_string()),
             ];
             // In both orders, so that they would wait for each other if they could.
-            let edits = if number % 2 == 0 {
+            let edits = if number.is_multiple_of(2) {
                 edits
             } else {
                 let [a, b] = edits;

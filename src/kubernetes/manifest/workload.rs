@@ -163,7 +163,7 @@ fn kind_of(text: &str) -> &str {
     let is_short = |short: &&str| short.eq_ignore_ascii_case(text);
     let known = KINDS
         .iter()
-        .find(|(_, shorts, ..)| shorts.iter().any(|short| is_short(short)));
+        .find(|(_, shorts, ..)| shorts.iter().any(is_short));
     known.map_or(text, |(kind, ..)| kind)
 }
 
