@@ -170,10 +170,15 @@ fn a_second_rollback_goes_further_back_and_not_forward_again() {
     // What was deployed anew afterwards is no rollback.
     fixture.deploy(PROD, "v4", Ending::Success);
     assert_eq!(earlier().unwrap().facts.digest, first.facts.digest);
-    assert_eq!(of(&fixture.contents(), PROD).earlier(Some("3")).unwrap(), third);
+    assert_eq!(
+        of(&fixture.contents(), PROD).earlier(Some("3")).unwrap(),
+        third
+    );
     // Nonsense ends too.
     let mut facts = first.facts.clone();
-    facts.results.insert(ROLLBACK_OF.to_owned(), "nonsense".to_owned());
+    facts
+        .results
+        .insert(ROLLBACK_OF.to_owned(), "nonsense".to_owned());
     fixture.record(Operation::Deploy, PROD, Ending::Success, facts);
     assert_eq!(earlier().unwrap().facts.digest, Some(Digest::of(b"v4")));
 }

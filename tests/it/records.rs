@@ -196,7 +196,7 @@ fn history_filters_and_names_what_it_does_not_know() {
     assert_eq!(rows[0]["environment"], "dev");
     let table = project.run(&["history", "--long-ids"]).ok().stdout;
     assert_eq!(table.lines().count(), 4, "{table}");
-    assert!(table.contains("✖   2 ("), "{table}");
+    assert!(table.contains("✖  2 ("), "{table}");
 
     let done = project.run(&["history", "--environment", "pord"]);
     assert_eq!(done.code, Some(81), "{}", done.stderr);
