@@ -13,6 +13,7 @@ use overcoat::release::history::{
 };
 use serde_json::{Value, json};
 
+use super::support::cluster::Bed;
 use super::support::registry::Registry;
 use super::support::{Done, Overcoat, wait_for};
 
@@ -26,7 +27,10 @@ struct Project {
 impl Project {
     /// With these lines at the end of `overcoat.toml`.
     fn new(more: &str) -> Self {
-        let overcoat = Overcoat::new();
+        Self::of(Overcoat::new(), more)
+    }
+
+    fn of(overcoat: Overcoat, more: &str) -> Self {
         let root = overcoat.path().join("shop");
         fs::create_dir_all(root.join("web")).unwrap();
         let text = format!(
@@ -94,6 +98,16 @@ impl Project {
             container: Some("web".to_owned()),
             workload: None,
         });
+        self.deploy_to(environment, image, digest, target)
+    }
+
+    fn deploy_to(
+        &self,
+        environment: &str,
+        image: &str,
+        digest: &str,
+        target: Option<Target>,
+    ) -> Record {
         let facts = Facts {
             image: Some(image.to_owned()),
             digest: Some(digest.parse().unwrap()),
@@ -196,7 +210,7 @@ fn history_filters_and_names_what_it_does_not_know() {
     assert_eq!(rows[0]["environment"], "dev");
     let table = project.run(&["history", "--long-ids"]).ok().stdout;
     assert_eq!(table.lines().count(), 4, "{table}");
-    assert!(table.contains("✖   2 ("), "{table}");
+    assert!(table.contains("✖  2 ("), "{table}");
 
     let done = project.run(&["history", "--environment", "pord"]);
     assert_eq!(done.code, Some(81), "{}", done.stderr);
@@ -668,4 +682,80 @@ fn pruning_forgets_what_is_old_and_deletes_only_what_nothing_names() {
     );
     let next = project.deploy("prod", &images[0].0, &images[0].1, None);
     assert_eq!(next.sequence, 6, "numbers are not given again");
+}
+
+fn deployment(name: &str, image: &str) -> Value {
+    let labels = json!({ "app": name });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": name },
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": { "containers": [
+                    { "name": "sidecar", "image": "sidecar:1" },
+                    { "name": "web", "image": image },
+                ] },
+            },
+        },
+    })
+}
+
+#[test]
+fn a_cluster_is_told_of_a_rollback_and_asked_before_images_are_deleted() {
+    let test = "a_cluster_is_told_of_a_rollback_and_asked_before_images_are_deleted";
+    let Some(bed) = Bed::start(test) else {
+        return;
+    };
+    let registry = Registry::start();
+    let project = Project::of(bed.overcoat(), "");
+    let images = ["v1", "v2", "v3"].map(|tag| push(&project, &registry, tag));
+    let full = |index: usize| format!("{}@{}", images[index].0, images[index].1);
+    bed.create("apps/v1", "deployments", &deployment("web", &full(2)));
+    // Somebody else still runs the oldest one.
+    bed.create("apps/v1", "deployments", &deployment("old", &full(0)));
+    for (name, digest) in &images {
+        let target = Target::Cluster {
+            context: Some("k3d-test".to_owned()),
+            namespace: bed.namespace().to_owned(),
+            workload: "deployment/web".to_owned(),
+            container: "web".to_owned(),
+        };
+        project.deploy_to("prod", name, digest, Some(target));
+    }
+    let template = || bed.get("apps/v1", "deployments", "web")["spec"]["template"]["spec"].clone();
+    let before = template();
+    let dry = project
+        .run(&["rollback", "--environment", "prod", "--dry-run"])
+        .ok();
+    assert!(
+        dry.stdout.contains(&format!("{} -> {}", full(2), full(1))),
+        "{}",
+        dry.stdout
+    );
+    assert_eq!(template(), before);
+    project.run(&["rollback", "--environment", "prod"]).ok();
+    let mut expected = before;
+    expected["containers"][1]["image"] = json!(full(1));
+    assert_eq!(template(), expected);
+    let record = project.newest(Operation::Deploy);
+    assert_eq!((record.sequence, record.facts.previous), (4, Some(full(2))));
+
+    let arguments = ["prune", "--retain", "1", "--delete-tags", "--json"];
+    let mut command = project.overcoat.command(&arguments);
+    command.env("KUBECONFIG", project.root.join("no-such-file"));
+    let unknown: Done = command.current_dir(&project.root).output().unwrap().into();
+    assert_eq!(unknown.code, Some(90), "{}", unknown.stderr);
+    assert!(
+        unknown.stderr.contains("nothing was removed"),
+        "{}",
+        unknown.stderr
+    );
+    assert_eq!(project.count(), 4);
+    let done = project.json(&arguments);
+    let third = format!("{}/web@{}", registry.host(), images[2].1);
+    assert_eq!(done["images"], json!([third]));
+    assert_eq!(project.count(), 1);
 }
