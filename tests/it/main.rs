@@ -67,6 +67,7 @@ mod manifests;
 mod matrix;
 mod mirrors;
 mod op;
+mod path;
 mod placed;
 mod places;
 mod popular;
