@@ -39,9 +39,15 @@ pub(super) fn connect(access: &Access, within: Within<'_>) -> Result<Cluster, Er
         ),
         None => "the client did not start".to_owned(),
     };
-    // A plugin may take as long as it likes: it has a thread of its own, which is left behind if need be.
+    // A plugin may take as long as it likes, so it has a thread of its own: by that it is found if it must be ended.
+    let (tell, thread) = std::sync::mpsc::channel();
     let started = run(&runtime, within, &target, &slow, async {
-        tokio::task::spawn_blocking(move || Client::try_from(config)).await
+        let start = move || {
+            // Nobody may be there to be told any more.
+            let _ = tell.send(rustix::thread::gettid());
+            Client::try_from(config)
+        };
+        tokio::task::spawn_blocking(start).await
     });
     let client = match started {
         Ok(Ok(Ok(client))) => client,
@@ -55,6 +61,9 @@ pub(super) fn connect(access: &Access, within: Within<'_>) -> Result<Cluster, Er
             });
         }
         Err(error) => {
+            if let Ok(thread) = thread.try_recv() {
+                end_children_of(thread);
+            }
             runtime.shutdown_background();
             return Err(error);
         }
@@ -64,6 +73,21 @@ pub(super) fn connect(access: &Access, within: Within<'_>) -> Result<Cluster, Er
         target,
         runtime: Some(runtime),
     })
+}
+
+/// Ends the processes that a thread of ours has started: a credential plugin that nobody waits for any more. Kernels that do not
+/// tell (`CONFIG_PROC_CHILDREN`) leave it running.
+fn end_children_of(thread: rustix::process::Pid) {
+    let path = format!("/proc/self/task/{}/children", thread.as_raw_nonzero());
+    let children = crate::fs::read_limited(std::path::Path::new(&path), 4096).unwrap_or_default();
+    let children = String::from_utf8_lossy(&children).into_owned();
+    let pids = children
+        .split_whitespace()
+        .filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
+    for pid in pids {
+        // It may have ended by itself; either way nothing is left to do.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
 }
 
 /// Waits for `work`, the deadline, or the person.

@@ -192,7 +192,7 @@ fn no_cluster_no_kubeconfig_and_no_context_have_a_message_each() {
         &path,
         text.replace(
             "{token: hunter2}",
-            "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sleep, args: ['4']}}",
+            "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sleep, args: ['30']}}",
         ),
     )
     .unwrap();
