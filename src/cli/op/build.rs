@@ -239,20 +239,14 @@ pub(super) fn pushed_steps(
     from: version::TagFrom,
 ) -> Result<Vec<Step>, Diagnostic> {
     let registry = settings::registry_of(project).unwrap_or_default();
-    Ok(vec![one_push(
-        settings,
-        project,
-        registry,
-        Some(result),
-        from,
-    )?])
+    Ok(vec![one_push(settings, project, registry, result, from)?])
 }
 
 fn one_push(
     settings: &Settings,
     project: &Project,
     registry: &str,
-    result: Option<&Path>,
+    result: &Path,
     from: version::TagFrom,
 ) -> Result<Step, Diagnostic> {
     let mut step = settings.step("build");
@@ -264,9 +258,7 @@ fn one_push(
     if from == version::TagFrom::Ci && is_release(settings, project)? {
         step.flag("--tag-from", "ci");
     }
-    if let Some(result) = result {
-        step.flag("--result-file", result);
-    }
+    step.flag("--result-file", result);
     Ok(step)
 }
 
@@ -302,19 +294,25 @@ pub(super) fn push(args: &Push, mut settings: Settings) -> Result<u8, Diagnostic
         say("the images are known here: `--image-pattern` has no effect");
     }
     let project = settings.project()?;
+    // A build in a project always writes its results somewhere.
+    let scratch = tempfile::tempdir().map_err(|error| {
+        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+    })?;
+    let elsewhere = result_in(scratch.path());
     let result = match args.no_file_output {
-        true => None,
-        false => Some(absolute(&result_in(&args.output))?),
+        true => elsewhere.clone(),
+        false => absolute(&result_in(&args.output))?,
     };
-    let steps = push_steps(args, &settings, &project, result.as_deref())?;
-    if let Some(result) = &result {
+    let steps = push_steps(args, &settings, &project, &result, &elsewhere)?;
+    if !args.no_file_output {
         crate::fs::create_dir_all(&args.output)?;
-        forget(result)?;
+        forget(&result)?;
     }
     run_all(&steps)
 }
 
-/// The calls that `op push` stands for: one for each registry. The file of results is that of the first.
+/// The calls that `op push` stands for: one for each registry. `result` gets the results of the first, `elsewhere` those
+/// of the others.
 ///
 /// # Errors
 /// When nothing says a registry, and as [`build_steps`].
@@ -322,11 +320,15 @@ pub(super) fn push_steps(
     args: &Push,
     settings: &Settings,
     project: &Project,
-    result: Option<&Path>,
+    result: &Path,
+    elsewhere: &Path,
 ) -> Result<Vec<Step>, Diagnostic> {
     let registries = registries(args, settings, project)?;
     let step = |(position, registry): (usize, &String)| {
-        let result = result.filter(|_| position == 0);
+        let result = match position {
+            0 => result,
+            _ => elsewhere,
+        };
         say(&format!("Pushing to {registry}"));
         one_push(
             settings,

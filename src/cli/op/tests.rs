@@ -262,7 +262,13 @@ fn push_goes_where_the_destination_says() {
             ..*args
         };
         let (settings, project) = settings(directory, variables);
-        let steps = build::push_steps(&args, &settings, &project, Some(Path::new("/r.json")))?;
+        let steps = build::push_steps(
+            &args,
+            &settings,
+            &project,
+            Path::new("/r.json"),
+            Path::new("/e.json"),
+        )?;
         let repo = |step: &Step| {
             let text = text(step);
             text.split(" --repo=").nth(1).unwrap().to_owned()
@@ -295,6 +301,9 @@ fn push_goes_where_the_destination_says() {
     ] {
         let mut expected: Vec<String> = expected.iter().map(|text| (*text).to_owned()).collect();
         expected[0].push_str(result);
+        for other in &mut expected[1..] {
+            other.push_str(" --result-file=/e.json");
+        }
         assert_eq!(
             push(directory.path(), words, variables).unwrap(),
             expected,
