@@ -44,8 +44,8 @@ pub fn judge(state: &State, wanted: &Wanted) -> Verdict {
             title(state),
             count(&state.workload, "/metadata/generation"),
         );
-        // A StatefulSet controller that may not create a pod says so by an event, and nothing in the status: not even
-        // that it has seen the template (Kubernetes 1.20).
+        // The controllers of StatefulSets and DaemonSets that may not create a pod say so by an event, and nothing in
+        // the status: not even that they have seen the template (Kubernetes 1.20).
         return waiting(why, not_created(state).into_iter().collect());
     }
     let troubles = troubles(state);

@@ -51,6 +51,8 @@ pub(super) fn missing(state: &State) -> u64 {
         Kind::Deployment | Kind::StatefulSet => {
             replicas(workload).saturating_sub(count(workload, "/status/replicas"))
         }
+        // Its controller counts nodes only after it could create their pods (Kubernetes 1.20).
+        Kind::DaemonSet if !is_observed(workload) => 1,
         Kind::DaemonSet => count(workload, "/status/desiredNumberScheduled")
             .saturating_sub(count(workload, "/status/currentNumberScheduled")),
     }

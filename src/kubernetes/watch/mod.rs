@@ -137,13 +137,10 @@ pub fn watch(
         .collect();
     loop {
         let now = (terms.clock.now)();
-        let is_last = now >= terms.timeout;
         for track in tracks.iter_mut().filter(|track| !track.is_over()) {
             match track.look(objects, terms, now) {
                 Ok(()) => {}
                 Err(Error::Cluster(cluster::Error::Interrupted)) => return Err(Error::Interrupted),
-                // The question was cut off by our own deadline.
-                Err(Error::Cluster(cluster::Error::Timeout { .. })) if is_last => {}
                 Err(error) => return Err(error),
             }
         }
@@ -153,10 +150,13 @@ pub fn watch(
         if terms.observer.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        if let Some(late) = tracks.iter_mut().find(|track| is_last && !track.is_over()) {
+        let left = terms.timeout.saturating_sub((terms.clock.now)());
+        if let Some(late) = tracks
+            .iter_mut()
+            .find(|track| left.is_zero() && !track.is_over())
+        {
             return Err(late.timed_out(objects, terms));
         }
-        let left = terms.timeout.saturating_sub((terms.clock.now)());
         (terms.clock.pause)(terms.interval.min(left));
     }
     let watched: Vec<Watched> = tracks.into_iter().filter_map(Track::finish).collect();

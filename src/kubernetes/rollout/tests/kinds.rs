@@ -334,3 +334,21 @@ fn a_stateful_set_whose_controller_may_not_create_a_pod_is_told_although_it_was_
         "{verdict:?}"
     );
 }
+
+#[test]
+fn a_daemon_set_whose_controller_may_not_create_a_pod_is_told_although_it_was_not_observed() {
+    let mut state = daemon_set();
+    state.workload["status"] = json!({});
+    state.pods.clear();
+    assert_eq!(subjects(&state), ["ds-1"]);
+    state.events = vec![event(
+        "ds-1",
+        "FailedCreate",
+        "exceeded quota: small",
+        "2026-01-01T00:00:07Z",
+    )];
+    assert_eq!(
+        first_trouble(judge(&state, &wanted(NEW))).cause,
+        Cause::NotCreated
+    );
+}

@@ -308,6 +308,26 @@ fn a_cluster_that_never_answered_is_an_error_at_once_and_one_that_falters_is_not
 }
 
 #[test]
+fn a_question_that_the_deadline_cuts_off_does_not_hide_what_was_awaited() {
+    let play = Play::of(&complete("registry.example.com/team/app:v1"));
+    play.at(4, |world| world.hangs = true);
+    let error = play.watch(&[wish("web")]).unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    assert!(
+        error.because()[0].contains("not yet `registry.example.com/team/app:v2`"),
+        "{error:?}"
+    );
+
+    let play = Play::of(&complete(NEW));
+    play.hang();
+    let error = play.watch(&[wish("web")]).unwrap_err();
+    assert!(
+        matches!(error, Error::Cluster(cluster::Error::Timeout { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn who_may_not_read_events_is_told_less_and_nothing_fails() {
     let play = Play::of(&pulling());
     play.forbid("v1/events");

@@ -29,6 +29,8 @@ pub(super) struct World {
     forbidden: BTreeSet<String>,
     /// By `POD/CONTAINER`, with `previous ` before it perhaps.
     pub(super) logs: BTreeMap<String, String>,
+    /// Nothing is answered until the deadline.
+    pub(super) hangs: bool,
     /// What every question is answered with.
     pub(super) failure: Option<Error>,
     asked: Vec<String>,
@@ -111,6 +113,10 @@ pub(super) fn error_of(kind: &str) -> Error {
             namespace: "shop".to_owned(),
             reason: text,
         },
+        "timeout" => Error::Timeout {
+            server: "https://c".to_owned(),
+            what: text,
+        },
         "not found" => Error::NotFound {
             what: "it".to_owned(),
             reason: text,
@@ -166,6 +172,10 @@ impl Play {
             .borrow_mut()
             .forbidden
             .insert(resource.to_owned());
+    }
+
+    pub(super) fn hang(&self) {
+        self.world.borrow_mut().hangs = true;
     }
 
     pub(super) fn fail(&self, error: Error) {
@@ -233,6 +243,10 @@ impl Play {
         let mut world = self.world.borrow_mut();
         let place = format!("{}/{}", resource.api_version, resource.plural);
         world.asked.push(format!("{verb} {place}/{name}"));
+        if world.hangs {
+            world.now = TIMEOUT;
+            return Err(error_of("timeout"));
+        }
         if let Some(failure) = &world.failure {
             return Err(failure.clone());
         }
