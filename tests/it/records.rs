@@ -711,11 +711,11 @@ fn a_cluster_is_told_of_a_rollback_and_asked_before_images_are_deleted() {
     };
     let registry = Registry::start();
     let project = Project::of(bed.overcoat(), "");
-    let images = ["v1", "v2", "v3"].map(|tag| push(&project, &registry, tag));
+    let images = ["v0", "v1", "v2", "v3"].map(|tag| push(&project, &registry, tag));
     let full = |index: usize| format!("{}@{}", images[index].0, images[index].1);
-    bed.create("apps/v1", "deployments", &deployment("web", &full(2)));
-    // Somebody else still runs the oldest one.
-    bed.create("apps/v1", "deployments", &deployment("old", &full(0)));
+    bed.create("apps/v1", "deployments", &deployment("web", &full(3)));
+    // Somebody else still runs an old one.
+    bed.create("apps/v1", "deployments", &deployment("old", &full(1)));
     for (name, digest) in &images {
         let target = Target::Cluster {
             context: Some("k3d-test".to_owned()),
@@ -731,17 +731,17 @@ fn a_cluster_is_told_of_a_rollback_and_asked_before_images_are_deleted() {
         .run(&["rollback", "--environment", "prod", "--dry-run"])
         .ok();
     assert!(
-        dry.stdout.contains(&format!("{} -> {}", full(2), full(1))),
+        dry.stdout.contains(&format!("{} -> {}", full(3), full(2))),
         "{}",
         dry.stdout
     );
     assert_eq!(template(), before);
     project.run(&["rollback", "--environment", "prod"]).ok();
     let mut expected = before;
-    expected["containers"][1]["image"] = json!(full(1));
+    expected["containers"][1]["image"] = json!(full(2));
     assert_eq!(template(), expected);
     let record = project.newest(Operation::Deploy);
-    assert_eq!((record.sequence, record.facts.previous), (4, Some(full(2))));
+    assert_eq!((record.sequence, record.facts.previous), (5, Some(full(3))));
 
     let arguments = ["prune", "--retain", "1", "--delete-tags", "--json"];
     let mut command = project.overcoat.command(&arguments);
@@ -753,9 +753,10 @@ fn a_cluster_is_told_of_a_rollback_and_asked_before_images_are_deleted() {
         "{}",
         unknown.stderr
     );
-    assert_eq!(project.count(), 4);
+    assert_eq!(project.count(), 5);
     let done = project.json(&arguments);
-    let third = format!("{}/web@{}", registry.host(), images[2].1);
-    assert_eq!(done["images"], json!([third]));
+    // The record that stays names the image that it replaced.
+    let first = format!("{}/web@{}", registry.host(), images[0].1);
+    assert_eq!(done["images"], json!([first]));
     assert_eq!(project.count(), 1);
 }
