@@ -19,6 +19,11 @@ pub(super) const DEFAULT_BUILDER: &str = "builder:python-3.11";
 
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
+    if shared.report_file.is_some() && shared.entered.is_none() {
+        // Whoever started this command for a report is gone when it cannot take it: then nobody wants the rest.
+        let parent = rustix::process::Signal::TERM;
+        let _ = rustix::process::set_parent_process_death_signal(Some(parent));
+    }
     match target::choose(args, shared)? {
         Chosen::One(target) => single::run(args, &target, shared),
         Chosen::Several(project, applications) => all::run(args, &project, &applications, shared),

@@ -281,6 +281,9 @@ fn child(
     if let Some(file) = &shared.registry_config {
         flag(&mut words, "--registry-config", file.into());
     }
+    if let Some(file) = &shared.config {
+        flag(&mut words, "--config", file.into());
+    }
     let progress = match shared.progress {
         Progress::Json => Some("json"),
         Progress::Plain => Some("plain"),
