@@ -107,7 +107,7 @@ enum Command {
     Builder(builder::Args),
     Run(run::Args),
     Pull(pull::Args),
-    Push(push::Args),
+    Push(Box<push::Args>),
     Login(login::Args),
     Logout(login::OutArgs),
     Copy(copy::Args),

@@ -285,7 +285,8 @@ fn what_was_done_is_told_to_programs() {
 fn what_cannot_be_edited_is_refused_and_left_alone() {
     let other = DEPLOYMENT.replace("gateway", "relay");
     let two = format!("{DEPLOYMENT}---\n{other}");
-    let cases: [(&str, &str, &[&str], i32, &[&str]); 11] = [
+    type Case<'a> = (&'a str, &'a str, &'a [&'a str], i32, &'a [&'a str]);
+    let cases: [Case<'_>; 11] = [
         (
             "helm",
             &DEPLOYMENT.replace(&format!("\"{OLD}\""), "{{ .Values.image }}"),

@@ -208,13 +208,12 @@ impl Target {
             return Ok(Vec::new());
         };
         let read = |text: &String| {
-            let read = text.parse().map_err(|error| {
+            text.parse().map_err(|error| {
                 Diagnostic::new(
                     Code::Project,
                     format!("{}: `{text}`: {error}", listed.origin),
                 )
-            });
-            read
+            })
         };
         listed.value.iter().map(read).collect()
     }

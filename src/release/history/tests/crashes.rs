@@ -1,6 +1,6 @@
 //! Processes that are killed while they write, that write at once, and what the disk may leave.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use super::*;
@@ -20,7 +20,7 @@ fn process() {
         let running = history
             .begin(beginning(Operation::Build, "web"), at(number))
             .unwrap();
-        println!("\nbegan {}", running.id());
+        say(&format!("began {}", running.id()));
         let facts = Facts {
             digest: Some(Digest::of(running.id().as_str().as_bytes())),
             ..Facts::default()
@@ -30,8 +30,13 @@ fn process() {
         running
             .finish(outcome(Ending::Success), at(number))
             .unwrap();
-        println!("\nended {id}");
+        say(&format!("ended {id}"));
     }
+}
+
+/// A line of its own on stdout; the harness writes there too.
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "\n{text}").unwrap();
 }
 
 fn start(history: &History, count: u64) -> Child {
@@ -180,7 +185,10 @@ fn zeros_that_a_power_failure_left_at_the_end_are_kept_aside() {
     let mut bytes = fs::read(&path).unwrap();
     bytes.extend(vec![0; 200_000]);
     fs::write(&path, bytes).unwrap();
-    assert_eq!(history.read().unwrap().records, [first.clone()]);
+    assert_eq!(
+        history.read().unwrap().records,
+        std::slice::from_ref(&first)
+    );
     let second = done(&history, Operation::Build, "web", 2);
     let contents = history.read().unwrap();
     assert_eq!(contents.damages, []);
