@@ -500,15 +500,15 @@ fn a_kustomization_gets_the_image_where_it_counts() {
             "--kustomization",
             "prod",
             "--image",
-            "x/y:2024",
+            "x/api:2024",
             "--base-image",
-            "y",
+            "api",
         ])
         .ok();
     assert!(
         files
             .read("prod/kustomization.yaml")
-            .ends_with("- name: y\n  newName: x/y\n  newTag: \"2024\"\n")
+            .ends_with("- name: api\n  newName: x/api\n  newTag: \"2024\"\n")
     );
     files.write(
         "flux/kustomization.yaml",

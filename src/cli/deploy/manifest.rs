@@ -118,7 +118,11 @@ pub(super) fn run(
         }
         None => in_manifest(place, target, image, observer)?,
     };
-    tell(&row, image, target)?;
+    // A check that finds a change says so as its error.
+    let is_error = args.check && row.edited.is_change();
+    if !is_error || target.dry_run || target.format == Format::Json {
+        tell(&row, image, target)?;
+    }
     match (row.edited.is_change(), args.check) {
         (true, true) => Err(Diagnostic::new(
             Code::WouldChange,
@@ -148,12 +152,13 @@ fn in_manifest(
     let manifests: Vec<Manifest> = manifests.collect::<Result<_, _>>()?;
     let found = manifest::find(&manifests, &place.wanted)?;
     if let Some((kustomization, name)) = overlay(&found)? {
-        observer.observe(Event::Note {
+        observer.observe(Event::Warning {
             text: format!(
                 "`{}` gives `{name}` its tag or digest, which count more than `{}`: the image is set there",
                 kustomization.path().display(),
                 found.path.display()
             ),
+            hint: None,
         });
         return in_kustomization(&kustomization, &name, image, observer);
     }

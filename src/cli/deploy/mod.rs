@@ -126,7 +126,10 @@ fn place(
     }
     let environment = project.environment(name)?;
     if let Some(manifests) = &environment.manifests {
-        place.manifests.clone_from(&manifests.value);
+        // Shown, and in diffs, as a person would name them here.
+        let here = super::env::project::directory()?;
+        let relative = |path: &PathBuf| path.strip_prefix(&here).unwrap_or(path).to_owned();
+        place.manifests = manifests.value.iter().map(relative).collect();
     }
     if place.manifests.is_empty() {
         let what = format!("environment `{name}` names no manifests");
