@@ -131,7 +131,6 @@ pub fn perform<T, E: Display>(
 
     if let Err(error) = hooks::run(job.hooks, operation, When::Before, &context, inner) {
         frame.failed(&error.to_string(), &mut context, inner);
-        drop(recording);
         let text = Some(error.to_string());
         frame.finish(running, ending(observer), text, Facts::default());
         return Err(Failure::Before(error));
@@ -140,7 +139,6 @@ pub fn perform<T, E: Display>(
         Ok(done) => done,
         Err(error) => {
             frame.failed(&error.to_string(), &mut context, inner);
-            drop(recording);
             let text = Some(error.to_string());
             frame.finish(running, ending(observer), text, Facts::default());
             return Err(Failure::Work(error));
@@ -155,7 +153,6 @@ pub fn perform<T, E: Display>(
         frame.warn_of(running.update(done.facts.clone()).err());
     }
     let ended = hooks::run(job.hooks, operation, When::After, &context, inner);
-    drop(recording);
     let error = ended.as_ref().err().map(ToString::to_string);
     let record = frame.finish(running, Ending::Success, error, done.facts);
     let performed = Performed {
