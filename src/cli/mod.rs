@@ -130,7 +130,7 @@ enum Command {
     Init(create::InitArgs),
     Config(config::Args),
     Op(op::Args),
-    History(history::Args),
+    History(Box<history::Args>),
     Logs(logs::Args),
     Status(status::Args),
     Workspaces(workspaces::Args),
