@@ -32,7 +32,7 @@ const SAMPLES: [&str; 5] = ["example", "sample", "template", "dist", "defaults"]
 /// A private key in PEM, with at least a line of what it consists of behind its mark: a mark alone is code that looks for one.
 static PRIVATE_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let mark = r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----";
-    let header = r"(?:[A-Za-z-]+: [^\n]*\n)";
+    let header = r"(?:[A-Za-z-]+: [^\n\\]*(?:\\n|\\r|\r?\n))";
     let between = r#"(?:\\n|\\r|[\s"',+|>]|HEADER)+"#.replace("HEADER", header);
     Regex::new(&format!("{mark}{between}[A-Za-z0-9+/=]{{32}}")).ok()
 });

@@ -1,5 +1,6 @@
 //! The cluster is told, and watched until the new images run.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -61,9 +62,10 @@ pub(super) fn run(
     cluster: &Cluster,
     observer: &dyn Observer,
 ) -> Result<Result<Vec<Deployed>, u8>, Diagnostic> {
-    if let Some(status) = first_time(args, plan, cluster, observer)? {
-        return Ok(Err(status));
-    }
+    let fresh = match first_time(args, plan, cluster, observer)? {
+        Ok(fresh) => fresh,
+        Err(status) => return Ok(Err(status)),
+    };
     let pods: Vec<(&Planned, &Done)> = plan.pods.iter().zip(done).collect();
     let mut outcomes = Vec::new();
     for (planned, done) in &pods {
@@ -78,7 +80,7 @@ pub(super) fn run(
         });
         outcomes.push(outcome);
     }
-    let watched = watch_all(args, &pods, &outcomes, cluster, observer)?;
+    let watched = watch_all(args, &pods, &outcomes, &fresh, cluster, observer)?;
     let deployed = outcomes.into_iter().zip(watched);
     Ok(Ok(deployed
         .map(|(outcome, watched)| Deployed { outcome, watched })
@@ -101,13 +103,13 @@ fn workload_name(planned: &Planned) -> WorkloadName {
     }
 }
 
-/// Deploys workloads that the cluster does not have: by the blueprint's own script as it is, else by applying the manifests.
+/// Deploys workloads that the cluster does not have, and names their pods: by the blueprint's own script as it is, else by applying the manifests.
 fn first_time(
     args: &Args,
     plan: &Plan,
     cluster: &Cluster,
     observer: &dyn Observer,
-) -> Result<Option<u8>, Diagnostic> {
+) -> Result<Result<BTreeSet<String>, u8>, Diagnostic> {
     let mut absent = Vec::new();
     for planned in &plan.pods {
         let name = workload_name(planned);
@@ -120,12 +122,19 @@ fn first_time(
             absent.push(planned);
         }
     }
+    let names: BTreeSet<String> = absent
+        .iter()
+        .map(|planned| planned.pod.name.clone())
+        .collect();
     if absent.is_empty() {
-        return Ok(None);
+        return Ok(Ok(names));
     }
     let script = plan.root.join(SCRIPT);
     if script.is_file() {
-        return run_script(args, plan, &script, observer);
+        return match run_script(args, plan, &script, observer)? {
+            Some(status) => Ok(Err(status)),
+            None => Ok(Ok(names)),
+        };
     }
     for planned in absent {
         let applying = stage(observer, "apply", planned.pod.name.clone());
@@ -143,7 +152,7 @@ fn first_time(
         }
         applying.finish(format!("{count} objects"));
     }
-    Ok(None)
+    Ok(Ok(names))
 }
 
 /// Runs the script unchanged, where it can only reach the cluster that is meant; its status when it failed.
@@ -262,6 +271,7 @@ fn watch_all(
     args: &Args,
     pods: &[(&Planned, &Done)],
     outcomes: &[Outcome],
+    fresh: &BTreeSet<String>,
     cluster: &Cluster,
     observer: &dyn Observer,
 ) -> Result<Vec<Option<Watched>>, Diagnostic> {
@@ -284,8 +294,9 @@ fn watch_all(
         image
             .configs
             .insert(done.made.image.config.descriptor.digest.clone());
-        let is_asked =
-            planned.has_trigger && !args.no_auto_trigger && (outcome.is_changed || args.watch_log);
+        let is_asked = planned.has_trigger
+            && !args.no_auto_trigger
+            && (outcome.is_changed || fresh.contains(&planned.pod.name) || args.watch_log);
         let ready = match is_asked {
             true => vec![
                 ReadyCheck::count(AUTO_TRIGGER)
