@@ -12,6 +12,7 @@ use super::records::{Flags, Place, redeploy, table};
 use super::{observer, print, print_json, project};
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
+use crate::kubernetes::manifest;
 use crate::reference::Reference;
 use crate::release::history::{Contents, Id, Record, Target};
 use crate::release::prune::{self, Plan, Scope};
@@ -183,7 +184,11 @@ fn named_in_manifests(place: &Place, contents: &Contents) -> Result<BTreeSet<Str
     let mut files: BTreeSet<std::path::PathBuf> = of_records.map(Into::into).collect();
     let environments = place.project.environments.iter();
     let patterns = environments.filter_map(|environment| environment.manifests.as_ref());
-    files.extend(patterns.flat_map(|setting| setting.value.iter().cloned()));
+    for pattern in patterns.flat_map(|patterns| &patterns.value) {
+        // What is not there is read as such below.
+        let meant = manifest::files(std::slice::from_ref(pattern));
+        files.extend(meant.unwrap_or_else(|_| vec![pattern.clone()]));
+    }
     let mut named = BTreeSet::new();
     for file in files {
         match crate::fs::read_limited(&file, MAX_MANIFEST) {

@@ -18,7 +18,7 @@ mod process;
 mod repository;
 
 pub use command::Host;
-pub use head::{Head, head, is_inside};
+pub use head::{Head, commit, head, is_inside};
 pub use repository::{Repository, repository};
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ pub(super) fn run(
     outputs.check(applications.len(), args.platforms.len().max(1))?;
     outputs.forget_stale(&images)?;
     let observer = observer(shared, args.s2i.common.quiet)?;
+    if args.all {
+        tell_foreign(project, observer.as_ref());
+    }
     let names: Vec<String> = applications.iter().map(|it| it.name.clone()).collect();
     let host = env::host(shared)?;
     let jobs = args.jobs.map_or(host.threads, usize::from);
@@ -120,7 +123,20 @@ fn outputs(args: &Args, project: &Project) -> Outputs {
                 false => Others::Stay,
             },
         }),
+        is_nested: true,
         ..outputs
+    }
+}
+
+/// Tells which applications of the project somebody else has to build.
+fn tell_foreign(project: &Project, observer: &dyn Observer) {
+    for application in &project.applications {
+        if let Some(reason) = &application.foreign {
+            observer.observe(Event::Warning {
+                text: format!("`{}` is not built: {reason}", application.name),
+                hint: None,
+            });
+        }
     }
 }
 

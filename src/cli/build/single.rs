@@ -18,15 +18,16 @@ use crate::cli::s2i::previous::Replaced;
 use crate::cli::s2i::source::{self, Brought};
 use crate::cli::s2i::{afterwards, dockerfile};
 use crate::cli::{check, confine, env, load, observer, print, push};
-use crate::event::Observer;
+use crate::event::{Observer, Silent};
 use crate::image::Platform;
 use crate::output::load::{Engine, Found};
 use crate::project::Operation;
 use crate::reference::Reference;
-use crate::release::history;
+use crate::release::history::{self, Begin};
 use crate::release::operation::Done;
 use crate::release::outputs::{Others, Outputs, ResultFile};
 use crate::release::result;
+use crate::source::git;
 use crate::store::BlobStore;
 
 /// Runs the command; the exit status.
@@ -176,7 +177,10 @@ impl Order<'_> {
         application: &str,
     ) -> Result<Delivered, Diagnostic> {
         let environment = self.args.records.asked();
-        let begin = |operation, facts| place.beginning(operation, application, environment, facts);
+        let begin = |operation, facts| Begin {
+            commit: git::commit(&env::git(), &request.source, &Silent),
+            ..place.beginning(operation, application, environment, facts)
+        };
         let mut hooks = place.project.hooks.iter();
         let has_push_hooks = hooks.any(|hook| hook.operation == Operation::Push);
         let observer = observer(self.shared, self.args.s2i.common.quiet)?;

@@ -90,6 +90,18 @@ pub fn head(
     }))
 }
 
+/// The full id of the commit that is checked out in the working tree that `directory` is in; nothing where git cannot say it.
+pub fn commit(host: &Host, directory: &Path, observer: &dyn Observer) -> Option<String> {
+    let program = host.git.as_ref().filter(|_| is_inside(directory))?;
+    let location = directory.display().to_string();
+    let git = Git::new(program, host, Origin::Local, location, None, observer);
+    let arguments = words(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]);
+    let said = git.attempt(Some(directory), &arguments).ok()?;
+    let text = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    let is_id = text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (said.is_success && is_id).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::test_git::{commit, git, host, repository_with};
@@ -106,6 +118,12 @@ mod tests {
         let source = repository_with(&[("sub/a", "1"), (".gitignore", "*.log\n")]);
         let root = source.path();
         let first = git(root, &["rev-parse", "HEAD"]);
+        assert_eq!(
+            super::commit(&host(), &root.join("sub"), &Silent),
+            Some(first.clone())
+        );
+        let nowhere = tempfile::tempdir().unwrap();
+        assert_eq!(super::commit(&host(), nowhere.path(), &Silent), None);
         let clean = Head {
             commit: first.clone(),
             tags: Vec::new(),
