@@ -83,6 +83,13 @@ impl Blueprint {
         serde_json::from_str(&done.stdout).unwrap()
     }
 
+    /// The records that there are.
+    pub fn records(&self) -> Vec<Value> {
+        let mut command = self.overcoat.command(&["history", "--json"]);
+        let done: Done = command.current_dir(self.root()).output().unwrap().into();
+        serde_json::from_str(&done.ok().stdout).unwrap()
+    }
+
     /// Writes down what was delivered.
     pub fn locked(self) -> Self {
         self.up(&["--lock"]).ok();
@@ -550,7 +557,16 @@ fn a_run_that_was_killed_anywhere_is_completed_by_the_next() {
     let manifests = || PODS.map(|pod| blueprint.read(&format!("{pod}/03-deployment.yaml")));
     let delivered = manifests();
     let mut images = Vec::new();
-    for round in 0..12_u64 {
+    // A whole run in as many parts as it is killed times; it is never as fast as an unchanged one.
+    const KILLS: u32 = 50;
+    let begun = std::time::Instant::now();
+    blueprint.up(&["--to", "archive:whole.tar"]).ok();
+    let whole = begun.elapsed();
+    std::fs::remove_dir_all(blueprint.root().join(".overcoat")).unwrap();
+    for (pod, text) in PODS.iter().zip(&delivered) {
+        blueprint.write(&format!("{pod}/03-deployment.yaml"), text);
+    }
+    for round in 0..KILLS {
         blueprint.replace(
             "sink/app/app.py",
             "Is where the journey ends",
@@ -561,7 +577,7 @@ fn a_run_that_was_killed_anywhere_is_completed_by_the_next() {
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
         let mut child = child.spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(round * 70));
+        std::thread::sleep(whole * round / KILLS);
         // SIGKILL.
         let _ = child.kill();
         child.wait().unwrap();
@@ -579,6 +595,14 @@ fn a_run_that_was_killed_anywhere_is_completed_by_the_next() {
         }
     }
     let done = blueprint.json(&["--to", "archive"]);
+    let records = blueprint.records();
+    let mut names = std::collections::BTreeSet::new();
+    for record in &records {
+        let name = ["application", "operation", "sequence"].map(|key| record[key].to_string());
+        assert!(names.insert(name), "{record} is there twice");
+        assert_ne!(record["state"], "running", "{record}");
+    }
+    assert!(records.len() > 4, "{records:?}");
     for (number, pod) in PODS.iter().enumerate() {
         images.push(blueprint.image(pod));
         assert_eq!(done["pods"][number]["image"], images[number].as_str());
