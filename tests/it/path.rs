@@ -156,6 +156,10 @@ fn what_was_built_goes_to_production_by_its_digest_and_back() {
     assert_eq!(records[2]["links"]["push"], id(1));
     assert_eq!(records[4]["links"]["promote"], id(3));
 
+    // The name in production is known without the promotion's results.
+    shop.run(&["deploy", "web", "--environment", "prod", "--check"])
+        .ok();
+
     // Nothing changes when it is there already, and a check says so.
     shop.run(&[
         "deploy",

@@ -3,7 +3,9 @@
 use super::Target;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::reference::Reference;
+use crate::project::{Project, Setting};
+use crate::reference::{DEFAULT_TAG, Reference};
+use crate::release::promote::{Root, path_of};
 use crate::release::result::BuildResult;
 
 /// The image as it is written into manifests and clusters: as the flag or the file of results has it, without its digest
@@ -21,6 +23,39 @@ pub(super) fn of(target: &Target) -> Result<String, Diagnostic> {
         return without_digest(&image, &reference);
     }
     Ok(image)
+}
+
+/// As [`of`], by the name that promotion gives the image in the environment's registry: the file of results may be of the
+/// environment where it was built.
+///
+/// # Errors
+/// As [`of`]; with [`Code::NoEnvironment`], and for registries that make no sense.
+pub(super) fn in_environment(target: &Target, project: &Project) -> Result<String, Diagnostic> {
+    let image = of(target)?;
+    let (None, Some(name)) = (&target.image, &target.environment) else {
+        return Ok(image);
+    };
+    let environment = project.environment(name)?;
+    let Some(registry) = &environment.registry else {
+        return Ok(image);
+    };
+    let root = |registry: &Setting<String>| -> Result<Root, Diagnostic> {
+        registry.value.parse().map_err(|error| {
+            Diagnostic::new(Code::Project, error).also(format!("from {}", registry.origin))
+        })
+    };
+    let known = project.environments.iter();
+    let known = known.filter_map(|known| known.registry.as_ref()).map(root);
+    let known: Vec<Root> = known.collect::<Result<_, _>>()?;
+    let reference: Reference = image.parse()?;
+    let below = path_of(&image, &reference, &known);
+    let tag = reference.tag().unwrap_or(DEFAULT_TAG);
+    let there = root(registry)?.image(&below, tag)?;
+    Ok(match (reference.digest(), reference.tag()) {
+        (Some(digest), None) => format!("{}@{digest}", there.name()),
+        (Some(digest), Some(_)) => format!("{there}@{digest}"),
+        (None, _) => there.to_string(),
+    })
 }
 
 fn from_result(target: &Target) -> Result<String, Diagnostic> {

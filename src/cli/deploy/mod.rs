@@ -156,7 +156,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
             .hint("`--cluster` gives it to a cluster, `--to` loads it into one of this machine"));
     }
     let observer = observer(shared, false)?;
-    let image = image::of(&target)?;
+    let image = match (&project, args.local.is_asked()) {
+        (Some(project), false) => image::in_environment(&target, project)?,
+        _ => image::of(&target)?,
+    };
     let work = |observer: &dyn Observer| -> Result<Done<u8>, Diagnostic> {
         let mut image = image.clone();
         let mut target = target.clone();

@@ -30,9 +30,9 @@ use super::{env, outputs, print};
 /// The status of everything that fails, but for a wrong command line and an interruption.
 const FAILED: u8 = 1;
 
-/// Read by clap for `overcoat --help`; what follows is op's own command line.
+/// Take the command line of OctoPilot's `op`
 ///
-/// Build, push, promote and watch with the flags of OctoPilot's op
+/// Builds, pushes, promotes and watches with op's own flags, as when this program is called as `op`; docs/op.md has them.
 #[derive(clap::Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(super) struct Args {
