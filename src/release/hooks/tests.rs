@@ -129,7 +129,7 @@ fn the_first_failure_stops_and_a_later_tolerant_one_does_not_erase_it() {
     let error = before(&hooks, &context, &Silent).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the hook `sh` before push (overcoat.toml, line 7) ended with status 3"
+        "the hook `sh` before push (`overcoat.toml`, line 7) ended with status 3"
     );
     assert_eq!(error.tail(), ["reason"]);
     let done = std::fs::read_to_string(root.path().join("done")).unwrap();
