@@ -26,7 +26,10 @@ impl From<outputs::Error> for Diagnostic {
             Error::File { source, .. } if source.is_full() => return source.into(),
             Error::Stale(source) if source.is_full() => return source.into(),
             Error::Result(error) => return error.into(),
-            Error::ForOne { .. } | Error::Platforms { .. } | Error::SameFile { .. } => Code::Usage,
+            Error::ForOne { .. }
+            | Error::Platforms { .. }
+            | Error::SameFile { .. }
+            | Error::Foreign { .. } => Code::Usage,
             Error::File { .. }
             | Error::Stale(_)
             | Error::NoConfiguration { .. }

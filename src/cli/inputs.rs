@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::{observer, print};
+use crate::release::result;
 use crate::source::{IgnoreFile, Rules, SourceKind, local};
 
 /// List the files that an image is made of
@@ -27,11 +28,16 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let observer = observer(shared, true)?;
+    // A build of a project leaves out what it writes itself.
+    let directory = Path::new(&args.source);
+    let is_project = directory.join(crate::project::FILE).is_file();
+    let own = is_project.then(|| result::FILE.as_bytes().to_vec());
     let rules = Rules {
         ignore_files: vec![IgnoreFile::S2i],
+        left_out: own.into_iter().collect(),
         ..Rules::default()
     };
-    let tree = local::read(Path::new(&args.source), &rules, observer.as_ref())?;
+    let tree = local::read(directory, &rules, observer.as_ref())?;
     let entries = tree.entries.iter();
     let files = entries.filter(|entry| !matches!(entry.kind, SourceKind::Directory));
     let files: Vec<String> = files

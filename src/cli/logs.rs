@@ -11,6 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::observer;
 use super::records::{Flags, Place};
+use crate::event::Event;
 use crate::release::history::{Filter, History, Id, Record, State};
 
 /// How often a log that grows is looked at.
@@ -51,6 +52,13 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     };
     let path = place.history.log_path(&record.id);
     let mut log = File::open(&path).map_err(|error| no_log(&record, error, &path))?;
+    let is_empty = log.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    if is_empty && !args.follow {
+        observer.observe(Event::Warning {
+            text: format!("the log of {} is empty", record.title()),
+            hint: Some("`overcoat history` lists the others".to_owned()),
+        });
+    }
     let mut is_over = !args.follow || record.state != State::Running;
     loop {
         let has_reader = copy(&mut log).map_err(|error| {

@@ -16,7 +16,9 @@ use crate::project::Operation;
 use crate::project::{Project, Role};
 use crate::release::history::{self, Begin};
 use crate::release::outputs::{Outputs, github};
-use crate::release::promote::{self, Attached, Checked, Found, Promoted, Request, Root, Tags};
+use crate::release::promote::{
+    self, Attached, Checked, Found, Promoted, Request, Root, Step, Tags,
+};
 use crate::release::result::{self, BuildResult, Entry};
 
 /// Give the images of one environment to the next: the same digest under the same tag
@@ -103,7 +105,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let project = project::load(shared)?;
     let shared = &project::with_registries(shared, &project);
     let ends = ends(args, &project)?;
-    let path = result_path(&args.build_result);
+    let path = result_path(&args.build_result, &project);
     let results = BuildResult::read(&path)?;
     let entries = chosen(args, &results, &path)?;
     let outputs = args.outputs.outputs();
@@ -131,7 +133,6 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let tools = Tools::new(&store, host);
     let registry = tools.registry().map_err(crate::build::Error::from)?;
     let observer = observer(shared, args.quiet)?;
-    let checked = promote::check(steps, &request, registry, observer.as_ref())?;
     let told = Told {
         is_quiet: args.quiet || shared.progress == crate::ui::Progress::Json,
     };
@@ -145,24 +146,33 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         ))?;
     }
     if args.dry_run {
+        let checked = promote::check(steps, &request, registry, observer.as_ref())?;
         return dry_run(&checked, args.format, &told);
     }
-    for image in &checked {
-        told.line(&format!("Promoting {}", image.source()))?;
-        told.line(&format!("-> {}", image.way.destination))?;
-    }
     let mut promoted = Vec::new();
+    let is_recorded = project.file.is_some() || shared.history.is_some();
+    let records = match is_recorded {
+        true => Some(records::Place::of(project, shared)?),
+        false => None,
+    };
+    let begins = match &records {
+        Some(records) => begins(records, &steps, args.destination.as_deref())?,
+        None => Vec::new(),
+    };
+    let mut steps = Some(steps);
     let mut carry_out = |observer: &dyn Observer| -> Result<(), Diagnostic> {
+        let steps = steps.take().unwrap_or_default();
+        let checked = promote::check(steps, &request, registry, observer)?;
+        for image in &checked {
+            told.line(&format!("Promoting {}", image.source()))?;
+            told.line(&format!("-> {}", image.way.destination))?;
+        }
         promoted = promote::carry_out(&checked, &request, registry, &store, observer)?;
         Ok(())
     };
-    match project.file.is_some() || shared.history.is_some() {
-        false => carry_out(observer.as_ref())?,
-        true => {
-            let records = records::Place::of(project, shared)?;
-            let begins = begins(&records, &checked, args.destination.as_deref())?;
-            records.perform_all(begins, observer.as_ref(), &mut carry_out)?;
-        }
+    match &records {
+        None => carry_out(observer.as_ref())?,
+        Some(records) => records.perform_all(begins, observer.as_ref(), &mut carry_out)?,
     }
     write_outputs(&outputs, &promoted, &entries)?;
     match args.format {
@@ -178,16 +188,17 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
 /// What is known of each image's promotion when it begins.
 fn begins(
     records: &records::Place,
-    checked: &[Checked],
+    steps: &[Step],
     environment: Option<&str>,
 ) -> Result<Vec<Begin>, Diagnostic> {
-    let begins = checked.iter().map(|image| {
+    let begins = steps.iter().map(|image| {
         let destination = &image.way.destination;
+        let digest = image.way.source.digest();
         let application = records.application_of_image(destination);
         let facts = history::Facts {
             image: Some(destination.without_digest().to_string()),
-            digest: Some(image.digest().clone()),
-            links: records.links_of(&application, Some(image.digest()))?,
+            digest: digest.cloned(),
+            links: records.links_of(&application, digest)?,
             ..history::Facts::default()
         };
         Ok(records.beginning(Operation::Promote, &application, environment, facts))
@@ -226,10 +237,13 @@ fn ends(args: &Args, project: &Project) -> Result<Ends, Diagnostic> {
     })
 }
 
-/// A directory stands for the file in it, as with op.
-fn result_path(given: &Path) -> PathBuf {
+/// A directory stands for the file in it, as with op. Where nothing was named and nothing is here, it is the project's.
+fn result_path(given: &Path, project: &Project) -> PathBuf {
     match given.is_dir() {
         true => given.join(result::FILE),
+        false if given == Path::new(result::FILE) && !given.exists() => {
+            project.root.join(result::FILE)
+        }
         false => given.to_owned(),
     }
 }
@@ -240,7 +254,8 @@ fn chosen<'a>(
     path: &Path,
 ) -> Result<Vec<&'a Entry>, Diagnostic> {
     let names = results.names();
-    let means_all = args.image_name == ["all"] && !names.iter().any(|name| name == "all");
+    let means_all =
+        args.image_name.iter().any(|name| name == "all") && !names.iter().any(|name| name == "all");
     if args.image_name.is_empty() || means_all {
         return Ok(newest(&results.builds));
     }

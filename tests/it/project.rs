@@ -198,6 +198,34 @@ fn hooks_and_records_stand_around_builds_and_pushes() {
 }
 
 #[test]
+fn several_names_are_applications_and_no_file_of_the_person_is_lost() {
+    let directory = shared();
+    project(directory.path(), "");
+    let overcoat = Overcoat::new();
+    let run = |words: &[&str]| run(&overcoat, directory.path(), words);
+    let done = run(&["build", "web", "api"]).ok();
+    assert!(
+        done.stdout.contains("shop/web:") && done.stdout.contains("api:"),
+        "{}",
+        done.stdout
+    );
+    assert!(done.stderr.contains("web | "), "{}", done.stderr);
+    for file in ["overcoat.toml", "web/app.py"] {
+        let before = fs::read(directory.path().join(file)).unwrap();
+        let done = run(&["build", "--application", "web", "--digest-file", file]);
+        assert_eq!(done.code, Some(2), "{}", done.stderr);
+        assert_eq!(fs::read(directory.path().join(file)).unwrap(), before);
+    }
+    let results = fs::read(directory.path().join("build_result.json")).unwrap();
+    let done = run(&["build", "--all", "--environment", "typo"]);
+    assert_eq!(done.code, Some(81), "{}", done.stderr);
+    assert_eq!(
+        fs::read(directory.path().join("build_result.json")).unwrap(),
+        results
+    );
+}
+
+#[test]
 fn names_of_content_are_for_everyone() {
     let directory = shared();
     let builder = Tiny::default().write(directory.path());

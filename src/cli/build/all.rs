@@ -22,7 +22,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::s2i::flags::given;
 use crate::cli::{env, observer, print, s2i};
-use crate::event::{Event, Observer, Stream, printable, stage};
+use crate::event::{Event, Observer, printable, stage};
 use crate::project::{Application, Project};
 use crate::release::outputs::{Facts, Others, Outputs, ResultFile};
 use crate::release::result;
@@ -62,6 +62,10 @@ pub(super) fn run(
         }
         return Ok(Code::Success as u8);
     }
+    if let Some(name) = args.records.asked() {
+        // Before anything of an earlier run is removed.
+        project.environment(name)?;
+    }
     let outputs = outputs(args, project);
     let images: Vec<&str> = applications.iter().map(Application::image_name).collect();
     outputs.check(applications.len(), args.platforms.len().max(1))?;
@@ -75,12 +79,19 @@ pub(super) fn run(
     let jobs = args.jobs.map_or(host.threads, usize::from);
     let outcomes = build(&host.program, &names, jobs, shared, observer.as_ref())?;
     let failed: Vec<&Outcome> = outcomes.iter().filter(|it| it.report.is_none()).collect();
-    for Outcome { name, report, .. } in &outcomes {
+    let troubled = outcomes.iter().find(|it| it.status != Code::Success as u8);
+    for Outcome {
+        name,
+        report,
+        status,
+    } in &outcomes
+    {
         let Some(report) = report else { continue };
         print(&report.references.join("\n"))?;
-        let how = match report.is_unchanged {
-            true => "unchanged",
-            false => "built",
+        let how = match (status, report.is_unchanged) {
+            (0, true) => "unchanged".to_owned(),
+            (0, false) => "built".to_owned(),
+            (status, _) => format!("built, and something after it failed ({status})"),
         };
         stage(observer.as_ref(), "application", name.clone()).finish(how);
     }
@@ -93,7 +104,7 @@ pub(super) fn run(
             .map(|(report, image)| facts::of(report, Some(image)))
             .collect();
         outputs.write(&facts?)?;
-        return Ok(Code::Success as u8);
+        return Ok(troubled.map_or(Code::Success as u8, |it| it.status));
     };
     let names: Vec<String> = failed.iter().map(|it| format!("`{}`", it.name)).collect();
     observer.observe(Event::Warning {
@@ -193,7 +204,6 @@ fn build(
                     name: &names[index],
                     report: &directory.path().join(index.to_string()),
                     shared,
-                    observer,
                     running: &running,
                 };
                 let outcome = child.run();
@@ -221,7 +231,8 @@ fn build(
         is_over.store(true, Ordering::Relaxed);
     });
     if observer.is_cancelled() {
-        return Err(crate::build::Error::Interrupted.into());
+        return Err(Diagnostic::new(Code::Interrupted, "interrupted")
+            .hint("what was finished until then is kept: `overcoat history` lists it"));
     }
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
@@ -247,7 +258,6 @@ struct Child<'a> {
     name: &'a str,
     report: &'a Path,
     shared: &'a Shared,
-    observer: &'a dyn Observer,
     running: &'a Mutex<Vec<u32>>,
 }
 
@@ -272,9 +282,10 @@ impl Child<'_> {
         let status = child.wait().map_err(failed);
         lock(self.running).retain(|other| *other != id);
         let status = exit_code(status?);
-        let report = match status {
-            0 => Some(perform::read_report(self.report)?),
-            _ => None,
+        // What was built is built, whatever failed afterwards.
+        let report = match status == 0 || self.report.exists() {
+            true => Some(perform::read_report(self.report)?),
+            false => None,
         };
         Ok(Outcome {
             name: self.name.to_owned(),
@@ -294,6 +305,11 @@ impl Child<'_> {
             }
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end_matches(['\n', '\r']);
+            // What GitHub reads begins a line.
+            if text.starts_with("::") {
+                let _ = writeln!(std::io::stderr().lock(), "{text}");
+                continue;
+            }
             if self.shared.progress == Progress::Json
                 && let Ok(serde_json::Value::Object(mut event)) = serde_json::from_str(text)
             {
@@ -302,11 +318,9 @@ impl Child<'_> {
                 let _ = writeln!(std::io::stderr().lock(), "{event}");
                 continue;
             }
-            self.observer.observe(Event::Output {
-                step: self.name.to_owned(),
-                stream: Stream::Err,
-                line: printable(text),
-            });
+            // Whether the child is quiet it decides itself, having the same flags.
+            let text = printable(text);
+            let _ = writeln!(std::io::stderr().lock(), "{} | {text}", self.name);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One build, from what was ordered to where the image is wanted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::args::Args;
 use super::facts;
@@ -211,7 +211,7 @@ impl Order<'_> {
                         .iter()
                         .map(|image| image.platform.clone())
                         .collect(),
-                    result_file: self.args.pipeline.result_file(),
+                    result_file: self.result_file(),
                     value: delivered,
                 })
             },
@@ -244,10 +244,17 @@ impl Order<'_> {
                     .iter()
                     .map(|image| image.platform.clone())
                     .collect(),
-                result_file: self.args.pipeline.result_file(),
+                result_file: self.result_file(),
             })
         })?;
         Ok(delivered)
+    }
+
+    /// The file of results that there will be.
+    fn result_file(&self) -> Option<PathBuf> {
+        let named = self.args.pipeline.result_file();
+        let project = self.target.project.as_ref();
+        named.or_else(|| project.map(|project| project.root.join(result::FILE)))
     }
 
     /// What pipelines read, and in a project the file of results.

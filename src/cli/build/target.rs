@@ -65,16 +65,12 @@ pub(super) fn choose(args: &Args, shared: &Shared) -> Result<Chosen, Diagnostic>
             _ => of_source(".".to_owned(), None, args, shared),
         };
     };
-    if !source.is_empty()
-        && !Path::new(source).exists()
-        && project::is_there(shared, Path::new("."))?
-    {
+    // One name is the application in the directory of that name, which may be another; several are no builder and tag.
+    let may_be_names = !Path::new(source).exists() || typed.len() > 1;
+    if !source.is_empty() && may_be_names && project::is_there(shared, Path::new("."))? {
         let project = project::load(shared)?;
-        if project
-            .applications
-            .iter()
-            .any(|known| known.name == *source)
-        {
+        let is_known = |name: &&String| project.applications.iter().any(|it| it.name == **name);
+        if typed.iter().all(is_known) {
             let names: Vec<String> = typed.into_iter().cloned().collect();
             return several(project, &names);
         }

@@ -18,7 +18,7 @@ use super::diagnostic::Diagnostic;
 use super::env::person;
 use super::exit::Code;
 use super::{observer, project, records};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::kubernetes::manifest::{Wanted, WorkloadName};
 use crate::project::{Operation, Project};
 use crate::reference::Reference;
@@ -179,6 +179,22 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
             });
             image = brought.image;
             target.no_pin |= brought.is_loaded;
+            if !is_for_files && !args.cluster.is_asked() {
+                observer.observe(Event::Warning {
+                    text: "the image was brought there, and no workload was told".to_owned(),
+                    hint: Some("`--cluster` gives it to a container, `--manifest FILE…` writes it into files".to_owned()),
+                });
+            }
+        }
+        if is_for_files && args.cluster.is_asked() && !target.dry_run {
+            // What the cluster would refuse is known before a file is written.
+            let trial = Target {
+                dry_run: true,
+                ..target.clone()
+            };
+            if let Err(status) = cluster::deploy(&args.cluster, &trial, &image, shared, observer)? {
+                return Err(Diagnostic::told(status));
+            }
         }
         if is_for_files {
             let written = manifest::run(&args.manifest, &target, &place, &image, observer)?;

@@ -33,7 +33,7 @@ const TOLD_DAMAGES: usize = 5;
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub(super) struct Flags {
-    /// The environment, which is also the workspace of the records [default: `default`]
+    /// The environment, which is also the workspace of the records
     #[arg(id = "workspace", long = "environment", visible_alias = "workspace", value_name = "ENV", env = person::ENVIRONMENT)]
     pub(super) environment: Option<String>,
 }

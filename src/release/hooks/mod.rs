@@ -2,7 +2,7 @@
 //!
 //! Hooks run in the order in which they are written, without a shell, in the project's directory. The first one that fails
 //! ends the operation: those behind it do not run, and nothing that comes later takes its failure away. A hook with
-//! `on_failure = "continue"` is told as a warning when it fails. What an operation is about is in variables
+//! `on-failure = "continue"` is told as a warning when it fails. What an operation is about is in variables
 //! ([`Context`]); all that hooks print is [`Event::Output`].
 //!
 //! Source: specification *The path to production*, §2.3, which also names what other tools do wrong here.
@@ -169,7 +169,7 @@ impl Error {
             }
             Self::Start { .. } => "make it executable: `chmod +x`",
             Self::Failed { .. } => {
-                "a hook whose failure does not matter has `on_failure = \"continue\"` in its table"
+                "a hook whose failure does not matter has `on-failure = \"continue\"` in its table"
             }
             Self::Interrupted { .. } => return Vec::new(),
         };

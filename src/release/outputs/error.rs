@@ -36,6 +36,14 @@ pub enum Error {
         /// Who names it.
         flags: [String; 2],
     },
+    /// What is there was not written by an earlier run, and would be lost.
+    #[error("`{flag}` names `{}`, which is something else", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Who names it.
+        flag: &'static str,
+    },
     /// GitLab refuses such a file.
     #[error("the dotenv file would have {bytes} bytes, and GitLab takes {limit}")]
     TooLarge {
@@ -75,6 +83,9 @@ impl Error {
             Self::ForOne { .. } => "`--image-refs` and `--metadata-file` are for any number",
             Self::Platforms { .. } | Self::NoConfiguration { .. } => {
                 "`--digest-file` has the digest of the index, `--metadata-file` that of every image"
+            }
+            Self::Foreign { .. } => {
+                "name a file of its own; one that is there is replaced only if it names a digest"
             }
             Self::SameFile { .. } => "give each a file of its own",
             Self::TooLarge { .. } | Self::SameVariable { .. } => {

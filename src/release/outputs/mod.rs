@@ -121,6 +121,14 @@ impl Outputs {
     /// # Errors
     /// [`Error::File`], [`Error::Result`].
     pub fn forget_stale(&self, names: &[&str]) -> Result<(), Error> {
+        for (flag, path) in self.files() {
+            if !place::may_be_ours(path)? {
+                return Err(Error::Foreign {
+                    path: path.to_owned(),
+                    flag,
+                });
+            }
+        }
         for (_, path) in self.files() {
             place::forget(path)?;
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::{self, Context, Error};
 
+/// How much of a file is looked at, in bytes.
+const MOST_LOOKED_AT: u64 = 1 << 20;
 /// How many links to links are followed.
 const MAX_LINKS: usize = 40;
 
@@ -24,6 +26,27 @@ pub(super) fn forget(path: &Path) -> Result<(), Error> {
         }
         removed => removed.context("remove", path),
     }
+}
+
+/// Whether a file may be what an earlier run wrote: it is not there, empty, no file, or names a digest, as all of ours do.
+pub(super) fn may_be_ours(path: &Path) -> Result<bool, Error> {
+    if is_stream(path) {
+        return Ok(true);
+    }
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        opened => opened.context("open", path)?,
+    };
+    if file.metadata().context("read", path)?.is_dir() {
+        return Ok(true);
+    }
+    let mut start = Vec::new();
+    file.take(MOST_LOOKED_AT)
+        .read_to_end(&mut start)
+        .context("read", path)?;
+    let digest = b"sha256:";
+    let names_a_digest = start.windows(digest.len()).any(|window| window == digest);
+    Ok(start.trim_ascii().is_empty() || names_a_digest)
 }
 
 /// Writes a file so that it appears whole or not at all; its directories are made. What cannot be replaced is written in

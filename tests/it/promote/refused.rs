@@ -13,7 +13,7 @@ fn a_tag_that_stands_for_something_else_is_not_moved_and_then_nothing_is() {
     );
     let written = writes(&bench.pp);
     let out = bench.directory.path().join("digests");
-    fs::write(&out, "of an earlier run").unwrap();
+    fs::write(&out, "old@sha256:of an earlier run").unwrap();
     let flags = ["--image-refs", out.to_str().unwrap()];
     let refused = bench.promote(&dev, &pp, &flags);
     assert_eq!(refused.code, Some(83), "{}", refused.stderr);
@@ -241,7 +241,7 @@ fn a_registry_that_is_not_there_leaves_no_file_behind() {
     let [dev, _, _] = bench.registries();
     let port = super::super::support::free_port();
     let refs = bench.directory.path().join("refs");
-    fs::write(&refs, "old").unwrap();
+    fs::write(&refs, "old@sha256:0").unwrap();
     let flags = ["--image-refs", refs.to_str().unwrap()];
     let done = bench.promote(&dev, &format!("127.0.0.1:{port}/pp"), &flags);
     assert_eq!(done.code, Some(30), "{}", done.stderr);

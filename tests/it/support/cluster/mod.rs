@@ -127,7 +127,12 @@ impl Bed {
                 "cluster": "cluster", "user": "user", "namespace": self.namespace,
             }}],
         });
-        std::fs::write(&path, text.to_string()).unwrap();
+        // Several threads of a test may ask for it at once.
+        if !path.exists() {
+            let mut file = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
+            std::io::Write::write_all(&mut file, text.to_string().as_bytes()).unwrap();
+            file.persist(&path).unwrap();
+        }
         path
     }
 
