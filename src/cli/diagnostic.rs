@@ -27,6 +27,8 @@ pub struct Diagnostic {
     pub is_about_builder: bool,
     /// The exit status of a process that has told all of this already.
     pub told: Option<u8>,
+    /// The exit status where it is another program's, and not `code`.
+    pub status: Option<u8>,
 }
 
 impl Diagnostic {
@@ -40,6 +42,7 @@ impl Diagnostic {
             hints: Vec::new(),
             is_about_builder: false,
             told: None,
+            status: None,
         }
     }
 
@@ -49,6 +52,11 @@ impl Diagnostic {
             told: Some(status),
             ..Self::new(Code::Internal, format!("it ended with status {status}"))
         }
+    }
+
+    /// The exit status of the command that fails with this.
+    pub fn exit_status(&self) -> u8 {
+        self.told.or(self.status).unwrap_or(self.code as u8)
     }
 
     /// Adds advice.
@@ -61,7 +69,7 @@ impl Diagnostic {
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "event": "error",
-            "code": self.code as u8,
+            "code": self.exit_status(),
             "what": self.what,
             "because": self.because,
             "output": self.output,

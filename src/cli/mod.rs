@@ -175,7 +175,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
             if progress != ui::Progress::Json && env::ci::ci().is_github {
                 let _ = writeln!(stderr, "{}", outputs::annotation(&diagnostic));
             }
-            diagnostic.code as u8
+            diagnostic.exit_status()
         }
     }
 }

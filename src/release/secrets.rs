@@ -37,6 +37,27 @@ static PRIVATE_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(&format!("{mark}{between}[A-Za-z0-9+/=]{{32}}")).ok()
 });
 
+/// A secret access key of AWS beside its name; such keys have 40 characters.
+static AWS_KEY: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
+    regex::Regex::new(
+        r#"(?i)aws_secret_access_key["']?[\t ]*[=:]\s*["']?[A-Za-z0-9/+]{40}(?:[^A-Za-z0-9/+=]|$)"#,
+    )
+    .ok()
+});
+
+/// The same in AWS's own file, where any value is one.
+static AWS_ENTRY: LazyLock<Option<regex::Regex>> =
+    LazyLock::new(|| regex::Regex::new(r"(?im)^[\t ]*aws_secret_access_key[\t ]*=[\t ]*\S").ok());
+
+/// A URL with a password, the first group.
+const URL: &str = r#"https?://[^\s/@:"']*:([^\s/@"']+)@"#;
+
+static URL_OF_INDEX: LazyLock<Option<regex::Regex>> =
+    LazyLock::new(|| regex::Regex::new(&format!(r#"(?i)index[-_]url["']?[\s=:"'\[(]+{URL}"#)).ok());
+
+static ANY_URL: LazyLock<Option<regex::Regex>> =
+    LazyLock::new(|| regex::Regex::new(&format!("(?i){URL}")).ok());
+
 /// A Kubernetes Secret in a text that is no YAML by itself, as templates are not.
 static SECRET_KIND: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
     regex::Regex::new(r#"(?m)^\s*["']?kind["']?\s*:\s*["']?Secret["']?\s*,?\s*(?:#.*)?$"#).ok()
@@ -96,12 +117,20 @@ fn by_name(entry: &SourceEntry) -> Option<&'static str> {
         let is_sample = kind.split('.').any(|part| SAMPLES.contains(&part));
         return (!is_sample).then_some("a file of variables, which are passwords as a rule");
     }
+    if let Some(kind) = name.strip_suffix(".env") {
+        let is_sample = kind
+            .split(['.', '-', '_'])
+            .any(|part| SAMPLES.contains(&part));
+        return (!is_sample).then_some("a file of variables, which are passwords as a rule");
+    }
     match (directory, name) {
         (_, ".dockerconfigjson" | ".dockercfg") | (".docker", "config.json") => {
             Some("credentials for registries")
         }
         (_, "kubeconfig") | (".kube", "config") => Some("the credentials of a cluster's user"),
-        (_, ".netrc" | ".pypirc" | ".pgpass") => Some("a file of passwords"),
+        (_, ".netrc" | "_netrc" | ".pypirc" | ".pgpass" | ".git-credentials") => {
+            Some("a file of passwords")
+        }
         (_, name) if KEY_NAMES.contains(&name) => Some("a private key"),
         _ => None,
     }
@@ -117,6 +146,9 @@ fn by_content(path: &Path, size: u64) -> Result<Option<(Option<usize>, &'static 
     let Ok(text) = String::from_utf8(fs::read_limited(path, 2 * MOST_DOCUMENT_BYTES)?) else {
         return Ok(None);
     };
+    if let Some(found) = in_settings(path, &text) {
+        return Ok(Some(found));
+    }
     // Most files have none of these words, and are not taken apart.
     let is_suspect = ["Secret", "auths", ".dockerconfigjson", "clusters"]
         .iter()
@@ -125,6 +157,30 @@ fn by_content(path: &Path, size: u64) -> Result<Option<(Option<usize>, &'static 
         true => Ok(in_document(path, &text)),
         false => Ok(None),
     }
+}
+
+/// A key of AWS, or the password of a package index.
+fn in_settings(path: &Path, text: &str) -> Option<(Option<usize>, &'static str)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let line = |at: usize| Some(text[..at].matches('\n').count() + 1);
+    let aws = match name {
+        Some("credentials") => &AWS_ENTRY,
+        _ => &AWS_KEY,
+    };
+    if let Some(found) = aws.as_ref()?.find(text) {
+        return Some((line(found.start()), "a secret access key of AWS"));
+    }
+    let url = match name {
+        Some("pip.conf" | "pip.ini" | "uv.toml") => &ANY_URL,
+        _ => &URL_OF_INDEX,
+    };
+    // What is put in later is none.
+    let is_placeholder = |password: &str| password.starts_with(['$', '{', '<', '*', '%']);
+    let found = url.as_ref()?.captures_iter(text).find_map(|found| {
+        let password = found.get(1)?;
+        (!is_placeholder(password.as_str())).then_some(password.start())
+    })?;
+    Some((line(found), "a password in a package index's URL"))
 }
 
 /// The line in which a private key begins.
@@ -142,6 +198,13 @@ fn private_key(path: &Path) -> Result<Option<usize>, fs::Error> {
         let newlines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
         if let Some(found) = pattern.find(&buffer) {
             return Ok(Some(lines_before + newlines(&buffer[..found.start()]) + 1));
+        }
+        // In UTF-16, and among padding, the same text has NUL bytes in it.
+        if buffer.contains(&0) {
+            let dense: Vec<u8> = buffer.iter().copied().filter(|byte| *byte != 0).collect();
+            if let Some(found) = pattern.find(&dense) {
+                return Ok(Some(lines_before + newlines(&dense[..found.start()]) + 1));
+            }
         }
         if count == 0 || buffer.len() == kept {
             return Ok(None);
@@ -272,6 +335,38 @@ mod tests {
                 "cluster",
             ),
             ("server.key", KEY, Some(1), "private key"),
+            ("a.bin", &format!("\0\0\n\0{KEY}\0"), Some(2), "private key"),
+            (
+                "utf-16.txt",
+                &KEY.chars().flat_map(|c| [c, '\0']).collect::<String>(),
+                Some(1),
+                "private key",
+            ),
+            ("prod.env", "", None, "variables"),
+            (
+                ".aws/credentials",
+                "[default]\naws_secret_access_key = x\n",
+                Some(2),
+                "AWS",
+            ),
+            (
+                "settings.ini",
+                "aws_secret_access_key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n",
+                Some(1),
+                "AWS",
+            ),
+            (
+                "pip.conf",
+                "[global]\nextra-index-url =\n  https://u:p4ss@host.example/simple\n",
+                Some(3),
+                "password",
+            ),
+            (
+                "requirements.txt",
+                "flask\n--index-url https://u:p4ss@host.example/simple\n",
+                Some(2),
+                "password",
+            ),
             (
                 "settings.py",
                 &format!("a = 1\nKEY = '''{KEY}'''\n"),
@@ -296,6 +391,16 @@ mod tests {
     fn what_only_speaks_of_secrets_is_none() {
         for (name, text) in [
             (".env.example", "A=\n"),
+            ("example.env", "A=\n"),
+            ("a.py", "connect(aws_secret_access_key=settings.secret)\n"),
+            (
+                "pip.conf",
+                "index-url = https://u:${TOKEN}@host.example/simple\n",
+            ),
+            (
+                "requirements.txt",
+                "--index-url https://host.example:8443/simple\n",
+            ),
             (
                 "keys.py",
                 "if text.startswith('-----BEGIN PRIVATE KEY-----'):\n    kind = 'Secret'\n",

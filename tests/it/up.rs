@@ -329,6 +329,21 @@ fn a_change_outside_of_section_1_is_refused_whatever_knows_what_was_delivered() 
     blueprint.replace("relay-1/app/app.py", change[0], change[1]);
     git(&["commit", "--quiet", "-am", "changed"]);
     refused(&blueprint, "the commit ");
+    // The commit that is named goes before the lock, and nothing stands in for it.
+    blueprint.up(&["--lock"]).ok();
+    let named = |revision: &str| {
+        let option = format!("--baseline={revision}");
+        blueprint.up(&["--to", "archive", "--dry-run", "relay-1", &option])
+    };
+    let done = named("HEAD~1");
+    assert_eq!(done.code, Some(97), "{}", done.stderr);
+    assert!(done.stderr.contains("from the commit "), "{}", done.stderr);
+    for revision in ["v99", "--all"] {
+        let done = named(revision);
+        assert_eq!(done.code, Some(97), "{}", done.stderr);
+        let said = format!("`--baseline {revision}`: git knows no such commit");
+        assert!(done.stderr.contains(&said), "{}", done.stderr);
+    }
     // The image that the manifest names now, out of the store.
     let blueprint = Blueprint::new(no_kubeconfig());
     let done = blueprint.up(&["--to", "archive", "relay-1"]).ok();

@@ -10,9 +10,10 @@ impl From<Error> for Diagnostic {
         let code = match error {
             Error::File(error) => return error.into(),
             Error::Reference(error) => return error.into(),
-            Error::NoContainer { .. } | Error::NoWorkload { .. } | Error::NoSuchWorkload { .. } => {
-                Code::NoContainer
-            }
+            Error::NoContainer { .. }
+            | Error::NoWorkload { .. }
+            | Error::NoSuchWorkload { .. }
+            | Error::NoSuchNamespace { .. } => Code::NoContainer,
             Error::NoFile { .. }
             | Error::NoKustomization { .. }
             | Error::Changed { .. }

@@ -302,6 +302,7 @@ fn warn(
 fn tell(row: &Row, image: &str, target: &Target) -> Result<(), Diagnostic> {
     let path = row.edited.path.display().to_string();
     let is_change = row.edited.is_change();
+    let here = crate::cli::env::project::directory()?;
     if target.format == Format::Json {
         let row: Value = json!({
             "file": path,
@@ -312,12 +313,12 @@ fn tell(row: &Row, image: &str, target: &Target) -> Result<(), Diagnostic> {
             "before": row.before,
             "after": image,
             "changed": is_change,
-            "diff": target.dry_run.then(|| row.edited.diff()),
+            "diff": target.dry_run.then(|| row.edited.diff(&here)),
         });
         return print_json(&json!({ "dry_run": target.dry_run, "edits": [row] }));
     }
     if target.dry_run {
-        let diff = row.edited.diff();
+        let diff = row.edited.diff(&here);
         return match diff.strip_suffix('\n') {
             Some(diff) => print(&shown(diff)),
             None => Ok(()),

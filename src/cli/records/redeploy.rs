@@ -112,7 +112,10 @@ fn into_manifests(
     }
     let told = match (edited.is_change(), mode) {
         (false, _) => format!("{place}: unchanged, {image}"),
-        (true, Mode::DryRun) => edited.diff().trim_end().to_owned(),
+        (true, Mode::DryRun) => edited
+            .diff(&crate::cli::env::project::directory()?)
+            .trim_end()
+            .to_owned(),
         (true, Mode::Write) => {
             let before = found.image.unwrap_or_else(|| "no image".to_owned());
             let text = format!("{place}: {before} -> {image}");

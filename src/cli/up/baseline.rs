@@ -1,4 +1,4 @@
-//! What is known of each `app.py` as it was delivered, best first: the lock file, git, the image that the manifest names now,
+//! What is known of each `app.py` as it was delivered, best first: the commit that the command line names, the lock file, git, the image that the manifest names now,
 //! another pod of the same kind.
 
 use super::{Args, Plan};
@@ -50,7 +50,51 @@ impl<'a> Baselines<'a> {
     }
 
     /// The best that is known of a pod whose text is this now.
-    pub(super) fn of(&self, pod: &Pod, text: &str, observer: &dyn Observer) -> Option<Baseline> {
+    ///
+    /// # Errors
+    /// [`Code::Refused`] when the commit that the command line names cannot be compared with: nothing else takes its place.
+    pub(super) fn of(
+        &self,
+        pod: &Pod,
+        text: &str,
+        observer: &dyn Observer,
+    ) -> Result<Option<Baseline>, Diagnostic> {
+        match &self.args.baseline {
+            Some(revision) => self.at_revision(pod, revision).map(Some),
+            None => Ok(self.known(pod, text, observer)),
+        }
+    }
+
+    fn git(&self) -> Option<baseline::Git<'_>> {
+        Some(baseline::Git {
+            program: self.git.git.as_ref()?,
+            variables: &self.git.variables,
+        })
+    }
+
+    fn at_revision(&self, pod: &Pod, revision: &str) -> Result<Baseline, Diagnostic> {
+        let path = pod.module();
+        let refused = |why: &str| {
+            let name = lock::name(&self.root, &path);
+            Diagnostic::new(
+                Code::Refused,
+                format!("`--baseline {revision}`: {why} that has `{name}`"),
+            )
+            .hint("name a commit of the blueprint's git repository, `git log` lists them; without `--baseline` it is found out what was delivered")
+        };
+        let git = self
+            .git()
+            .ok_or_else(|| refused("there is no `git` to find a commit"))?;
+        let (text, commit) = baseline::at_revision(&git, &path, revision)
+            .ok_or_else(|| refused("git knows no such commit"))?;
+        let from = commit_named(&commit);
+        let read = compare::read(&text)
+            .map_err(|_| refused("Section 2 cannot be made out in the text of the commit"))?;
+        let parts = read.parts;
+        Ok(Baseline { from, parts })
+    }
+
+    fn known(&self, pod: &Pod, text: &str, observer: &dyn Observer) -> Option<Baseline> {
         let parts = |text: &str| Some(compare::read(text).ok()?.parts);
         let path = pod.module();
         let locked = self
@@ -61,16 +105,20 @@ impl<'a> Baselines<'a> {
             let from = lock::FILE.to_owned();
             return Some(Baseline { from, parts });
         }
-        if let Some(program) = &self.git.git {
-            let git = baseline::Git {
-                program,
-                variables: &self.git.variables,
-            };
-            let found = baseline::from_git(&git, &path, self.args.baseline.as_deref());
-            if let Some((text, commit)) = found {
-                let from = format!("the commit {}", &commit[..12.min(commit.len())]);
+        let in_git = self.git().map(|git| baseline::at_first_commit(&git, &path));
+        match in_git {
+            Some(baseline::Known::Text { text, commit }) => {
+                let from = commit_named(&commit);
                 return parts(&text).map(|parts| Baseline { from, parts });
             }
+            Some(baseline::Known::Shallow) => observer.observe(Event::Warning {
+                text: format!(
+                    "{}: the git repository is a shallow clone, so its first commit is not what was delivered, and is not compared with",
+                    lock::name(&self.root, &path)
+                ),
+                hint: Some("fetch the whole history, `git fetch --unshallow` (in CI, a checkout with `fetch-depth: 0`), or name the commit: `--baseline REV`".to_owned()),
+            }),
+            Some(baseline::Known::Nothing) | None => {}
         }
         let image = pod
             .workload
@@ -152,4 +200,8 @@ impl<'a> Baselines<'a> {
         }
         Ok(None)
     }
+}
+
+fn commit_named(commit: &str) -> String {
+    format!("the commit {}", &commit[..12.min(commit.len())])
 }

@@ -49,7 +49,7 @@ pub(super) fn run(
         let pod = &planned.pod;
         let path = pod.module();
         let text = check::text(&path)?;
-        let baseline = baselines.of(pod, &text, observer);
+        let baseline = baselines.of(pod, &text, observer)?;
         if baseline.is_none() {
             observer.observe(Event::Warning {
                 text: format!("{}: nothing is known of it as it was delivered, so Section 2 cannot be compared", shown(plan, &path)),

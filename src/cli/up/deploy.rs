@@ -50,22 +50,18 @@ pub(super) fn connect(
     Ok(cluster)
 }
 
-/// Deploys what is not there yet, gives the others their new image, and waits for all of them; or gives the status of a script
-/// that failed.
+/// Deploys what is not there yet, gives the others their new image, and waits for all of them.
 ///
 /// # Errors
-/// What the cluster says; [`Code::RolloutFailed`], [`Code::RolloutTimeout`], [`Code::NotReady`].
+/// What the cluster says; [`Code::Script`] with the status of a script that failed; [`Code::RolloutFailed`], [`Code::RolloutTimeout`], [`Code::NotReady`].
 pub(super) fn run(
     args: &Args,
     plan: &Plan,
     done: &[Done],
     cluster: &Cluster,
     observer: &dyn Observer,
-) -> Result<Result<Vec<Deployed>, u8>, Diagnostic> {
-    let fresh = match first_time(args, plan, cluster, observer)? {
-        Ok(fresh) => fresh,
-        Err(status) => return Ok(Err(status)),
-    };
+) -> Result<Vec<Deployed>, Diagnostic> {
+    let fresh = first_time(args, plan, cluster, observer)?;
     let pods: Vec<(&Planned, &Done)> = plan.pods.iter().zip(done).collect();
     let mut outcomes = Vec::new();
     for (planned, done) in &pods {
@@ -82,9 +78,9 @@ pub(super) fn run(
     }
     let watched = watch_all(args, &pods, &outcomes, &fresh, cluster, observer)?;
     let deployed = outcomes.into_iter().zip(watched);
-    Ok(Ok(deployed
+    Ok(deployed
         .map(|(outcome, watched)| Deployed { outcome, watched })
-        .collect()))
+        .collect())
 }
 
 fn namespace<'a>(planned: &'a Planned, cluster: &'a Cluster) -> &'a str {
@@ -109,7 +105,7 @@ fn first_time(
     plan: &Plan,
     cluster: &Cluster,
     observer: &dyn Observer,
-) -> Result<Result<BTreeSet<String>, u8>, Diagnostic> {
+) -> Result<BTreeSet<String>, Diagnostic> {
     let mut absent = Vec::new();
     for planned in &plan.pods {
         let name = workload_name(planned);
@@ -127,14 +123,12 @@ fn first_time(
         .map(|planned| planned.pod.name.clone())
         .collect();
     if absent.is_empty() {
-        return Ok(Ok(names));
+        return Ok(names);
     }
     let script = plan.root.join(SCRIPT);
     if script.is_file() {
-        return match run_script(args, plan, &script, observer)? {
-            Some(status) => Ok(Err(status)),
-            None => Ok(Ok(names)),
-        };
+        run_script(args, plan, &script, observer)?;
+        return Ok(names);
     }
     for planned in absent {
         let applying = stage(observer, "apply", planned.pod.name.clone());
@@ -152,16 +146,19 @@ fn first_time(
         }
         applying.finish(format!("{count} objects"));
     }
-    Ok(Ok(names))
+    Ok(names)
 }
 
-/// Runs the script unchanged, where it can only reach the cluster that is meant; its status when it failed.
+/// Runs the script unchanged, where it can only reach the cluster that is meant.
+///
+/// # Errors
+/// [`Code::Script`] with its status when it failed.
 fn run_script(
     args: &Args,
     plan: &Plan,
     script: &std::path::Path,
     observer: &dyn Observer,
-) -> Result<Option<u8>, Diagnostic> {
+) -> Result<(), Diagnostic> {
     // Scripts call kubectl, which takes the current context.
     let current = plan.access.contexts()?.current;
     if plan.access.context.is_some() && plan.access.context != current {
@@ -193,18 +190,15 @@ fn run_script(
         .map_err(|error| fs::Error::new("execute", script, error))?;
     if status.success() {
         running.finish("");
-        return Ok(None);
+        return Ok(());
     }
-    observer.observe(Event::Warning {
-        text: format!("`{SCRIPT}` failed: {status}"),
-        hint: Some("what it printed is above; its status is this command's".to_owned()),
-    });
-    Ok(Some(
-        status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1),
-    ))
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    let failed = Diagnostic::new(Code::Script, format!("`{SCRIPT}` failed: {status}"))
+        .hint("what it printed is above; its status is this command's");
+    Err(Diagnostic {
+        status: Some(code.unwrap_or(1)),
+        ..failed
+    })
 }
 
 /// Gives the container its image, with the project's hooks and a record around it.

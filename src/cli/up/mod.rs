@@ -187,10 +187,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     };
     let mut rollouts = Vec::new();
     if let Some(cluster) = &cluster {
-        match deploy::run(args, &plan, &done, cluster, observer)? {
-            Ok(deployed) => rollouts = deployed,
-            Err(status) => return Ok(status),
-        }
+        rollouts = deploy::run(args, &plan, &done, cluster, observer)?;
     }
     make::results(&plan, &done)?;
     tell::done(args, &plan, &done, &edits, &rollouts, start.elapsed())?;

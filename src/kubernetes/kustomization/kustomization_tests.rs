@@ -21,7 +21,7 @@ fn becomes(text: &str, name: &str, image: &str, expected: &str) {
     assert!(
         !again.edited.is_change(),
         "{expected}\n{}",
-        again.edited.diff()
+        again.edited.diff(std::path::Path::new("/"))
     );
 }
 

@@ -1,7 +1,7 @@
 //! One image changed, in memory.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use similar::TextDiff;
 
@@ -26,13 +26,20 @@ impl Edited {
         self.before != self.after
     }
 
-    /// What changes, as a unified diff with three lines around it, which `patch -p1` takes; empty when nothing does.
-    pub fn diff(&self) -> String {
+    /// What changes, as a unified diff with three lines around it, which `git apply` and `patch -p1` take in the directory
+    /// `here`, an absolute path; empty when nothing does. A file that is not below it is named from the root.
+    pub fn diff(&self, here: &Path) -> String {
         if !self.is_change() {
             return String::new();
         }
-        let path = self.path.display().to_string();
-        let path = path.strip_prefix('/').unwrap_or(&path);
+        let whole = normalised(&here.join(&self.path));
+        let path = whole.strip_prefix(normalised(here)).unwrap_or(&whole);
+        let path = path.display().to_string();
+        let mut path = path.trim_start_matches('/').to_owned();
+        // Where a name with a space ends, programs see by the tab.
+        if path.contains(' ') {
+            path.push('\t');
+        }
         let diff = TextDiff::from_lines(&self.before, &self.after);
         let mut unified = diff.unified_diff();
         unified
@@ -40,6 +47,21 @@ impl Edited {
             .header(&format!("a/{path}"), &format!("b/{path}"))
             .to_string()
     }
+}
+
+/// The path without `.` and `..`, by its text alone.
+fn normalised(path: &Path) -> PathBuf {
+    let mut parts = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts
 }
 
 /// Gives a container that was [found](super::find) another image, written as it is given.

@@ -87,6 +87,18 @@ pub enum Error {
         /// `KIND/NAME` of those that there are.
         present: Vec<String>,
     },
+    /// No workload is in the namespace that was named.
+    #[error(
+        "no workload of namespace `{}` is in the manifests; they have the namespaces {}",
+        printable(wanted),
+        listed(present)
+    )]
+    NoSuchNamespace {
+        /// As it was named.
+        wanted: String,
+        /// The namespaces that there are.
+        present: Vec<String>,
+    },
     /// No workload has the container.
     #[error(
         "no container `{}` is in the manifests; there are {}",
@@ -106,6 +118,8 @@ pub enum Error {
     Unnamed {
         /// `NAME in KIND/NAME` of those that there are.
         present: Vec<String>,
+        /// True when all have one name, so that only their workloads tell them apart.
+        is_one_name: bool,
     },
     /// Several workloads have the container.
     #[error(
@@ -193,10 +207,15 @@ impl Error {
             Self::NoContainer { init: Some(_), .. } => {
                 "it is a container of the initialisation: add `--init-containers`"
             }
-            Self::NoContainer { .. } | Self::Unnamed { .. } => {
-                "name the container: `--container NAME`"
-            }
-            Self::Ambiguous { .. } => {
+            Self::NoSuchNamespace { .. } => "name one of these: `--namespace NAME`",
+            Self::NoContainer { .. }
+            | Self::Unnamed {
+                is_one_name: false, ..
+            } => "name the container: `--container NAME`",
+            Self::Ambiguous { .. }
+            | Self::Unnamed {
+                is_one_name: true, ..
+            } => {
                 "name the workload: `--deployment KIND/NAME`, and `--namespace` if that is not enough"
             }
             Self::Shared { .. } => {

@@ -51,7 +51,7 @@ pub struct Found {
 /// Finds the one container that is meant, by content, in all documents of all files.
 ///
 /// # Errors
-/// [`Error::NoWorkload`], [`Error::NoSuchWorkload`], [`Error::NoContainer`], [`Error::Unnamed`] and [`Error::Ambiguous`].
+/// [`Error::NoWorkload`], [`Error::NoSuchWorkload`], [`Error::NoSuchNamespace`], [`Error::NoContainer`], [`Error::Unnamed`] and [`Error::Ambiguous`].
 pub fn find(manifests: &[Manifest], wanted: &Wanted) -> Result<Found, Error> {
     let all = candidates(manifests);
     if all.is_empty() {
@@ -76,16 +76,19 @@ pub fn find(manifests: &[Manifest], wanted: &Wanted) -> Result<Found, Error> {
     };
     let meant: Vec<&Candidate<'_>> = all.iter().filter(is_meant).collect();
     if meant.is_empty() {
-        let name = wanted
-            .workload
-            .as_ref()
-            .map_or_else(|| "*".to_owned(), WorkloadName::to_string);
+        let Some(name) = &wanted.workload else {
+            let written = all.iter().filter_map(|one| one.workload.namespace.clone());
+            return Err(Error::NoSuchNamespace {
+                wanted: wanted.namespace.clone().unwrap_or_default(),
+                present: distinct(written),
+            });
+        };
         let namespace = wanted
             .namespace
             .as_ref()
             .map(|namespace| format!(" of namespace {namespace}"));
         return Err(Error::NoSuchWorkload {
-            wanted: name + &namespace.unwrap_or_default(),
+            wanted: name.to_string() + &namespace.unwrap_or_default(),
             present: distinct(
                 all.iter()
                     .map(|candidate| candidate.workload.name.to_string()),
@@ -117,8 +120,10 @@ pub fn find(manifests: &[Manifest], wanted: &Wanted) -> Result<Found, Error> {
         }
         (several, None) => {
             let present = several.iter().map(|candidate| candidate.place());
+            let names = several.iter().map(|one| one.container.name.clone());
             Err(Error::Unnamed {
                 present: distinct(present),
+                is_one_name: distinct(names).len() == 1,
             })
         }
         (several, Some(name)) => {

@@ -30,7 +30,7 @@ fn changes(text: &str, expected: &str) {
     // Right already: nothing is to be done.
     let again = self::edited(&edited.after, &web_app()).unwrap();
     assert!(!again.is_change(), "{text}");
-    assert_eq!(again.diff(), "");
+    assert_eq!(again.diff(Path::new("/w")), "");
 }
 
 /// As [`changes`], with `«…»` around the bytes that go in the text, and `NEW`, or what stands behind `=>`, for them.
@@ -575,6 +575,21 @@ fn one_container_in_two_workloads_needs_the_workload_named() {
         ..web_app()
     };
     refused(&text, &wanted, &["several workloads", "--namespace"]);
+    // Nothing is named, and only the workload tells them apart.
+    refused(
+        &text,
+        &Wanted::default(),
+        &["several containers", "`--deployment KIND/NAME`"],
+    );
+    let elsewhere = Wanted {
+        namespace: Some("other".to_owned()),
+        ..web_app()
+    };
+    refused(
+        &text,
+        &elsewhere,
+        &["namespace `other`", "namespaces `a`, `b`"],
+    );
     let wanted = Wanted {
         namespace: Some("b".to_owned()),
         ..web_app()
@@ -801,7 +816,21 @@ fn names_of_workloads_are_read_as_kubectl_reads_them() {
 #[test]
 fn a_diff_shows_the_one_line() {
     let text = deployment(&format!("      - name: web-app\n        image: {OLD}\n"));
-    let diff = edited(&text, &web_app()).unwrap().diff();
+    let mut change = edited(&text, &web_app()).unwrap();
+    let diff = change.diff(Path::new("/w"));
+    for (path, shown) in [
+        ("./m.yaml", "m.yaml"),
+        ("/w/k8s/m.yaml", "k8s/m.yaml"),
+        ("k8s/./../m.yaml", "m.yaml"),
+        ("../w/m.yaml", "m.yaml"),
+        ("/other/m.yaml", "other/m.yaml"),
+        ("a b.yaml", "a b.yaml\t"),
+    ] {
+        change.path = path.into();
+        let diff = change.diff(Path::new("/w"));
+        let header = format!("--- a/{shown}\n+++ b/{shown}\n");
+        assert!(diff.starts_with(&header), "{path}: {diff}");
+    }
     assert_eq!(
         diff,
         format!(

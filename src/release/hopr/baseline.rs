@@ -17,51 +17,71 @@ pub struct Git<'a> {
     pub variables: &'a BTreeMap<OsString, OsString>,
 }
 
-/// The text of `file` as a commit has it, and the commit: `revision`, or the first one that has the file. `None` when there
-/// is no such commit, no repository, no git, or the text is none. A repository is not trusted: nothing that its
-/// configuration names is executed.
-pub fn from_git(git: &Git<'_>, file: &Path, revision: Option<&str>) -> Option<(String, String)> {
-    let directory = file.parent()?;
-    let name = file.file_name()?.to_str()?;
-    let commit = match revision {
-        Some(revision) => {
-            // An option in its place would be one.
-            if revision.starts_with('-') {
-                return None;
-            }
-            let wanted = format!("{revision}^{{commit}}");
-            run(
-                git,
-                directory,
-                &[
-                    "rev-parse",
-                    "--verify",
-                    "--quiet",
-                    "--end-of-options",
-                    &wanted,
-                ],
-            )?
-        }
-        None => {
-            let log = run(
-                git,
-                directory,
-                &["log", "--format=%H", "--diff-filter=A", "--", name],
-            )?;
-            log.lines().last()?.to_owned()
-        }
+/// What git knows of a file as it was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The text, and the commit that has it.
+    Text {
+        /// The text of the file.
+        text: String,
+        /// The commit's id, in hexadecimal digits.
+        commit: String,
+    },
+    /// The repository is a shallow clone: the first of its commits is not the first of its history.
+    Shallow,
+    /// No repository, no commit that has the file, or no git.
+    Nothing,
+}
+
+/// The text of `file` as the commit `revision` has it; `None` when there is no such commit, no repository, no git, or the
+/// commit lacks the file. A repository is not trusted: nothing that its configuration names is executed.
+pub fn at_revision(git: &Git<'_>, file: &Path, revision: &str) -> Option<(String, String)> {
+    // An option in its place would be one.
+    if revision.starts_with('-') {
+        return None;
+    }
+    let wanted = format!("{revision}^{{commit}}");
+    let arguments = [
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        &wanted,
+    ];
+    let commit = run(git, file.parent()?, &arguments)?;
+    text_of(git, file, &commit)
+}
+
+/// The text of `file` as the first commit has it that has the file. A repository is not trusted, as with [`at_revision`].
+pub fn at_first_commit(git: &Git<'_>, file: &Path) -> Known {
+    let Some(directory) = file.parent() else {
+        return Known::Nothing;
     };
-    let commit = commit.trim().to_owned();
+    let is_shallow = run(git, directory, &["rev-parse", "--is-shallow-repository"]);
+    if is_shallow.is_some_and(|said| said.trim() == "true") {
+        return Known::Shallow;
+    }
+    let found = || {
+        let name = file.file_name()?.to_str()?;
+        let arguments = ["log", "--format=%H", "--diff-filter=A", "--", name];
+        let log = run(git, directory, &arguments)?;
+        text_of(git, file, log.lines().last()?)
+    };
+    match found() {
+        Some((text, commit)) => Known::Text { text, commit },
+        None => Known::Nothing,
+    }
+}
+
+fn text_of(git: &Git<'_>, file: &Path, commit: &str) -> Option<(String, String)> {
+    let commit = commit.trim();
     let is_commit = commit.len() >= 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
     if !is_commit {
         return None;
     }
-    let text = run(
-        git,
-        directory,
-        &["cat-file", "blob", &format!("{commit}:./{name}")],
-    )?;
-    Some((text, commit))
+    let name = format!("{commit}:./{}", file.file_name()?.to_str()?);
+    let text = run(git, file.parent()?, &["cat-file", "blob", &name])?;
+    Some((text, commit.to_owned()))
 }
 
 fn run(git: &Git<'_>, directory: &Path, arguments: &[&str]) -> Option<String> {
@@ -141,24 +161,38 @@ mod tests {
             program: Path::new("git"),
             variables: &variables,
         };
+        let first = |file: &Path| match at_first_commit(&host, file) {
+            Known::Text { text, .. } => text,
+            known => format!("{known:?}"),
+        };
         std::fs::write(&file, "first\n").unwrap();
-        assert_eq!(from_git(&host, &file, None), None, "no repository");
+        assert_eq!(first(&file), "Nothing", "no repository");
         git(root, &["init", "--quiet"]);
-        assert_eq!(from_git(&host, &file, None), None, "no commit");
+        assert_eq!(first(&file), "Nothing", "no commit");
         git(root, &["add", "."]);
         git(root, &["commit", "--quiet", "-m", "delivered"]);
         std::fs::write(&file, "second\n").unwrap();
         git(root, &["commit", "--quiet", "-am", "changed"]);
         git(root, &["tag", "v2"]);
         std::fs::write(&file, "third\n").unwrap();
-        assert_eq!(from_git(&host, &file, None).unwrap().0, "first\n");
-        assert_eq!(from_git(&host, &file, Some("v2")).unwrap().0, "second\n");
-        assert_eq!(from_git(&host, &file, Some("v3")), None);
-        assert_eq!(from_git(&host, &file, Some("--all")), None);
+        assert_eq!(first(&file), "first\n");
+        assert_eq!(at_revision(&host, &file, "v2").unwrap().0, "second\n");
+        assert_eq!(at_revision(&host, &file, "v3"), None);
+        assert_eq!(at_revision(&host, &file, "--all"), None);
         let none = Git {
             program: Path::new("/no/such/git"),
             variables: &variables,
         };
-        assert_eq!(from_git(&none, &file, None), None);
+        assert_eq!(at_first_commit(&none, &file), Known::Nothing);
+        // The commit at which a shallow clone ends adds every file, and is not the first.
+        let clone = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", root.display());
+        git(
+            clone.path(),
+            &["clone", "--quiet", "--depth=1", &url, "shallow"],
+        );
+        let file = clone.path().join("shallow/pod/app/app.py");
+        assert_eq!(first(&file), "Shallow");
+        assert_eq!(at_revision(&host, &file, "HEAD").unwrap().0, "second\n");
     }
 }
