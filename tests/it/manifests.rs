@@ -347,7 +347,7 @@ fn what_cannot_be_edited_is_refused_and_left_alone() {
             DEPLOYMENT,
             &["--namespace", "other"],
             85,
-            &["other", "Deployment/gateway"],
+            &["other", "armored-convoy-gateway-ns", "--namespace"],
         ),
         ("none", "kind: Service\n", &[], 85, &["no workload"]),
         (
