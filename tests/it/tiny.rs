@@ -514,7 +514,7 @@ fn every_name_gets_a_line_and_the_digest_file_the_digest() {
         ])
         .ok();
     let digest = fs::read_to_string(file).unwrap();
-    let digest = digest.trim_end();
+    assert_eq!(digest.len(), "sha256:".len() + 64, "{digest:?}");
     assert_eq!(
         done.stdout,
         format!("a@{digest}\nquay.io/org/b:1@{digest}\n")

@@ -143,10 +143,10 @@ impl Order<'_> {
         if shared.entered.is_some() {
             return self.build(request, None);
         }
-        // Of several applications' builds, who started them writes what pipelines read.
-        let outputs = match shared.only_application {
-            Some(_) => Outputs::default(),
-            None => self.outputs()?,
+        // Of a build that another command of ours has started, that one writes what pipelines read.
+        let outputs = match shared.only_application.is_some() || shared.report_file.is_some() {
+            true => Outputs::default(),
+            false => self.outputs()?,
         };
         let name = target
             .application

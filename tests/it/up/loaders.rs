@@ -323,3 +323,31 @@ fn deploy_loads_an_image_of_the_store_and_writes_its_tag() {
     let done = blueprint.overcoat.run(&absent);
     assert_eq!(done.code, Some(30), "{}", done.stderr);
 }
+
+#[test]
+fn what_a_pipeline_reads_never_names_what_an_image_is_made_of() {
+    let blueprint = Blueprint::new(no_kubeconfig()).locked();
+    let output = blueprint.root().join("github-output");
+    let mut command = blueprint.command(&["gateway", "--to", "archive"]);
+    command
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_OUTPUT", &output);
+    let done: Done = command.output().unwrap().into();
+    done.ok();
+    let said = fs::read_to_string(&output).unwrap_or_default();
+    assert!(!said.contains("overcoat-up"), "{said}");
+    // A build of the same source by itself does write there: the variable is heeded.
+    let words = ["build", "gateway/app", "--build-image", &blueprint.builder];
+    let mut command = blueprint.overcoat.command(&words);
+    command.current_dir(blueprint.root());
+    command
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_OUTPUT", &output);
+    let done: Done = command.output().unwrap().into();
+    done.ok();
+    assert!(
+        fs::read_to_string(&output)
+            .unwrap()
+            .contains("digest=sha256:")
+    );
+}
