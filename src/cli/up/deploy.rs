@@ -47,7 +47,31 @@ pub(super) fn connect(
 ) -> Result<Cluster, Diagnostic> {
     let cluster = Cluster::connect(&plan.access, args.cluster.within(observer))?;
     confirm(&plan.access, &cluster, args.yes)?;
+    // One that does not answer, or does not let us look, is known before anything is built or written.
+    absent(args, plan, &cluster, observer)?;
     Ok(cluster)
+}
+
+/// The pods whose workload the cluster does not have.
+fn absent<'p>(
+    args: &Args,
+    plan: &'p Plan,
+    cluster: &Cluster,
+    observer: &dyn Observer,
+) -> Result<Vec<&'p Planned>, Diagnostic> {
+    let mut absent = Vec::new();
+    for planned in &plan.pods {
+        let name = workload_name(planned);
+        let there = cluster.workloads(
+            args.cluster.within(observer),
+            namespace(planned, cluster),
+            Some(&name),
+        )?;
+        if there.is_empty() {
+            absent.push(planned);
+        }
+    }
+    Ok(absent)
 }
 
 /// Deploys what is not there yet, gives the others their new image, and waits for all of them.
@@ -106,18 +130,7 @@ fn first_time(
     cluster: &Cluster,
     observer: &dyn Observer,
 ) -> Result<BTreeSet<String>, Diagnostic> {
-    let mut absent = Vec::new();
-    for planned in &plan.pods {
-        let name = workload_name(planned);
-        let there = cluster.workloads(
-            args.cluster.within(observer),
-            namespace(planned, cluster),
-            Some(&name),
-        )?;
-        if there.is_empty() {
-            absent.push(planned);
-        }
-    }
+    let absent = absent(args, plan, cluster, observer)?;
     let names: BTreeSet<String> = absent
         .iter()
         .map(|planned| planned.pod.name.clone())

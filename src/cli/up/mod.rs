@@ -185,11 +185,12 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         true => Vec::new(),
         false => edit(&plan, &done, observer)?,
     };
+    // The images are where they were to go, whatever becomes of the rollout.
+    make::results(&plan, &done)?;
     let mut rollouts = Vec::new();
     if let Some(cluster) = &cluster {
         rollouts = deploy::run(args, &plan, &done, cluster, observer)?;
     }
-    make::results(&plan, &done)?;
     tell::done(args, &plan, &done, &edits, &rollouts, start.elapsed())?;
     Ok(Code::Success as u8)
 }
