@@ -351,3 +351,22 @@ fn what_a_pipeline_reads_never_names_what_an_image_is_made_of() {
             .contains("digest=sha256:")
     );
 }
+
+#[test]
+fn a_cluster_that_does_not_answer_is_known_before_anything_is_built() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let port = crate::support::free_port();
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: k3d-x\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{port}\"}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: k3d-x, context: {{cluster: c, user: u}}}}]\n"
+    );
+    fs::write(&kubeconfig, text).unwrap();
+    let overcoat = Overcoat::new().with("KUBECONFIG", kubeconfig.to_str().unwrap());
+    let blueprint = Blueprint::new(overcoat).locked();
+    let before = blueprint.files();
+    let done = blueprint.up(&["sink"]);
+    assert_eq!(done.code, Some(90), "{}", done.stderr);
+    assert!(!done.stderr.contains("==> pod"), "{}", done.stderr);
+    assert_eq!(blueprint.files(), before);
+}
