@@ -4,10 +4,11 @@
 //! bytes. JSON is read likewise, being YAML.
 
 mod parse;
+mod place;
 
 use std::ops::Range;
 
-pub use parse::{Error, parse};
+pub use parse::{Documents, Error, documents, parse};
 
 /// How deep values may lie in each other.
 pub const MOST_DEPTH: usize = 200;

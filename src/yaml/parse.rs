@@ -1,9 +1,12 @@
 //! From events to values, within bounds.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
+use super::place::{Places, after_properties, end_of_scalar};
 use super::{Document, MOST_BYTES, MOST_DEPTH, MOST_NODES, Node, Style, Value};
 
 /// Why a text is not YAML, or not one that is read here.
@@ -26,6 +29,14 @@ pub struct Error {
 /// # Spec
 /// YAML 1.2.2.
 pub fn parse(text: &str) -> Result<Vec<Document>, Error> {
+    documents(text)?.collect()
+}
+
+/// The documents of a text one after another, so that of a long stream only one is held at a time.
+///
+/// # Errors
+/// [`Error`] for a text of more than [`MOST_BYTES`]; the others of [`parse`] come where they are met, and end the stream.
+pub fn documents(text: &str) -> Result<Documents<'_>, Error> {
     if text.len() > MOST_BYTES {
         let reason = format!("it is longer than {} MiB", MOST_BYTES >> 20);
         return Err(Error {
@@ -34,93 +45,88 @@ pub fn parse(text: &str) -> Result<Vec<Document>, Error> {
             reason,
         });
     }
-    let bytes = Bytes::of(text);
-    let mut building = Building::default();
     // The mark at the beginning is not counted by the parser's positions.
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for event in Parser::new_from_str(body) {
-        let (event, span) = event.map_err(|error| Error {
-            line: error.marker().line(),
-            column: error.marker().col() + 1,
-            reason: error.info().to_owned(),
-        })?;
-        let mut range = bytes.range(&span);
-        if let Event::Scalar(_, style, ..) = &event {
-            range.start = after_properties(text, &range);
-            range.end = end_of_scalar(text, &range, *style);
-        }
-        building.take(event, &span, range)?;
-    }
-    Ok(building.documents)
+    Ok(Documents {
+        text,
+        places: Places::of(text),
+        parser: Some(Parser::new_from_str(body)),
+        building: Building::default(),
+    })
 }
 
-/// Where characters begin: the parser counts characters, and texts are spliced by bytes.
-struct Bytes {
-    /// The byte at which each character begins, and the end; nothing where all characters are single bytes.
-    offsets: Option<Vec<usize>>,
-    /// How many bytes come before the parser's first character.
-    before: usize,
+/// The documents of a text, in its order: see [`documents`].
+pub struct Documents<'t> {
+    text: &'t str,
+    places: Places<'t>,
+    /// Nothing behind the end and behind a mistake.
+    parser: Option<Parser<'t, StrInput<'t>>>,
+    building: Building,
 }
 
-impl Bytes {
-    fn of(text: &str) -> Self {
-        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let offsets = (!body.is_ascii()).then(|| {
-            let starts = body.char_indices().map(|(at, _)| at);
-            starts.chain([body.len()]).collect()
-        });
-        Self {
-            offsets,
-            before: text.len() - body.len(),
-        }
-    }
-
-    fn range(&self, span: &Span) -> Range<usize> {
-        let at = |index: usize| match &self.offsets {
-            None => index,
-            Some(offsets) => offsets.get(index).or(offsets.last()).copied().unwrap_or(0),
-        };
-        self.before + at(span.start.index())..self.before + at(span.end.index())
+impl fmt::Debug for Documents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.text.len();
+        f.debug_struct("Documents")
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
     }
 }
 
-/// Where a scalar begins behind its anchor and its tag, which the parser's span has in it.
-fn after_properties(text: &str, range: &Range<usize>) -> usize {
-    let written = text.get(range.clone()).unwrap_or_default();
-    let mut rest = written;
-    while rest.starts_with(['&', '!']) {
-        let word = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        rest = rest[word..].trim_start();
-        while rest.starts_with('#') {
-            rest = rest[rest.find('\n').unwrap_or(rest.len())..].trim_start();
-        }
-    }
-    range.start + (written.len() - rest.len())
-}
+impl Iterator for Documents<'_> {
+    type Item = Result<Document, Error>;
 
-/// Where a scalar ends: the parser's spans go on over spaces and a comment behind it.
-fn end_of_scalar(text: &str, range: &Range<usize>, style: ScalarStyle) -> usize {
-    let written = text.get(range.clone()).unwrap_or_default();
-    let quote = match style {
-        ScalarStyle::SingleQuoted => '\'',
-        ScalarStyle::DoubleQuoted => '"',
-        // A plain scalar has no ` #` within it, and no spaces at its end.
-        ScalarStyle::Plain => return range.start + written.trim_end().len(),
-        ScalarStyle::Literal | ScalarStyle::Folded => return range.end,
-    };
-    let mut rest = written.char_indices().skip(1).peekable();
-    while let Some((at, character)) = rest.next() {
-        if character == '\\' && quote == '"' {
-            rest.next();
-        } else if character == quote {
-            let is_doubled = quote == '\'' && rest.peek().is_some_and(|(_, next)| *next == quote);
-            if !is_doubled {
-                return range.start + at + 1;
+    fn next(&mut self) -> Option<Self::Item> {
+        self.document(true)
+    }
+
+    /// The documents before it are read and held to the bounds, but not kept.
+    fn nth(&mut self, number: usize) -> Option<Self::Item> {
+        for _ in 0..number {
+            if let Err(error) = self.document(false)? {
+                return Some(Err(error));
             }
-            rest.next();
         }
+        self.next()
     }
-    range.end
+}
+
+impl Documents<'_> {
+    /// Reads on to the end of a document; one that is not wanted has no root then.
+    fn document(&mut self, is_wanted: bool) -> Option<Result<Document, Error>> {
+        let read = self.read_document(is_wanted).transpose();
+        if !matches!(read, Some(Ok(_))) {
+            self.parser = None;
+        }
+        read
+    }
+
+    fn read_document(&mut self, is_wanted: bool) -> Result<Option<Document>, Error> {
+        let Some(parser) = self.parser.as_mut() else {
+            return Ok(None);
+        };
+        for event in parser {
+            let (event, span) = event.map_err(|error| Error {
+                line: error.marker().line(),
+                column: error.marker().col() + 1,
+                reason: error.info().to_owned(),
+            })?;
+            if matches!(event, Event::DocumentEnd) {
+                let root = self.building.root.take();
+                return Ok(Some(Document { root }));
+            }
+            self.building.count(&event, &span)?;
+            if is_wanted {
+                let mut range = self.places.range(&span);
+                if let Event::Scalar(_, style, ..) = &event {
+                    range.start = after_properties(self.text, &range);
+                    range.end = end_of_scalar(self.text, &range, *style);
+                }
+                self.building.take(event, &span, range);
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// A mapping or sequence whose end has not come yet.
@@ -131,13 +137,45 @@ struct Open {
 
 #[derive(Default)]
 struct Building {
-    documents: Vec<Document>,
+    /// The value of the document that is read.
+    root: Option<Node>,
     open: Vec<Open>,
+    /// How many mappings and sequences have not come to their end.
+    depth: usize,
+    /// How many values the text had until now.
     nodes: usize,
 }
 
 impl Building {
-    fn take(&mut self, event: Event<'_>, span: &Span, bytes: Range<usize>) -> Result<(), Error> {
+    /// Holds a text to the bounds.
+    fn count(&mut self, event: &Event<'_>, span: &Span) -> Result<(), Error> {
+        let refused = |reason: String| Error {
+            line: span.start.line(),
+            column: span.start.col() + 1,
+            reason,
+        };
+        let is_open = matches!(event, Event::SequenceStart(..) | Event::MappingStart(..));
+        match event {
+            Event::SequenceEnd | Event::MappingEnd => self.depth = self.depth.saturating_sub(1),
+            Event::Scalar(..) | Event::Alias(_) => self.nodes += 1,
+            _ if is_open => {
+                self.nodes += 1;
+                self.depth += 1;
+            }
+            _ => {}
+        }
+        if self.nodes > MOST_NODES {
+            let reason = format!("there are more than {MOST_NODES} values");
+            return Err(refused(reason));
+        }
+        if self.depth > MOST_DEPTH {
+            let reason = format!("values lie in each other more than {MOST_DEPTH} deep");
+            return Err(refused(reason));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event<'_>, span: &Span, bytes: Range<usize>) {
         let node = |value, anchor: usize, tag: Option<String>| Node {
             value,
             span: bytes.clone(),
@@ -146,78 +184,37 @@ impl Building {
             anchor: (anchor != 0).then_some(anchor),
             tag,
         };
+        let open = |node| Open { node, key: None };
         match event {
-            Event::DocumentStart(_) => self.documents.push(Document { root: None }),
             Event::Scalar(text, style, anchor, tag) => {
-                let value = Value::Scalar(text.into_owned(), Style::from(style));
+                let value = Value::Scalar(exact(text), Style::from(style));
                 let node = node(value, anchor, tag.as_deref().map(written_out));
-                self.place(node)?;
+                self.put(node);
             }
-            Event::Alias(anchor) => self.place(node(Value::Alias(anchor), 0, None))?,
+            Event::Alias(anchor) => self.put(node(Value::Alias(anchor), 0, None)),
             Event::SequenceStart(anchor, tag) => {
                 let value = Value::Sequence(Vec::new());
-                self.begin(node(value, anchor, tag.as_deref().map(written_out)))?;
+                let node = node(value, anchor, tag.as_deref().map(written_out));
+                self.open.push(open(node));
             }
             Event::MappingStart(anchor, tag) => {
                 let value = Value::Mapping(Vec::new());
-                self.begin(node(value, anchor, tag.as_deref().map(written_out)))?;
+                let node = node(value, anchor, tag.as_deref().map(written_out));
+                self.open.push(open(node));
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(mut open) = self.open.pop() {
-                    // A bracket ends what it began; a block ends where its last value does, for the parser says so only
-                    // after the empty lines and comments behind it.
-                    let last = match &open.node.value {
-                        Value::Sequence(items) => items.last().map(|item| item.span.end),
-                        Value::Mapping(entries) => entries
-                            .last()
-                            .map(|(key, value)| value.span.end.max(key.span.end)),
-                        _ => None,
-                    };
-                    let is_flow = bytes.end > bytes.start;
-                    open.node.span.end = match (is_flow, last) {
-                        (true, _) => bytes.end,
-                        (false, Some(last)) => last.max(open.node.span.start),
-                        (false, None) => open.node.span.end,
-                    };
-                    self.put(open.node);
+                if let Some(open) = self.open.pop() {
+                    self.put(closed(open.node, bytes));
                 }
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            _ => {}
         }
-        Ok(())
-    }
-
-    fn begin(&mut self, node: Node) -> Result<(), Error> {
-        self.count(&node)?;
-        if self.open.len() >= MOST_DEPTH {
-            let reason = format!("values lie in each other more than {MOST_DEPTH} deep");
-            return Err(refused(&node, reason));
-        }
-        self.open.push(Open { node, key: None });
-        Ok(())
-    }
-
-    fn place(&mut self, node: Node) -> Result<(), Error> {
-        self.count(&node)?;
-        self.put(node);
-        Ok(())
-    }
-
-    fn count(&mut self, node: &Node) -> Result<(), Error> {
-        self.nodes += 1;
-        if self.nodes > MOST_NODES {
-            let reason = format!("there are more than {MOST_NODES} values");
-            return Err(refused(node, reason));
-        }
-        Ok(())
     }
 
     /// Puts a finished value where it belongs.
     fn put(&mut self, node: Node) {
         let Some(open) = self.open.last_mut() else {
-            if let Some(document) = self.documents.last_mut() {
-                document.root = Some(node);
-            }
+            self.root = Some(node);
             return;
         };
         match (&mut open.node.value, open.key.take()) {
@@ -228,12 +225,37 @@ impl Building {
     }
 }
 
-fn refused(node: &Node, reason: String) -> Error {
-    Error {
-        line: node.line,
-        column: node.column,
-        reason,
+/// A mapping or sequence with its end. `bytes` is where the parser saw it.
+fn closed(mut node: Node, bytes: Range<usize>) -> Node {
+    // Room for more than there is would be most of what a tree needs: mappings are small, and many.
+    match &mut node.value {
+        Value::Sequence(items) => items.shrink_to_fit(),
+        Value::Mapping(entries) => entries.shrink_to_fit(),
+        _ => {}
     }
+    // A bracket ends what it began; a block ends where its last value does, for the parser says so only after the empty
+    // lines and comments behind it.
+    let last = match &node.value {
+        Value::Sequence(items) => items.last().map(|item| item.span.end),
+        Value::Mapping(entries) => entries
+            .last()
+            .map(|(key, value)| value.span.end.max(key.span.end)),
+        _ => None,
+    };
+    let is_flow = bytes.end > bytes.start;
+    node.span.end = match (is_flow, last) {
+        (true, _) => bytes.end,
+        (false, Some(last)) => last.max(node.span.start),
+        (false, None) => node.span.end,
+    };
+    node
+}
+
+/// The text without room for more.
+fn exact(text: Cow<'_, str>) -> String {
+    let mut text = text.into_owned();
+    text.shrink_to_fit();
+    text
 }
 
 fn written_out(tag: &Tag) -> String {
@@ -253,90 +275,5 @@ impl From<ScalarStyle> for Style {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn only(text: &str) -> Node {
-        let mut documents = parse(text).unwrap();
-        assert_eq!(documents.len(), 1, "{text}");
-        documents.remove(0).root.unwrap()
-    }
-
-    #[test]
-    fn every_value_stands_where_its_span_says() {
-        for (text, written) in [
-            ("a: b # c\n", "b"),
-            ("a: b   \n\n# c\nd: e", "b"),
-            ("a: \"x\\\"y\"  # c\n", "\"x\\\"y\""),
-            ("a: 'it''s' # 'c'\n", "'it''s'"),
-            ("a: &n b # c\n", "b"),
-            ("a: !!str 'b' # c\n", "'b'"),
-            ("{a: b , c: d}", "b"),
-            ("{\"a\": \"b\" , \"c\": 1}", "\"b\""),
-            ("a: b:5000/c:d@e\t# c", "b:5000/c:d@e"),
-        ] {
-            let root = only(text);
-            assert_eq!(
-                &text[root.get("a").unwrap().span.clone()],
-                written,
-                "{text}"
-            );
-        }
-        let text = "\u{feff}# größe\r\na: 'ü b' # c\r\nb: {c: \"x\\ty\", d: [1, zwölf]}\r\ne:\r\n- f\r\n-   g: h\r\n";
-        let root = only(text);
-        let at = |path: &[&str]| &text[root.at(path).unwrap().span.clone()];
-        assert_eq!(at(&["a"]), "'ü b'");
-        assert_eq!(at(&["b", "c"]), "\"x\\ty\"");
-        assert_eq!(at(&["b", "d"]), "[1, zwölf]");
-        assert_eq!(at(&["b"]), "{c: \"x\\ty\", d: [1, zwölf]}");
-        let items = root.get("e").unwrap().items();
-        assert_eq!(&text[items[0].span.clone()], "f");
-        assert_eq!(&text[items[1].get("g").unwrap().span.clone()], "h");
-        assert_eq!(items[1].get("g").unwrap().line, 6);
-        assert_eq!(root.at(&["b", "c"]).unwrap().text(), Some("x\ty"));
-    }
-
-    #[test]
-    fn anchors_and_aliases_share_a_number() {
-        let root = only("a: &x 1\nb: *x\nc: &x 2\nd: *x\n");
-        let number = |key: &str| match root.get(key).unwrap() {
-            Node {
-                value: Value::Alias(number),
-                ..
-            } => Some(*number),
-            node => node.anchor,
-        };
-        assert_eq!(number("a"), number("b"));
-        assert_eq!(number("c"), number("d"));
-        assert_ne!(number("a"), number("c"));
-    }
-
-    #[test]
-    fn nothing_written_is_null_with_an_empty_span() {
-        let root = only("a:\nb: ~\nc: ''\n");
-        assert!(root.get("a").unwrap().is_null() && root.get("a").unwrap().span.is_empty());
-        assert!(root.get("b").unwrap().is_null());
-        assert!(!root.get("c").unwrap().is_null());
-    }
-
-    #[test]
-    fn documents_are_counted_and_empty_ones_have_no_root_value() {
-        let documents = parse("---\na: 1\n---\nb: 2\n...\n").unwrap();
-        assert_eq!(documents.len(), 2);
-        assert!(parse("").unwrap().is_empty());
-    }
-
-    #[test]
-    fn depth_and_number_are_bounded() {
-        let deep = "[".repeat(MOST_DEPTH + 1);
-        assert!(parse(&deep).unwrap_err().reason.contains("deep"));
-        let many = "- \n".repeat(MOST_NODES + 1);
-        assert!(parse(&many).unwrap_err().reason.contains("more than"));
-    }
-
-    #[test]
-    fn a_mistake_has_its_line() {
-        let error = parse("a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
-        assert!(error.line >= 2, "{error}");
-    }
-}
+#[path = "parse_tests.rs"]
+mod tests;

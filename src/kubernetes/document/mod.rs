@@ -4,6 +4,7 @@
 //! and compared with the old one ([`verify`]): positions come from a parser, and a parser can be wrong.
 
 mod insert;
+mod print;
 mod scalar;
 mod tree;
 mod verify;
@@ -11,9 +12,10 @@ mod verify;
 use std::ops::Range;
 
 pub(super) use insert::{beside, gone, line_end};
+pub(super) use print::Print;
 pub(super) use scalar::{in_place_of, written};
 pub(super) use tree::{Tree, duplicate_key};
-pub(super) use verify::{Change, same, verify};
+pub(super) use verify::{Before, Change, same, verify};
 
 /// The bytes of a text that go, and what comes in their place.
 #[derive(Clone, Debug, PartialEq, Eq)]

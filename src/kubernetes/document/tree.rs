@@ -13,6 +13,9 @@ const MERGE: &str = "<<";
 const MOST_MERGES: usize = 32;
 /// How many uses of a value are counted; more than one is refused, and a message names these.
 const MOST_USES: usize = 8;
+/// How many ways to a value are followed. Aliases of aliases double with each level, and these are counted whether they
+/// are uses or not.
+const MOST_WAYS: usize = 256;
 
 /// A document, with the places of its anchors.
 pub(in super::super) struct Tree<'d> {
@@ -107,17 +110,23 @@ impl<'d> Tree<'d> {
     }
 
     /// The lines on which a value is used: where it stands, and each alias that reaches it. A value that stands below a
-    /// key of the document that means nothing to Kubernetes (`x-…`, `.…`, `_…`) is not used there. At most [`MOST_USES`].
+    /// key of the document that means nothing to Kubernetes (`x-…`, `.…`, `_…`) is not used there. At most [`MOST_USES`];
+    /// two or more for what is reached in more than [`MOST_WAYS`] ways.
     pub(in super::super) fn uses(&self, node: &'d Node) -> Vec<usize> {
         let mut lines = Vec::new();
-        self.add_uses(node, MOST_MERGES, &mut lines);
+        let mut ways = MOST_WAYS;
+        self.add_uses(node, MOST_MERGES, &mut ways, &mut lines);
+        while ways == 0 && lines.len() < 2 {
+            lines.push(node.line);
+        }
         lines
     }
 
-    fn add_uses(&self, node: &'d Node, depth: usize, lines: &mut Vec<usize>) {
+    fn add_uses(&self, node: &'d Node, depth: usize, ways: &mut usize, lines: &mut Vec<usize>) {
+        *ways = ways.saturating_sub(1);
         let mut chain = Vec::new();
         let is_there = chain_to(self.root, node, &mut chain);
-        if lines.len() >= MOST_USES || depth == 0 || !is_there {
+        if lines.len() >= MOST_USES || depth == 0 || *ways == 0 || !is_there {
             return;
         }
         if !is_detached(&chain) {
@@ -125,7 +134,7 @@ impl<'d> Tree<'d> {
         }
         for anchored in chain.iter().filter_map(|node| node.anchor) {
             for alias in self.aliases.get(&anchored).into_iter().flatten() {
-                self.add_uses(alias, depth - 1, lines);
+                self.add_uses(alias, depth - 1, ways, lines);
             }
         }
     }

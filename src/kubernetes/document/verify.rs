@@ -1,6 +1,6 @@
 //! The changed text read again, and compared with the old one.
 
-use super::Splice;
+use super::{Print, Splice};
 use crate::yaml::{self, Document, Node, Style, Value};
 
 /// The one difference that there may be.
@@ -14,31 +14,45 @@ pub(in super::super) enum Change<'v> {
     Gone(&'v str),
 }
 
-/// The text after a splice, if it differs from the text before in this and nothing else: the documents are read again
-/// and compared value by value, with their styles, tags and anchors.
+/// What a text was before it changed.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Before<'b> {
+    pub text: &'b str,
+    /// What each of its documents was.
+    pub prints: &'b [Print],
+    /// Which of them changes, from 0, and its value.
+    pub number: usize,
+    pub root: &'b Node,
+}
+
+/// The text after a splice, if it differs from the text before in this and nothing else: all documents are read again. The
+/// one that changes is compared value by value, with styles, tags and anchors; the others by their prints. `look` sees
+/// each document of the changed text, and may refuse it.
 pub(in super::super) fn verify(
-    text: &str,
-    before: &[Document],
+    before: Before<'_>,
     splice: &Splice,
     change: Change<'_>,
+    mut look: impl FnMut(usize, &Document) -> bool,
 ) -> Option<String> {
-    let after = splice.apply(text)?;
-    let documents = yaml::parse(&after).ok()?;
+    let after = splice.apply(before.text)?;
     let mut comparison = Comparison {
         change,
         at: splice.at.clone(),
         found: 0,
     };
-    let is_same = before.len() == documents.len()
-        && before
-            .iter()
-            .zip(&documents)
-            .all(|(old, new)| match (&old.root, &new.root) {
-                (Some(old), Some(new)) => comparison.same(old, new),
-                (None, None) => true,
-                _ => false,
-            });
-    (is_same && comparison.found == 1).then_some(after)
+    let mut count = 0;
+    for (number, document) in yaml::documents(&after).ok()?.enumerate() {
+        let document = document.ok()?;
+        let is_same = match &document.root {
+            Some(root) if number == before.number => comparison.same(before.root, root),
+            _ => before.prints.get(number) == Some(&Print::of(&document)),
+        };
+        if !is_same || !look(number, &document) {
+            return None;
+        }
+        count += 1;
+    }
+    (count == before.prints.len() && comparison.found == 1).then_some(after)
 }
 
 /// True for the same value with the same styles, tags and anchors, wherever it stands.

@@ -15,7 +15,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::document::{Change, Splice, beside, duplicate_key, gone, in_place_of, verify};
+use super::document::{Before, Change, Splice, beside, duplicate_key, gone, in_place_of, verify};
 use super::manifest::{Edited, Error, Manifest, Marker, marker_behind};
 use crate::event::printable;
 use crate::reference::Reference;
@@ -32,6 +32,8 @@ const KEYS: [&str; 4] = ["name", "newName", "newTag", "digest"];
 #[derive(Clone, Debug)]
 pub struct Kustomization {
     manifest: Manifest,
+    /// The value of its one document, a mapping.
+    root: Node,
 }
 
 /// An image of a kustomization after it was set.
@@ -106,20 +108,15 @@ impl Kustomization {
             path: path(),
             reason,
         };
-        let [document] = manifest.documents.as_slice() else {
-            return Err(refuse(format!(
-                "it has {} documents",
-                manifest.documents.len()
-            )));
-        };
-        let Some(root) = document
-            .root
-            .as_ref()
-            .filter(|root| !root.entries().is_empty())
-        else {
+        let documents = manifest.prints.len();
+        if documents != 1 {
+            return Err(refuse(format!("it has {documents} documents")));
+        }
+        let root = manifest.document(0).and_then(|document| document.root);
+        let Some(root) = root.filter(|root| !root.entries().is_empty()) else {
             return Err(refuse("it is no mapping".to_owned()));
         };
-        if let Some((key, first, second)) = duplicate_key(root) {
+        if let Some((key, first, second)) = duplicate_key(&root) {
             return Err(Error::DuplicateKey {
                 path: path(),
                 key,
@@ -134,24 +131,20 @@ impl Kustomization {
                 printable(text("apiVersion"))
             )));
         }
-        Ok(Self { manifest })
+        Ok(Self { manifest, root })
     }
 
     /// The resources that it takes, as they are written: files, directories, addresses.
     pub fn resources(&self) -> Vec<&str> {
         let lists = ["resources", "bases"]
             .into_iter()
-            .filter_map(|key| self.root().get(key));
+            .filter_map(|key| self.root.get(key));
         lists.flat_map(Node::items).filter_map(Node::text).collect()
     }
 
     /// The names that it has entries for.
     pub fn images(&self) -> Vec<&str> {
-        let entries = self
-            .root()
-            .get("images")
-            .map(Node::items)
-            .unwrap_or_default();
+        let entries = self.root.get("images").map(Node::items).unwrap_or_default();
         entries
             .iter()
             .filter_map(|entry| entry.get("name")?.text())
@@ -160,11 +153,7 @@ impl Kustomization {
 
     /// The names whose entries rename them to `name`.
     pub fn renamed_to(&self, name: &str) -> Vec<&str> {
-        let entries = self
-            .root()
-            .get("images")
-            .map(Node::items)
-            .unwrap_or_default();
+        let entries = self.root.get("images").map(Node::items).unwrap_or_default();
         let renamed = entries
             .iter()
             .filter(|entry| entry.get("newName").and_then(Node::text) == Some(name));
@@ -176,22 +165,6 @@ impl Kustomization {
     /// Its file.
     pub fn path(&self) -> &Path {
         &self.manifest.path
-    }
-
-    fn root(&self) -> &Node {
-        static NOTHING: Node = Node {
-            value: crate::yaml::Value::Sequence(Vec::new()),
-            span: 0..0,
-            line: 1,
-            column: 1,
-            anchor: None,
-            tag: None,
-        };
-        self.manifest
-            .documents
-            .first()
-            .and_then(|document| document.root.as_ref())
-            .unwrap_or(&NOTHING)
     }
 
     /// Sets the image that the manifests call `name`: of its entry only the values that differ change; without one, an
@@ -232,7 +205,7 @@ impl Kustomization {
                 .collect()
         });
         let line = entry
-            .or(self.root().get("images"))
+            .or(self.root.get("images"))
             .map_or(1, |node| node.line);
         let after = match entry {
             None => self.with_entry(name, &parts)?,
@@ -251,11 +224,7 @@ impl Kustomization {
     }
 
     fn entry(&self, name: &str) -> Option<&Node> {
-        let entries = self
-            .root()
-            .get("images")
-            .map(Node::items)
-            .unwrap_or_default();
+        let entries = self.root.get("images").map(Node::items).unwrap_or_default();
         entries
             .iter()
             .find(|entry| entry.get("name").and_then(Node::text) == Some(name))
@@ -323,7 +292,13 @@ impl Kustomization {
         };
         let splice = splice
             .map_err(|refusal| Error::unfit(&self.manifest.path, "entry of `images`", refusal))?;
-        let after = verify(text, &self.manifest.documents, &splice, change);
+        let before = Before {
+            text,
+            prints: &self.manifest.prints,
+            number: 0,
+            root: &self.root,
+        };
+        let after = verify(before, &splice, change, |_, _| true);
         self.again(after.ok_or_else(|| self.damage(entry.line))?)
     }
 
@@ -336,7 +311,7 @@ impl Kustomization {
             .zip(values)
             .filter_map(|(key, value)| Some((key, value?)))
             .collect();
-        let root = self.root();
+        let root = &self.root;
         let splice: Splice = list::append(&self.manifest.text, root, &entry)
             .map_err(|refusal| Error::unfit(&self.manifest.path, "kustomization", refusal))?;
         let after = list::verify(&self.manifest.text, root, &splice, &entry);

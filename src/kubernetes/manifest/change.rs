@@ -5,9 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use similar::TextDiff;
 
-use super::super::document::{Change, verify};
+use super::super::document::{Before, Change, verify};
+use super::text::Reading;
 use super::{Error, Found, Manifest};
 use crate::reference::Reference;
+use crate::yaml::Document;
 
 /// A file before and after an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,26 +75,42 @@ fn normalised(path: &Path) -> PathBuf {
 /// [`Error::Unfit`] for one that cannot be changed exactly, [`Error::Damage`] when the changed text is not what it should
 /// be.
 pub fn edit(manifest: &Manifest, found: &Found, image: &str) -> Result<Edited, Error> {
-    let _: Reference = image.parse()?;
-    let edited = |after: String| Edited {
+    let changed = changed(manifest, found, image)?;
+    Ok(Edited {
         path: manifest.path.clone(),
         before: manifest.text.clone(),
-        after,
-    };
-    if manifest.image_of(found).as_deref() == Some(image) {
-        return Ok(edited(manifest.text.clone()));
+        after: changed.map_or_else(|| manifest.text.clone(), |changed| changed.text),
+    })
+}
+
+/// The manifest with the change; nothing where the image is right already.
+fn changed(manifest: &Manifest, found: &Found, image: &str) -> Result<Option<Manifest>, Error> {
+    let _: Reference = image.parse()?;
+    if manifest.image_of(found) == Some(image) {
+        return Ok(None);
     }
     let damage = || damage(&manifest.path, found.line);
-    let (splice, is_entry) = found.splice(manifest, image)?.ok_or_else(damage)?;
+    let document = manifest.document(found.document);
+    let root = document.and_then(|document| document.root);
+    let root = root.ok_or_else(damage)?;
+    let (splice, is_entry) = found.splice(manifest, &root, image)?.ok_or_else(damage)?;
     let change = match is_entry {
         true => Change::Entry("image", image),
         false => Change::Value(image),
     };
-    let after = verify(&manifest.text, &manifest.documents, &splice, change).ok_or_else(damage)?;
+    let before = Before {
+        text: &manifest.text,
+        prints: &manifest.prints,
+        number: found.document,
+        root: &root,
+    };
+    let mut reading = Reading::default();
+    let look = |_: usize, document: &Document| reading.take(&manifest.path, document).is_ok();
+    let after = verify(before, &splice, change, look).ok_or_else(damage)?;
     // Which value changed is known; that it is the container's image is what the reader of the manifest will see.
-    let again = Manifest::new(&manifest.path, after)?;
+    let again = reading.manifest(&manifest.path, after);
     match again.image_of(found).is_some_and(|now| now == image) {
-        true => Ok(edited(again.text)),
+        true => Ok(Some(again)),
         false => Err(damage()),
     }
 }
@@ -111,8 +129,9 @@ pub fn edit_all(manifests: &[Manifest], edits: &[(Found, &str)]) -> Result<Vec<E
         else {
             return Err(damage(&found.path, found.line));
         };
-        let edited = edit(manifest, found, image)?;
-        done.insert(found.manifest, Manifest::new(&manifest.path, edited.after)?);
+        let changed = changed(manifest, found, image)?;
+        let now = changed.unwrap_or_else(|| manifest.clone());
+        done.insert(found.manifest, now);
     }
     let edited = done.into_iter().map(|(number, manifest)| Edited {
         path: manifest.path,

@@ -69,6 +69,14 @@ pub enum Error {
         /// The line of the second.
         second: usize,
     },
+    /// Aliases make more of a text than is read.
+    #[error("`{}`, line {line}: its aliases make more than {} values of it", path.display(), yaml::MOST_NODES)]
+    Aliases {
+        /// The file.
+        path: PathBuf,
+        /// Where the document begins, from 1.
+        line: usize,
+    },
     /// There is no workload in the files.
     #[error("no workload is in {}", listed(files))]
     NoWorkload {
@@ -201,6 +209,7 @@ impl Error {
             Self::DuplicateKey { .. } => {
                 "leave one of them; which of the two counts differs from program to program"
             }
+            Self::Aliases { .. } => "write out what its aliases stand for",
             Self::NoWorkload { .. } | Self::NoSuchWorkload { .. } => {
                 "workloads are Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, Pod and lists of them"
             }

@@ -1,10 +1,12 @@
 //! The one container that is meant.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::super::document::{Refusal, Splice, Tree, beside, in_place_of};
 use super::marker::{self, Marker};
-use super::workload::Standing;
+use super::text::{ImagePlace, Listed};
+use super::workload::{Room, of_document};
 use super::{Container, Error, Manifest, PullPolicy, Workload, WorkloadName};
 use crate::yaml::Node;
 
@@ -104,14 +106,14 @@ pub fn find(manifests: &[Manifest], wanted: &Wanted) -> Result<Found, Error> {
     };
     let named: Vec<&Candidate<'_>> = meant.iter().filter(has_name).copied().collect();
     match (named.as_slice(), &wanted.container) {
-        ([one], _) => Ok(one.found(manifests)),
+        ([one], _) => Ok(one.found()),
         ([], name) => {
             let name = name.clone().unwrap_or_default();
             let init = meant
                 .iter()
                 .find(|candidate| candidate.container.is_init && candidate.container.name == name);
             let init = init.map(|candidate| candidate.workload.name.to_string());
-            let present = meant.iter().map(|candidate| candidate.place());
+            let present = meant.iter().map(|candidate| candidate.called());
             Err(Error::NoContainer {
                 wanted: name,
                 present: distinct(present),
@@ -119,7 +121,7 @@ pub fn find(manifests: &[Manifest], wanted: &Wanted) -> Result<Found, Error> {
             })
         }
         (several, None) => {
-            let present = several.iter().map(|candidate| candidate.place());
+            let present = several.iter().map(|candidate| candidate.called());
             let names = several.iter().map(|one| one.container.name.clone());
             Err(Error::Unnamed {
                 present: distinct(present),
@@ -145,27 +147,27 @@ pub fn find(manifests: &[Manifest], wanted: &Wanted) -> Result<Found, Error> {
 /// A container of the files.
 struct Candidate<'m> {
     manifest: usize,
-    workload: Workload,
-    container: Container,
-    place: (usize, usize),
     file: &'m Manifest,
+    workload: &'m Workload,
+    container: &'m Container,
+    image: Option<ImagePlace>,
+    place: (usize, usize),
 }
 
 fn candidates(manifests: &[Manifest]) -> Vec<Candidate<'_>> {
     let mut found = Vec::new();
     for (manifest, file) in manifests.iter().enumerate() {
-        for number in 0..file.documents.len() {
-            let standing = file.standing(number).map(|(_, standing)| standing);
-            for (at, standing) in standing.into_iter().flatten().enumerate() {
-                for (index, container) in standing.workload.containers.iter().enumerate() {
-                    found.push(Candidate {
-                        manifest,
-                        workload: standing.workload.clone(),
-                        container: container.clone(),
-                        place: (at, index),
-                        file,
-                    });
-                }
+        for listed in &file.listed {
+            let containers = listed.workload.containers.iter().zip(&listed.images);
+            for (index, (container, image)) in containers.enumerate() {
+                found.push(Candidate {
+                    manifest,
+                    file,
+                    workload: &listed.workload,
+                    container,
+                    image: *image,
+                    place: (listed.number, index),
+                });
             }
         }
     }
@@ -174,72 +176,56 @@ fn candidates(manifests: &[Manifest]) -> Vec<Candidate<'_>> {
 
 /// Each once, in their order.
 fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = Vec::new();
-    for text in texts {
-        if !seen.contains(&text) {
-            seen.push(text);
-        }
-    }
-    seen
+    let mut seen = BTreeSet::new();
+    texts.filter(|text| seen.insert(text.clone())).collect()
 }
 
 impl Candidate<'_> {
-    fn place(&self) -> String {
-        format!("{} in {}", self.container.name, self.workload.name)
+    /// What it is called in messages.
+    fn called(&self) -> String {
+        let init = if self.container.is_init {
+            " (initialisation)"
+        } else {
+            ""
+        };
+        format!("{} in {}{init}", self.container.name, self.workload.name)
     }
 
-    fn found(&self, manifests: &[Manifest]) -> Found {
-        let mut found = Found {
+    fn found(&self) -> Found {
+        let image = self.image;
+        Found {
             manifest: self.manifest,
-            path: manifests[self.manifest].path.clone(),
+            path: self.file.path.clone(),
             document: self.workload.document,
             workload: self.workload.name.clone(),
             namespace: self.workload.namespace.clone(),
             container: self.container.name.clone(),
-            line: self.container.line,
+            line: image.map_or(self.container.line, |image| image.line),
             image: self.container.image.clone(),
             pull_policy: self.container.pull_policy.clone(),
-            marker: None,
+            marker: image.and_then(|image| marker::behind(&self.file.text, image.end)),
             place: self.place,
-        };
-        let entry = self
-            .file
-            .standing(found.document)
-            .and_then(|(tree, standing)| {
-                let (_, container) = found.standing(&standing)?;
-                tree.entry(container, "image")
-            });
-        if let Some((key, value)) = entry {
-            found.line = key.line;
-            found.marker = marker::behind(&self.file.text, value.span.end.max(key.span.end));
         }
-        found
     }
 }
 
 impl Found {
-    fn standing<'s, 'd>(
-        &self,
-        standing: &'s [Standing<'d>],
-    ) -> Option<(&'s Standing<'d>, &'d Node)> {
-        let standing = standing.get(self.place.0)?;
-        Some((standing, standing.containers.get(self.place.1)?))
-    }
-
     /// The change that gives the container another image, and whether its entry comes with it; none where there is no
-    /// such container.
+    /// such container. `root` is the document's value.
     ///
     /// # Errors
     /// [`Error::Shared`] and [`Error::Unfit`].
     pub(super) fn splice(
         &self,
         manifest: &Manifest,
+        root: &Node,
         image: &str,
     ) -> Result<Option<(Splice, bool)>, Error> {
-        let Some((tree, standing)) = manifest.standing(self.document) else {
-            return Ok(None);
-        };
-        let Some((_, container)) = self.standing(&standing) else {
+        let tree = Tree::new(root);
+        let standing = of_document(&tree, root, self.document, &mut Room::default());
+        let standing = standing.unwrap_or_default();
+        let containers = standing.get(self.place.0).map(|one| &one.containers);
+        let Some(container) = containers.and_then(|all| all.get(self.place.1).copied()) else {
             return Ok(None);
         };
         let unshared = |node: &Node, tree: &Tree<'_>| match tree.uses(node) {
@@ -278,9 +264,12 @@ impl Found {
 
 impl Manifest {
     /// The image, as it is written now, of the container that was found.
-    pub(super) fn image_of(&self, found: &Found) -> Option<String> {
-        let (_, mut standing) = self.standing(found.document)?;
-        let containers = &mut standing.get_mut(found.place.0)?.workload.containers;
-        containers.get_mut(found.place.1)?.image.take()
+    pub(super) fn image_of(&self, found: &Found) -> Option<&str> {
+        let is_meant = |listed: &&Listed| {
+            (listed.workload.document, listed.number) == (found.document, found.place.0)
+        };
+        let listed = self.listed.iter().find(is_meant)?;
+        let container = listed.workload.containers.get(found.place.1)?;
+        container.image.as_deref()
     }
 }

@@ -21,6 +21,8 @@ mod apply_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
+mod large_tests;
+#[cfg(test)]
 #[path = "manifest_tests.rs"]
 mod tests;
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::super::document::Tree;
 use crate::reference::{DEFAULT_TAG, Reference};
-use crate::yaml::Node;
+use crate::yaml::{MOST_NODES, Node};
 
 /// A workload of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,15 +179,36 @@ pub(super) struct Standing<'d> {
 /// How deep lists may lie in lists.
 const MOST_LISTS: usize = 4;
 
+/// A text has more objects and containers than there can be without aliases of aliases.
+pub(super) struct TooMany;
+
+/// How many more objects and containers of a text are looked at: no more than a text can have values, for aliases make
+/// any number of them from a few.
+pub(super) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MOST_NODES)
+    }
+}
+
+impl Room {
+    fn take(&mut self) -> Result<(), TooMany> {
+        self.0 = self.0.checked_sub(1).ok_or(TooMany)?;
+        Ok(())
+    }
+}
+
 /// The workloads of one document.
 pub(super) fn of_document<'d>(
     tree: &Tree<'d>,
     root: &'d Node,
     document: usize,
-) -> Vec<Standing<'d>> {
+    room: &mut Room,
+) -> Result<Vec<Standing<'d>>, TooMany> {
     let mut found = Vec::new();
-    add(tree, root, document, MOST_LISTS, &mut found);
-    found
+    add(tree, root, document, MOST_LISTS, room, &mut found)?;
+    Ok(found)
 }
 
 fn add<'d>(
@@ -195,16 +216,19 @@ fn add<'d>(
     object: &'d Node,
     document: usize,
     depth: usize,
+    room: &mut Room,
     found: &mut Vec<Standing<'d>>,
-) {
+) -> Result<(), TooMany> {
+    room.take()?;
     let text = |key: &str| tree.entry(object, key).and_then(|(_, value)| value.text());
     let kind = text("kind").unwrap_or_default();
     if kind.ends_with("List") && depth > 0 {
         if let Some(items) = tree.at(object, &["items"]) {
-            tree.items(items)
-                .for_each(|item| add(tree, item, document, depth - 1, found));
+            for item in tree.items(items) {
+                add(tree, item, document, depth - 1, room, found)?;
+            }
         }
-        return;
+        return Ok(());
     }
     let group =
         text("apiVersion").map(|version| version.rsplit_once('/').map_or("", |(group, _)| group));
@@ -212,7 +236,7 @@ fn add<'d>(
         *known == kind && group.is_none_or(|group| groups.contains(&group))
     });
     let Some(pod) = known.and_then(|(.., path)| tree.at(object, path)) else {
-        return;
+        return Ok(());
     };
     let metadata = |key: &str| tree.at(object, &["metadata", key]);
     let name = metadata("name").or_else(|| metadata("generateName"));
@@ -239,6 +263,7 @@ fn add<'d>(
             continue;
         };
         for container in tree.items(list) {
+            room.take()?;
             let value = |key: &str| tree.entry(container, key).map(|(_, value)| value);
             let text = |key: &str| {
                 value(key)
@@ -261,6 +286,8 @@ fn add<'d>(
         }
     }
     if !standing.containers.is_empty() {
+        standing.workload.containers.shrink_to_fit();
         found.push(standing);
     }
+    Ok(())
 }
