@@ -28,7 +28,7 @@ pub(super) struct Flags {
     pub(super) context: Option<String>,
 
     /// How long to wait for the cluster's answers, all together
-    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = args::time_limit, default_value = "60s")]
     pub(super) cluster_timeout: Duration,
 }
 

@@ -60,6 +60,7 @@ pub(super) fn deliver(
         Target::Registry => push(image, &name, way, &store, shared, observer),
         Target::Archive(file) => {
             let file = file.as_ref().unwrap_or(&way.file);
+            check_place(file)?;
             let writing = stage(observer, "write", file.display().to_string());
             write(image, &name, file, &store, observer)?;
             writing.finish(name.to_string());
@@ -100,6 +101,31 @@ pub(super) fn deliver(
                 }
             }
         }
+    }
+}
+
+/// Refuses a path at which no file can be, and says which would do.
+fn check_place(file: &Path) -> Result<(), Diagnostic> {
+    let refuse = |what: String, hint: String| Err(Diagnostic::new(Code::Output, what).hint(hint));
+    let shown = file.display();
+    if file.is_dir() {
+        return refuse(
+            format!("the archive `{shown}` cannot be written: that is a directory"),
+            format!(
+                "name a file in it: `archive:{}`",
+                file.join("image.tar").display()
+            ),
+        );
+    }
+    match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() && !directory.is_dir() => refuse(
+            format!(
+                "the archive `{shown}` cannot be written: there is no directory `{}`",
+                directory.display()
+            ),
+            "make the directory first, or name a file elsewhere: `archive:FILE`".to_owned(),
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -519,6 +519,21 @@ fn a_kustomization_gets_the_image_where_it_counts() {
         84,
         &["kustomize.toolkit.fluxcd.io", "spec.images"],
     );
+    // What chooses a container chooses nothing here, and is not passed over.
+    let before = files.read("prod/kustomization.yaml");
+    for flag in [
+        &["--container", "web"][..],
+        &["-n", "prod"],
+        &["--workload", "web"],
+    ] {
+        let arguments = ["--kustomization", "prod", "--image", &image];
+        failed(
+            &files.deploy(&[&arguments[..], flag].concat()),
+            2,
+            &["says nothing to a kustomization", "--manifest FILE"],
+        );
+    }
+    assert_eq!(files.read("prod/kustomization.yaml"), before);
     fs::create_dir(files.at("none")).unwrap();
     failed(
         &files.deploy(&["--kustomization", "none", "--image", &image]),

@@ -453,6 +453,29 @@ fn an_interrupted_command_ends_its_hook_and_is_on_record_as_interrupted() {
 }
 
 #[test]
+fn what_was_done_is_said_to_be_done_when_the_hook_after_it_is_interrupted() {
+    let project = Project::new(&WAITING.replace("before", "after"));
+    project.deploy("default", "r.example/web:v1", &digest("v1"), None);
+    let root = project.root.join("overcoat.toml");
+    let arguments = ["release", "--config", root.to_str().unwrap(), "web"];
+    let running = project.overcoat.spawn(&arguments);
+    let pid = wait_for_hook(&project);
+    running.signal("INT");
+    let (done, _) = running.wait(Duration::from_secs(60));
+    assert_eq!(done.code, Some(130), "{}", done.stderr);
+    assert!(!Path::new("/proc").join(pid).exists());
+    let said = "the release was done, and the hooks after it were not run to their end";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+    assert!(!done.stderr.contains("failed"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("on record as web/release/1"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(project.newest(Operation::Release).state, State::Success);
+}
+
+#[test]
 fn a_killed_command_reads_as_interrupted_and_can_be_run_again() {
     let project = Project::new(WAITING);
     project.deploy("default", "r.example/web:v1", &digest("v1"), None);
@@ -467,7 +490,10 @@ fn a_killed_command_reads_as_interrupted_and_can_be_run_again() {
         project.json(&["history", "--json"])[0]["state"],
         "interrupted"
     );
-    super::support::tool("kill", &[&pid]);
+    // Killed, it could end nothing itself.
+    wait_for("the end of the hook", || {
+        (!Path::new("/proc").join(&pid).exists()).then_some(())
+    });
     fs::write(project.root.join("again"), "").unwrap();
     project.run(&["release"]).ok();
     let record = project.newest(Operation::Release);

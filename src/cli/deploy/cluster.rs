@@ -82,7 +82,7 @@ pub(super) type Given = (history::Target, Option<String>);
 /// Runs the command; the exit status, which is the script's where one failed, and what records say.
 ///
 /// # Errors
-/// With [`Code::Cluster`], [`Code::Forbidden`], [`Code::NoContainer`], [`Code::Refused`], [`Code::NoEnvironment`],
+/// With [`Code::Cluster`], [`Code::Forbidden`], [`Code::NoContainer`], [`Code::Usage`], [`Code::Refused`], [`Code::NoEnvironment`],
 /// [`Code::NoSuchImage`] and those of registries.
 pub(super) fn run(
     args: &Args,
@@ -110,7 +110,8 @@ pub(super) fn run(
                     workload: outcome.workload.clone(),
                     container: outcome.container.clone(),
                 };
-                let previous = Some(outcome.previous_image.clone()).filter(|it| !it.is_empty());
+                let previous = Some(outcome.previous_image.clone())
+                    .filter(|image| outcome.is_changed && !image.is_empty());
                 (to, previous)
             });
             Ok((Code::Success as u8, given))
@@ -157,7 +158,7 @@ pub(super) fn deploy(
         .map(|name| name.to_string().parse());
     let workload = workload
         .transpose()
-        .map_err(|reason: String| Diagnostic::new(Code::NoContainer, reason))?;
+        .map_err(|reason: String| Diagnostic::new(Code::Usage, reason))?;
     let request = SetImage {
         namespace: cluster.namespace().to_owned(),
         workload,

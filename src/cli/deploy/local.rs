@@ -27,7 +27,7 @@ pub(super) struct Args {
     to: Option<Wanted>,
 
     /// How long each program that loads or is asked may take
-    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "10m", requires = "to")]
+    #[arg(long, value_name = "TIME", value_parser = args::time_limit, default_value = "10m", requires = "to")]
     load_timeout: Duration,
 
     #[command(flatten)]

@@ -49,6 +49,32 @@ impl Args {
         &self.manifest
     }
 
+    /// Refuses flags that choose a container where none is looked for.
+    ///
+    /// # Errors
+    /// With [`Code::Usage`].
+    pub(super) fn check(&self, target: &Target, is_elsewhere_too: bool) -> Result<(), Diagnostic> {
+        if self.kustomization.is_none() || is_elsewhere_too {
+            return Ok(());
+        }
+        let flags = [
+            ("--container", target.container.is_some()),
+            ("--workload", target.workload.is_some()),
+            ("--namespace", target.namespace.is_some()),
+            ("--init-containers", target.init_containers),
+        ];
+        let said = flags.iter().find(|(_, is_said)| *is_said);
+        said.map_or(Ok(()), |(flag, _)| {
+            let what = format!(
+                "`{flag}` says nothing to a kustomization: it gives an image to all containers that have it"
+            );
+            Err(Diagnostic::new(Code::Usage, what).hint(
+                "leave it out (`--base-image NAME` says what the manifests call the image), or edit the manifest of one \
+                 container: `--manifest FILE`",
+            ))
+        })
+    }
+
     /// True when files are to be edited.
     pub(super) fn is_asked(&self) -> bool {
         !self.manifest.is_empty() || self.kustomization.is_some()

@@ -25,6 +25,11 @@ pub(in crate::cli) fn machine() -> String {
         .into_owned()
 }
 
+/// This program, for hooks that call it; none when the system does not say where it is.
+pub(in crate::cli) fn program() -> Option<std::path::PathBuf> {
+    std::env::current_exe().ok()
+}
+
 /// All variables, as they are handed on to hooks.
 pub(in crate::cli) fn variables() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()

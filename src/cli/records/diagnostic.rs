@@ -54,8 +54,14 @@ impl<T> From<Failure<T, Failed>> for Diagnostic {
                 source,
             } => {
                 let name = history::name_of(operation);
-                let diagnostic = Self::from(source)
-                    .attempting(format!("the {name} was done, but a hook after it failed"));
+                let ended = match source {
+                    hooks::Error::Interrupted { .. } => {
+                        "and the hooks after it were not run to their end"
+                    }
+                    _ => "but a hook after it failed",
+                };
+                let diagnostic =
+                    Self::from(source).attempting(format!("the {name} was done, {ended}"));
                 let Some(record) = performed.record else {
                     return diagnostic;
                 };

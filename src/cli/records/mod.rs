@@ -94,7 +94,10 @@ impl Place {
                     damage.line,
                     damage.reason
                 ),
-                hint: None,
+                hint: Some(
+                    "the other records count; without that line in the file, this is not told again"
+                        .to_owned(),
+                ),
             });
         }
         if let Some(more) = contents.damages.len().checked_sub(TOLD_DAMAGES + 1) {
@@ -139,6 +142,7 @@ impl Place {
         Context {
             project: self.project.name.as_ref().map(|name| name.value.clone()),
             source: source.map(PathBuf::from),
+            program: person::program(),
             ..Context::of(&self.project.root, person::variables())
         }
     }

@@ -258,7 +258,7 @@ fn set_image(
     let performed = plan.place.perform(begin, observer, |observer, _| {
         let outcome = cluster.set_image(args.cluster.within(observer), &request)?;
         let facts = Facts {
-            previous: Some(outcome.previous_image.clone()),
+            previous: outcome.is_changed.then(|| outcome.previous_image.clone()),
             ..facts
         };
         Ok(Performed {

@@ -117,7 +117,7 @@ pub(super) struct Args {
     yes: bool,
 
     /// How long loading, and the rollout, may each take
-    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "10m")]
+    #[arg(long, value_name = "TIME", value_parser = args::time_limit, default_value = "10m")]
     timeout: Duration,
 
     #[command(flatten)]

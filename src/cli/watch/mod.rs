@@ -77,7 +77,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     image_name: Option<String>,
 
-    /// Watch whatever image the workload names now
+    /// Watch the rollout of the image that the workload names now, whatever it is: no file of results is read
     #[arg(long, conflicts_with = "image_name")]
     current: bool,
 
@@ -86,7 +86,7 @@ pub(super) struct Args {
     accept_digest: Vec<crate::digest::Digest>,
 
     /// How long everything together may take
-    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "30m")]
+    #[arg(long, value_name = "TIME", value_parser = args::time_limit, default_value = "30m")]
     timeout: Duration,
 
     /// How often to look

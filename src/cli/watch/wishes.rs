@@ -123,7 +123,7 @@ fn results(args: &Args) -> Result<Option<(BuildResult, std::path::PathBuf)>, Dia
     match BuildResult::read(&path) {
         Ok(results) => Ok(Some((results, path))),
         Err(error) => Err(Diagnostic::from(error).hint(
-            "name the image with `--image REF`, or watch whatever the workload names: `--current`",
+            "name the image with `--image REF`, or watch the one that the workload names now: `--current`",
         )),
     }
 }

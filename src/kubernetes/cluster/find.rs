@@ -26,6 +26,12 @@ pub enum FindError {
         /// `KIND/NAME` each.
         candidates: Vec<String>,
     },
+    /// The cluster has no such namespace.
+    #[error("the cluster has no namespace `{}`", printable(namespace))]
+    NoNamespace {
+        /// What was asked for.
+        namespace: String,
+    },
     /// No workload has such a container.
     #[error("no workload in the namespace `{namespace}` has a container `{container}`")]
     NoContainer {
@@ -82,6 +88,11 @@ impl FindError {
         }
         };
         vec![match self {
+            Self::NoNamespace { .. } => {
+                "name another one: `--namespace NAME` (`kubectl get namespaces` lists them), or another `--context`; for the first deployment \
+                 use `--apply FILE` or `--first-deployment SCRIPT`"
+                    .to_owned()
+            }
             Self::NoWorkload { known, .. } => listed("there are", known),
             Self::NoContainer { known, .. } => listed("there are", known),
             Self::NotInWorkload { known, .. } => format!("it has {}", known.join(", ")),
@@ -94,7 +105,23 @@ impl FindError {
 
     /// True when what was asked for is not there at all: a first deployment is due.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NoWorkload { .. } | Self::NoContainer { .. })
+        matches!(
+            self,
+            Self::NoWorkload { .. } | Self::NoContainer { .. } | Self::NoNamespace { .. }
+        )
+    }
+
+    /// The namespace in which nothing was found at all: perhaps it is not there.
+    pub(super) fn empty_namespace(&self) -> Option<&str> {
+        match self {
+            Self::NoWorkload {
+                namespace, known, ..
+            }
+            | Self::NoContainer {
+                namespace, known, ..
+            } if known.is_empty() => Some(namespace),
+            _ => None,
+        }
     }
 }
 

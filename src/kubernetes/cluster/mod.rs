@@ -136,6 +136,12 @@ impl Cluster {
         }
     }
 
+    /// True when the server says that it has no such namespace. Who may not ask is told nothing.
+    pub fn lacks_namespace(&self, within: Within<'_>, namespace: &str) -> bool {
+        let answer = self.get(within, &resource::NAMESPACE, "", namespace);
+        matches!(answer, Ok(None))
+    }
+
     /// All objects of a resource in a namespace that the selector fits, in the order of the server, read in pages.
     ///
     /// # Errors

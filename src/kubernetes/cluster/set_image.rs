@@ -309,7 +309,15 @@ impl Cluster {
                 request.workload.as_ref(),
                 request.container.as_deref(),
                 &request.namespace,
-            )?;
+            )
+            .map_err(|error| match error.empty_namespace() {
+                Some(namespace) if self.lacks_namespace(within, namespace) => {
+                    FindError::NoNamespace {
+                        namespace: namespace.to_owned(),
+                    }
+                }
+                _ => error,
+            })?;
             let mut outcome = Outcome {
                 workload: workload.full_name().to_string(),
                 namespace: request.namespace.clone(),

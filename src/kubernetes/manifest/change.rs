@@ -37,18 +37,35 @@ impl Edited {
         let whole = normalised(&here.join(&self.path));
         let path = whole.strip_prefix(normalised(here)).unwrap_or(&whole);
         let path = path.display().to_string();
-        let mut path = path.trim_start_matches('/').to_owned();
-        // Where a name with a space ends, programs see by the tab.
-        if path.contains(' ') {
-            path.push('\t');
-        }
-        let diff = TextDiff::from_lines(&self.before, &self.after);
+        let path = path.trim_start_matches('/').to_owned();
+        // Only `\n` ends a line to those who apply it, and an end that is missing is told.
+        let old: Vec<&str> = self.before.split_inclusive('\n').collect();
+        let new: Vec<&str> = self.after.split_inclusive('\n').collect();
+        let diff = TextDiff::configure()
+            .newline_terminated(true)
+            .diff_slices(&old, &new);
         let mut unified = diff.unified_diff();
         unified
             .context_radius(3)
-            .header(&format!("a/{path}"), &format!("b/{path}"))
+            .header(&named("a", &path), &named("b", &path))
             .to_string()
     }
+}
+
+/// The name of a file in a diff. Where one with a space ends, programs see by the tab; one that would not stay on its line
+/// is written between quotes, as `git` writes it.
+fn named(side: &str, path: &str) -> String {
+    let is_special = |character: char| character.is_control() || matches!(character, '"' | '\\');
+    if !path.contains(is_special) {
+        let tab = if path.contains(' ') { "\t" } else { "" };
+        return format!("{side}/{path}{tab}");
+    }
+    let quoted = path.bytes().map(|byte| match byte {
+        b'"' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\{byte:03o}"),
+    });
+    format!("\"{side}/{}\"", quoted.collect::<String>())
 }
 
 /// The path without `.` and `..`, by its text alone.

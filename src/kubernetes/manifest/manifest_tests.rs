@@ -213,6 +213,15 @@ fn containers_of_the_initialisation_are_left_alone_unless_asked_for() {
         &["no container `migrate`", "`--init-containers`"],
     );
     assert!(matches!(error, Error::NoContainer { init: Some(_), .. }));
+    let nope = Wanted {
+        container: Some("nope".to_owned()),
+        ..Wanted::default()
+    };
+    refused(
+        &text,
+        &nope,
+        &["`web-app in Deployment/web`, `migrate in Deployment/web (initialisation)`"],
+    );
     wanted.init_containers = true;
     let at = text.rfind(OLD).unwrap();
     let expected = [&text[..at], NEW, &text[at + OLD.len()..]].concat();
@@ -831,6 +840,12 @@ fn a_diff_shows_the_one_line() {
         let header = format!("--- a/{shown}\n+++ b/{shown}\n");
         assert!(diff.starts_with(&header), "{path}: {diff}");
     }
+    change.path = "a \"b\".yaml".into();
+    let quoted = change.diff(Path::new("/w"));
+    assert!(
+        quoted.starts_with("--- \"a/a \\\"b\\\".yaml\"\n+++ \"b/a "),
+        "{quoted}"
+    );
     assert_eq!(
         diff,
         format!(

@@ -137,8 +137,9 @@ impl Cause {
             Self::Paused => "resume it: `kubectl rollout resume deployment/NAME`",
             Self::OnDelete => "delete the old pods, or change `updateStrategy` to `RollingUpdate`",
             Self::OtherBytes => {
-                "deploy by digest (`overcoat deploy` does); where the wanted digest is an index and the pod shows its \
-                 platform's, say so: `--accept-digest DIGEST`"
+                "an image of a registry is deployed by digest (`overcoat deploy` does); where the wanted digest is an \
+                 index and the pod shows its platform's, say so: `--accept-digest DIGEST`. One that was loaded into \
+                 nodes has no digest there: load it under a new tag, for a node keeps what it has of an old one"
             }
             Self::Flux => "see what Flux says of its object, and that its sources can be reached",
         }

@@ -23,6 +23,12 @@ pub enum Error {
         /// The workloads that are there; some of them if there are many.
         present: Vec<String>,
     },
+    /// The cluster has no such namespace.
+    #[error("the cluster has no namespace `{}`", printable(namespace))]
+    NoNamespace {
+        /// Where was to be looked.
+        namespace: String,
+    },
     /// Workloads of several kinds have this name.
     #[error("`{}` may be {}", printable(name), found.join(" or "))]
     Ambiguous {
@@ -141,6 +147,9 @@ impl Error {
                 ),
                 false => format!("it has {}", present.join(", ")),
             },
+            Self::NoNamespace { .. } => {
+                "name another one: `--namespace NAME` (`kubectl get namespaces` lists them), or another `--context`".to_owned()
+            }
             Self::Ambiguous { .. } => "name its kind: `--workload KIND/NAME`".to_owned(),
             Self::Unsupported(_) => {
                 "the tool of that kind knows its rollouts: `kubectl wait job/NAME`, `kubectl argo rollouts status NAME`".to_owned()

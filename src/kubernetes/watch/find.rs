@@ -7,7 +7,7 @@ use super::error::Error;
 use super::objects::{Objects, name, resource_of};
 use super::track::Track;
 use crate::event::printable;
-use crate::kubernetes::cluster::{Resource, Selector};
+use crate::kubernetes::cluster::{Resource, Selector, resource};
 use crate::kubernetes::rollout::{Kind, UnsupportedKind};
 
 /// Kinds that look like workloads, and that we cannot watch.
@@ -70,10 +70,17 @@ impl Track<'_> {
             Some(_) => self.workload(),
             None => format!("Deployment, StatefulSet or DaemonSet called `{name}`"),
         };
+        let present = present(objects, namespace);
+        let is_there = || objects.get(&resource::NAMESPACE, "", namespace);
+        if present.is_empty() && matches!(is_there(), Ok(None)) {
+            return Err(Error::NoNamespace {
+                namespace: namespace.clone(),
+            });
+        }
         Err(Error::NoWorkload {
             what,
             namespace: namespace.clone(),
-            present: present(objects, namespace),
+            present,
         })
     }
 }

@@ -120,13 +120,18 @@ struct Assembly {
     positions: BTreeMap<Id, usize>,
     forgotten: BTreeMap<Id, ()>,
     damages: Vec<Damage>,
+    /// True once a line was none: it may have begun any record that has no beginning behind it.
+    has_unreadable: bool,
 }
 
 impl Assembly {
     fn take(&mut self, number: usize, bytes: Option<&[u8]>) {
         let line = match parse(bytes) {
             Ok(line) => line,
-            Err(reason) => return self.damaged(number, reason),
+            Err(reason) => {
+                self.has_unreadable = true;
+                return self.damaged(number, reason);
+            }
         };
         match line {
             Line::Unknown => {}
@@ -167,7 +172,10 @@ impl Assembly {
 
     fn find(&mut self, number: usize, id: &Id) -> Option<&mut Record> {
         let Some(position) = self.positions.get(id) else {
-            self.damaged(number, format!("the record {id} has no beginning"));
+            // One torn line is one loss, and told once.
+            if !self.has_unreadable {
+                self.damaged(number, format!("the record {id} has no beginning"));
+            }
             return None;
         };
         self.records.get_mut(*position)

@@ -24,7 +24,8 @@ use crate::project::{Hook, OnFailure, Operation, When};
 
 /// The variables that hooks get beside those of this process. One that has no value is taken away, so that a hook never
 /// sees that of another operation around this one.
-pub const VARIABLES: [&str; 15] = [
+pub const VARIABLES: [&str; 16] = [
+    "OVERCOAT",
     "OVERCOAT_OPERATION",
     "OVERCOAT_STAGE",
     "OVERCOAT_PROJECT",
@@ -47,6 +48,8 @@ pub const VARIABLES: [&str; 15] = [
 pub struct Context {
     /// The project's directory, where hooks are started: absolute.
     pub root: PathBuf,
+    /// The program that runs, for hooks that call it: absolute.
+    pub program: Option<PathBuf>,
     /// The variables of this process.
     pub variables: Vec<(OsString, OsString)>,
     /// The project's name.
@@ -324,6 +327,7 @@ fn variables(
     let perhaps = |value: &Option<String>| value.as_deref().and_then(text);
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
     let values = [
+        path(&context.program),
         text(name_of(hook.operation)),
         text(stage),
         perhaps(&context.project),

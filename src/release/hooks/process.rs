@@ -42,6 +42,7 @@ pub(super) fn run(
         .stderr(Stdio::piped());
     // A group of its own, so that all that it starts can be ended with it.
     let mut child = command.process_group(0).spawn()?;
+    let _minder = Minder::start(child.id());
     let (sender, lines) = sync_channel(256);
     read(child.stdout.take(), Stream::Out, sender.clone());
     read(child.stderr.take(), Stream::Err, sender);
@@ -71,6 +72,40 @@ pub(super) fn run(
     let last = Instant::now() + LAST_OUTPUT;
     while Instant::now() < last && output.take(&lines, POLL) {}
     Ok((end, output.tail.into()))
+}
+
+/// What ends the hook and all that it has started when this process is killed, and so cannot: a shell that waits at a pipe
+/// whose other end the system closes with us. Without a shell on the machine there is none.
+struct Minder(Child);
+
+/// It reads the end of its input only when we are gone: until then nothing is written, and it is ended from here.
+const MINDING: &str =
+    "read -r line || { kill -s TERM -- \"-$1\"; sleep \"$2\"; kill -s KILL -- \"-$1\"; }";
+
+impl Minder {
+    fn start(group: u32) -> Option<Self> {
+        let tidy = TIDY.as_secs().to_string();
+        let shell = Command::new("/bin/sh")
+            .args(["-c", MINDING, "overcoat-minder", &group.to_string(), &tidy])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Whoever kills our group is not to kill what minds it.
+            .process_group(0)
+            .spawn();
+        shell.ok().map(Self)
+    }
+}
+
+impl Drop for Minder {
+    fn drop(&mut self) {
+        // Before its input ends: what a hook leaves behind on purpose may go on.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// `ended with status 3`.

@@ -172,6 +172,7 @@ fn only_the_hooks_of_this_operation_time_application_and_environment_run() {
 #[test]
 fn hooks_are_told_what_they_stand_beside_and_nothing_of_another_operation() {
     let (_root, mut context) = project();
+    context.program = Some("/bin/overcoat".into());
     context.project = Some("shop".to_owned());
     context.image = Some("localhost:5000/acme/web:v1".to_owned());
     context.digest = Some("sha256:abc".to_owned());
@@ -180,8 +181,14 @@ fn hooks_are_told_what_they_stand_beside_and_nothing_of_another_operation() {
     context.record = Some("kkkk".to_owned());
     context.source = Some("/p/web".into());
     let watch = Watch::default();
-    before(&[shell("env | grep ^OVERCOAT_ | sort")], &context, &watch).unwrap();
+    before(
+        &[shell("env | grep ^OVERCOAT | LC_ALL=C sort")],
+        &context,
+        &watch,
+    )
+    .unwrap();
     let expected = [
+        "OVERCOAT=/bin/overcoat",
         "OVERCOAT_APPLICATION=web",
         "OVERCOAT_DIGEST=sha256:abc",
         "OVERCOAT_ENVIRONMENT=prod",

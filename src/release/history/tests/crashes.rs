@@ -217,17 +217,45 @@ fn a_damaged_line_is_named_and_all_others_are_read() {
         .iter()
         .map(|damage| (damage.line, damage.reason.as_str()))
         .collect();
-    assert_eq!(reasons.len(), 5, "{reasons:?}");
+    // The end of the record whose beginning is damaged is not told once more.
+    assert_eq!(reasons.len(), 4, "{reasons:?}");
     assert_eq!(reasons[0], (3, "key must be a string, at its byte 29"));
-    assert!(reasons[1].0 == 4 && reasons[1].1.contains("has no beginning"));
-    assert_eq!(reasons[2], (5, "it has more than 1048576 bytes"));
-    assert!(reasons[3].0 == 8 && reasons[3].1.contains("begins a second time"));
-    assert!(reasons[4].0 == 9 && reasons[4].1.contains("ends a second time"));
+    assert_eq!(reasons[1], (5, "it has more than 1048576 bytes"));
+    assert!(reasons[2].0 == 8 && reasons[2].1.contains("begins a second time"));
+    assert!(reasons[3].0 == 9 && reasons[3].1.contains("ends a second time"));
     assert_eq!(contents.records, [first, third]);
     // The number that may have been in the damaged line is not given again.
     fs::remove_file(history.directory().join("sequences.json")).unwrap();
     let next = done(&history, Operation::Build, "web", 9).sequence;
     assert!(next > 3, "{next}");
+}
+
+#[test]
+fn a_torn_first_line_is_one_loss_and_told_once() {
+    let (_directory, history) = history();
+    done(&history, Operation::Build, "web", 0);
+    let second = done(&history, Operation::Build, "web", 2);
+    let path = history.directory().join("records.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let damages = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let contents = history.read().unwrap();
+        assert_eq!(contents.records, std::slice::from_ref(&second), "{text}");
+        let damages = contents.damages.into_iter();
+        damages
+            .map(|damage| (damage.line, damage.reason))
+            .collect::<Vec<_>>()
+    };
+    let torn = damages(&text[20..]);
+    assert_eq!(torn.len(), 1, "{torn:?}");
+    assert_eq!(torn[0].0, 1);
+    // Without a torn line before it, an end alone is a loss that nothing else tells.
+    let gone = damages(&text[text.find('\n').unwrap() + 1..]);
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert!(
+        gone[0].0 == 1 && gone[0].1.contains("has no beginning"),
+        "{gone:?}"
+    );
 }
 
 #[test]
