@@ -53,8 +53,8 @@ impl Args {
     ///
     /// # Errors
     /// With [`Code::Usage`].
-    pub(super) fn check(&self, target: &Target, is_elsewhere_too: bool) -> Result<(), Diagnostic> {
-        if self.kustomization.is_none() || is_elsewhere_too {
+    pub(super) fn check(&self, target: &Target, is_for_cluster_too: bool) -> Result<(), Diagnostic> {
+        if self.kustomization.is_none() || is_for_cluster_too {
             return Ok(());
         }
         let flags = [

@@ -146,8 +146,7 @@ fn place(
 
 /// Runs the command. Files are edited before a cluster is told: what a file does not say is undone by whoever applies it.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
-    let is_elsewhere_too = args.cluster.is_asked() || args.local.is_asked();
-    args.manifest.check(&args.target, is_elsewhere_too)?;
+    args.manifest.check(&args.target, args.cluster.is_asked())?;
     let project = known_project(args, shared)?;
     let target = filled(args, project.as_ref())?;
     let place = place(args, &target, project.as_ref())?;
