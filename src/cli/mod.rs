@@ -35,6 +35,7 @@ mod op;
 mod outputs;
 mod project;
 mod promote;
+mod propagation;
 mod prune;
 mod pull;
 mod push;

@@ -155,6 +155,7 @@ fn default_registry(
             // What something else has decided already need not be understood.
             Err(error) if candidates.is_empty() => return Err(error),
             Err(error) => project.notes.push(Note {
+                key: "default-registry".to_owned(),
                 text: match error {
                     Error::Invalid { reason, .. } => reason,
                     error => error.to_string(),
@@ -173,8 +174,22 @@ fn default_registry(
 
 /// Joins an artifact of `skaffold.yaml` with the application that has its image, or makes it one.
 fn add(project: &mut Project, artifact: Artifact) {
-    project.notes.extend(artifact.notes);
     let image = artifact.image.value.clone();
+    let named = project
+        .applications
+        .iter()
+        .find(|application| application.image_name() == image);
+    let key = format!(
+        "applications.{}",
+        named.map_or(&image, |application| &application.name)
+    );
+    let notes = artifact.notes.into_iter();
+    let notes = notes.map(|(text, origin)| Note {
+        key: key.clone(),
+        text,
+        origin,
+    });
+    project.notes.extend(notes.collect::<Vec<_>>());
     let known = project
         .applications
         .iter_mut()

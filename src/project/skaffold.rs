@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::overcoat_toml::absolute;
 use super::text::Text;
 use super::yaml_file::{Value, Yaml};
-use super::{Error, Note, Requirement, Setting, rules};
+use super::{Error, Origin, Requirement, Setting, rules};
 
 /// One entry of `build.artifacts`.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub(super) struct Artifact {
     pub(super) platforms: Option<Setting<Vec<String>>>,
     pub(super) foreign: Option<String>,
     pub(super) requires: Vec<Requirement>,
-    pub(super) notes: Vec<Note>,
+    /// What has no effect here, and where it stands.
+    pub(super) notes: Vec<(String, Origin)>,
 }
 
 /// Ways to build an artifact that are Skaffold's own, and what messages call them.
@@ -185,13 +186,11 @@ fn read_buildpacks(
                 true => format!(" `{}`", value.text(key)?),
                 false => String::new(),
             };
-            artifact.notes.push(Note {
-                text: format!(
-                    "{key}{text} of the image `{}` is for buildpacks, which do not take part: say `builder` in `overcoat.toml` for another builder image",
-                    artifact.image.value
-                ),
-                origin: value.origin(),
-            });
+            let text = format!(
+                "{key}{text} of the image `{}` is for buildpacks, which do not take part: say `builder` in `overcoat.toml` for another builder image",
+                artifact.image.value
+            );
+            artifact.notes.push((text, value.origin()));
         }
     }
     let Some(environment) = buildpacks.get(name, "env")? else {

@@ -103,7 +103,7 @@ fn artifacts_of_all_documents_are_read_and_those_that_others_build_are_called_so
         .map(|required| (required.image.as_str(), required.alias.as_str()))
         .collect();
     assert_eq!(requires, [("base", "BASE"), ("tools", "tools")]);
-    let notes: Vec<&str> = web.notes.iter().map(|note| note.text.as_str()).collect();
+    let notes: Vec<&str> = web.notes.iter().map(|(text, _)| text.as_str()).collect();
     assert!(
         notes[0].starts_with("builder `gcr.io/buildpacks/builder:v1`"),
         "{notes:?}"
