@@ -111,9 +111,8 @@ impl Project {
 impl Project {
     /// What has no effect, as far as it is about `key`, a setting below it, or what it is a part of; all of it without.
     pub fn notes_on(&self, key: Option<&str>) -> Vec<&Note> {
-        let is_meant = |note: &&Note| {
-            key.is_none_or(|key| is_at(&note.key, key) || is_at(key, &note.key))
-        };
+        let is_meant =
+            |note: &&Note| key.is_none_or(|key| is_at(&note.key, key) || is_at(key, &note.key));
         self.notes.iter().filter(is_meant).collect()
     }
 }

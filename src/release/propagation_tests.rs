@@ -66,7 +66,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[test]
 fn what_is_there_at_once_is_not_waited_for() {
     let registry = Answers::new(vec![&there]);
-    registry.wait(&["r.example/a:1", "r.example/b:2"], MINUTE).unwrap();
+    registry
+        .wait(&["r.example/a:1", "r.example/b:2"], MINUTE)
+        .unwrap();
     assert_eq!(registry.now.get(), Duration::ZERO);
     let digest = wanted();
     assert_eq!(
@@ -97,8 +99,13 @@ fn the_end_of_the_time_says_what_was_seen_instead() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let registry = Answers::new(vec![&nothing]);
-    let error = registry.wait(&["r.example/a:1"], Duration::ZERO).unwrap_err();
-    assert!(error.to_string().ends_with("there is no `r.example/a:1`"), "{error}");
+    let error = registry
+        .wait(&["r.example/a:1"], Duration::ZERO)
+        .unwrap_err();
+    assert!(
+        error.to_string().ends_with("there is no `r.example/a:1`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -115,6 +122,9 @@ fn who_may_not_look_is_told_at_once_and_who_wants_to_stop_stops() {
         &|| Err(registry::Error::Interrupted);
     let registry = Answers::new(vec![&nothing, stop]);
     let error = registry.wait(&["r.example/a:1"], MINUTE).unwrap_err();
-    assert!(matches!(error, Error::Registry(registry::Error::Interrupted)));
+    assert!(matches!(
+        error,
+        Error::Registry(registry::Error::Interrupted)
+    ));
     assert_eq!(registry.now.get(), Duration::from_millis(200));
 }
