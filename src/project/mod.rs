@@ -64,6 +64,8 @@ pub struct Project {
     pub tag: Option<Setting<String>>,
     /// op's `run` contexts by name, in the order of the file.
     pub contexts: Vec<(String, RunContext)>,
+    /// The profiles that `skaffold.yaml` has, whether they count or not.
+    pub profiles: Vec<String>,
     /// The applications by name, in the order of the files.
     pub applications: Vec<Application>,
     /// The environments, in the order of the files: the order of promotion.

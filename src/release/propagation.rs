@@ -46,12 +46,12 @@ impl std::fmt::Debug for Clock<'_> {
 pub enum Error {
     /// The time is over.
     #[error(
-        "`{reference}` was pushed, and its registry does not show it after {}: {found}",
+        "`{name}` was pushed, and its registry does not show it after {}: {found}",
         humantime::format_duration(*timeout)
     )]
     Unseen {
-        /// What is looked for, with its digest.
-        reference: Reference,
+        /// What is looked for: `NAME:TAG@DIGEST`.
+        name: String,
         /// How long it was looked for.
         timeout: Duration,
         /// What there was instead.
@@ -81,7 +81,8 @@ pub fn wait(
     for one in pushed {
         let tagged = one.reference.without_digest();
         let pinned = tagged.with_digest(one.digest.clone());
-        let waiting = stage(observer, "propagation", pinned.to_string());
+        let name = format!("{tagged}@{}", one.digest);
+        let waiting = stage(observer, "propagation", name.clone());
         let mut pause = FIRST_PAUSE;
         loop {
             let found = match look_once(look, &tagged, &pinned, &one.digest)? {
@@ -91,7 +92,7 @@ pub fn wait(
             let left = timeout.saturating_sub((clock.now)().saturating_sub(begin));
             if left.is_zero() {
                 return Err(Error::Unseen {
-                    reference: pinned,
+                    name,
                     timeout,
                     found,
                 });

@@ -288,14 +288,10 @@ pub(super) fn push(args: &Push, mut settings: Settings) -> Result<u8, Diagnostic
         };
         settings.wanted.registry_file = Some(absolute(&file)?);
     }
-    if let Some(profile) = &args.profile {
-        say(&format!(
-            "profiles of skaffold.yaml are not followed: `{profile}` has no effect"
-        ));
-    }
     if args.image_pattern.is_some() {
         say("the images are known here: `--image-pattern` has no effect");
     }
+    let settings = settings.with_profile(args.profile.as_deref())?;
     let project = settings.project()?;
     // A build in a project always writes its results somewhere.
     let scratch = tempfile::tempdir().map_err(|error| {

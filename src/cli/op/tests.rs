@@ -333,6 +333,40 @@ fn push_goes_where_the_destination_says() {
 }
 
 #[test]
+fn push_takes_the_profile_push_if_there_is_one_and_any_that_is_named() {
+    let skaffold = "apiVersion: skaffold/v4beta1\nbuild: {artifacts: [{image: a, buildpacks: {}}]}\nprofiles:\n- name: push\n  build: {artifacts: [{image: b, buildpacks: {}}]}\n- name: other\n";
+    let without = skaffold.replace("name: push", "name: pull");
+    for (text, profile, expected) in [
+        (skaffold, None, Some(("b", Some("push")))),
+        (skaffold, Some("other"), Some(("a", Some("other")))),
+        (&without, None, Some(("a", None))),
+        (&without, Some("pull"), Some(("b", Some("pull")))),
+        (&without, Some("push"), None),
+    ] {
+        let directory = tree(&[("skaffold.yaml", text)]);
+        let (settings, _) = settings(directory.path(), &[]);
+        let settings = settings.with_profile(profile).unwrap();
+        let Some((image, variable)) = expected else {
+            let error = settings.project().unwrap_err();
+            assert!(error.what.contains("has no profile `push`"), "{error}");
+            assert!(error.hints[0].contains("`pull`, `other`"), "{error}");
+            continue;
+        };
+        let project = settings.project().unwrap();
+        assert_eq!(project.applications[0].name, image, "{profile:?}");
+        let step = settings.step("build");
+        let found = step.variables.iter();
+        let found = found.filter(|(name, _)| name == "SKAFFOLD_PROFILE");
+        let found: Vec<&str> = found.filter_map(|(_, value)| value.to_str()).collect();
+        assert_eq!(found, variable.into_iter().collect::<Vec<_>>());
+    }
+    // What op calls profiles by in CI.
+    let directory = tree(&[("skaffold.yaml", skaffold)]);
+    let (_, project) = settings(directory.path(), &[("SKAFFOLD_PROFILE", "other, push")]);
+    assert_eq!(project.applications[0].name, "b");
+}
+
+#[test]
 fn promote_image_takes_the_registries_of_the_environments() {
     let directory = tree(&[]);
     let variables = [
