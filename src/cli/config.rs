@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::{print, print_json, project};
-use crate::project::{Origin, Project, Row};
+use crate::project::{Note, Origin, Project, Row};
 
 /// Show what the project says of itself, and where
 #[derive(ClapArgs, Debug)]
@@ -39,14 +39,15 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let Command::Explain(args) = &args.command;
     let project = project::load(shared)?;
     let rows = project.explain(args.key.as_deref())?;
+    let notes = project.notes_on(args.key.as_deref());
     match args.json {
-        true => print_json(&json_of(&project, &rows)),
-        false => print(&table(&project, &rows, shared.verbose)),
+        true => print_json(&json_of(&project, &rows, &notes)),
+        false => print(&table(&project, &rows, &notes, shared.verbose)),
     }
 }
 
 /// Three columns; what was overruled stands below its setting.
-fn table(project: &Project, rows: &[Row], is_verbose: bool) -> String {
+fn table(project: &Project, rows: &[Row], notes: &[&Note], is_verbose: bool) -> String {
     let mut lines: Vec<[String; 3]> = Vec::new();
     for row in rows {
         lines.push([
@@ -59,7 +60,7 @@ fn table(project: &Project, rows: &[Row], is_verbose: bool) -> String {
             lines.push([String::new(), value.clone(), origin]);
         }
     }
-    for note in project.notes.iter().filter(|_| is_verbose) {
+    for note in notes.iter().filter(|_| is_verbose) {
         lines.push([
             "note".to_owned(),
             note.text.clone(),
@@ -96,7 +97,7 @@ fn shown(project: &Project, origin: &Origin) -> String {
     }
 }
 
-fn json_of(project: &Project, rows: &[Row]) -> Value {
+fn json_of(project: &Project, rows: &[Row], notes: &[&Note]) -> Value {
     let settings = rows.iter().map(|row| {
         let overruled = row.overruled.iter();
         let overruled = overruled
@@ -108,9 +109,9 @@ fn json_of(project: &Project, rows: &[Row]) -> Value {
             "overruled": overruled.collect::<Vec<_>>(),
         })
     });
-    let notes = project.notes.iter();
-    let notes =
-        notes.map(|note| json!({ "text": note.text, "origin": json_of_origin(&note.origin) }));
+    let notes = notes.iter().map(|note| {
+        json!({ "key": note.key, "text": note.text, "origin": json_of_origin(&note.origin) })
+    });
     json!({
         "root": project.root,
         "file": project.file,

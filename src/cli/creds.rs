@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use clap::Args;
 
@@ -23,6 +24,10 @@ pub(super) struct Flags {
     /// a password it is read from stdin. One on the command line can be seen by everybody on this machine.
     #[arg(long, value_name = "USER[:PASSWORD]")]
     creds: Option<Typed>,
+
+    /// The password that was read from stdin: it is there once, and may be needed for the next request.
+    #[arg(skip)]
+    read: OnceLock<Secret>,
 }
 
 /// What was typed. It is taken as it is, for clap quotes what it refuses.
@@ -96,14 +101,15 @@ impl Flags {
                 .hint("it is written `--creds USER`, with the password on stdin"));
         }
         let mut handed = None;
-        let password = match (&typed.password, &shared.creds_file) {
+        let known = typed.password.as_ref().or_else(|| self.read.get());
+        let password = match (known, &shared.creds_file) {
             (Some(password), _) => password.clone(),
             (None, Some(path)) => Secret::new(handed_down(path)?),
             (None, None) => {
                 let prompt = format!("Password for {} at {registry}: ", typed.username);
                 let password = secret::password(&prompt)?;
                 handed = again.then(|| hand_down(&password)).transpose()?;
-                Secret::new(password)
+                self.read.get_or_init(|| Secret::new(password)).clone()
             }
         };
         let credential = Credential::Password {
@@ -136,6 +142,7 @@ mod tests {
 
     fn flags(creds: &str) -> Flags {
         Flags {
+            read: OnceLock::new(),
             creds: Some(creds.parse().unwrap()),
         }
     }

@@ -35,6 +35,7 @@ mod op;
 mod outputs;
 mod project;
 mod promote;
+mod propagation;
 mod prune;
 mod pull;
 mod push;
@@ -152,6 +153,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = as_typed(error, command(), &arguments);
             let _ = error.print();
             return u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8);
         }
@@ -178,6 +180,22 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
             diagnostic.exit_status()
         }
     }
+}
+
+/// The error of what was typed: the usage that it shows has no flags in it that nobody typed, because variables of the
+/// environment have their values.
+fn as_typed(error: clap::Error, command: clap::Command, arguments: &[OsString]) -> clap::Error {
+    fn without_variables(command: clap::Command) -> clap::Command {
+        let command = command.mut_args(|arg| arg.env(None::<&'static str>));
+        command.mut_subcommands(without_variables)
+    }
+    // Help says which variables there are.
+    if !error.use_stderr() {
+        return error;
+    }
+    let again = without_variables(command).try_get_matches_from(arguments);
+    // What a variable says may be what is wrong.
+    again.err().unwrap_or(error)
 }
 
 /// The command line as it is read.
@@ -217,7 +235,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Rm(args) => rm::run(&args, &shared),
         Command::Gc(args) => gc::run(&args, &shared),
         Command::Doctor(args) => doctor::run(&args, &shared),
-        Command::Completion(args) => completion::run(&args, &mut command(), "overcoat").map(done),
+        Command::Completion(args) => completion::run(&args, &command(), "overcoat").map(done),
         Command::Config(args) => config::run(&args, &shared).map(done),
         Command::Op(args) => Ok(op::run(&args.words, &[])),
         Command::History(args) => history::run(&args, &shared).map(done),

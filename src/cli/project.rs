@@ -10,7 +10,7 @@ use super::env;
 use super::exit::Code;
 use crate::event::Silent;
 use crate::http::Http;
-use crate::project::version::{Tag, TagFrom};
+use crate::project::version::{LongTag, Tag, TagFrom};
 use crate::project::{self, Project, Wanted};
 use crate::registry::RegistryClient;
 use crate::release::result;
@@ -73,11 +73,34 @@ pub(super) fn tag_with(
     directory: &Path,
     variables: &BTreeMap<String, String>,
 ) -> Result<Tag, Diagnostic> {
-    let head = match from.needs_git(variables) {
-        true => git::head(&env::git(), directory, &OWN_FILES, &Silent)?,
+    let host = env::git();
+    // Where there is no repository git has nothing to say, whether it is there or not.
+    let is_asked = from.needs_git(variables) && (host.git.is_some() || git::is_inside(directory));
+    let head = match is_asked {
+        true => git::head(&host, directory, &OWN_FILES, &Silent).map_err(no_git)?,
         false => None,
     };
-    Ok(from.choose(variables, head.as_ref()))
+    Ok(from.choose(variables, head.as_ref())?)
+}
+
+/// Git cannot say what is checked out. The source is there, whatever git thinks of it.
+fn no_git(error: crate::source::Error) -> Diagnostic {
+    if matches!(error, crate::source::Error::Interrupted) {
+        return error.into();
+    }
+    Diagnostic::new(Code::Usage, error)
+        .attempting("cannot ask git which tag the image gets")
+        .hint(
+            "install git, or have it trust the directory (`git config --global --add safe.directory DIR`)",
+        )
+        .hint("`--tag-from content` asks nobody; in a CI `--tag-from ci` takes its variables")
+}
+
+impl From<LongTag> for Diagnostic {
+    fn from(error: LongTag) -> Self {
+        Self::new(Code::InvalidReference, error)
+            .hint("give the image a shorter name: `--tag NAME:TAG`, or `--tag-from content`")
+    }
 }
 
 /// Whether there is a project to be heeded: `overcoat.toml` in a directory or above it, or the one that is named.

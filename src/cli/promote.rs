@@ -11,7 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{creds, env, observer, open_store, outputs, print, print_json, project, records};
 use crate::build::Tools;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::project::Operation;
 use crate::project::{Project, Role};
 use crate::release::history::{self, Begin};
@@ -104,7 +104,8 @@ struct Ends {
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let project = project::load(shared)?;
     let shared = &project::with_registries(shared, &project);
-    let ends = ends(args, &project)?;
+    let observer = observer(shared, args.quiet)?;
+    let ends = ends(args, &project, observer.as_ref())?;
     let path = result_path(&args.build_result, &project);
     let results = BuildResult::read(&path)?;
     let entries = chosen(args, &results, &path)?;
@@ -132,7 +133,6 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         .apply(&mut host.registries, hosts, shared, false)?;
     let tools = Tools::new(&store, host);
     let registry = tools.registry().map_err(crate::build::Error::from)?;
-    let observer = observer(shared, args.quiet)?;
     let told = Told {
         is_quiet: args.quiet || shared.progress == crate::ui::Progress::Json,
     };
@@ -207,12 +207,19 @@ fn begins(
 }
 
 /// The registries of both environments, and those of all others. A registry that is named by a flag needs no project.
-fn ends(args: &Args, project: &Project) -> Result<Ends, Diagnostic> {
+fn ends(args: &Args, project: &Project, observer: &dyn Observer) -> Result<Ends, Diagnostic> {
     let end = |given: &Option<String>, environment: &Option<String>, role| match given {
         Some(registry) => Ok(registry.parse::<Root>()?),
         None => {
             let name = environment.as_deref().unwrap_or_default();
             let registry = project.registry_of(name, role)?;
+            if let Some(text) = project.doubt(name, &registry) {
+                let hint = "declare it in overcoat.toml: `[environments.NAME]`; then mistyped names are errors";
+                observer.observe(Event::Warning {
+                    text,
+                    hint: Some(hint.to_owned()),
+                });
+            }
             registry.value.parse::<Root>().map_err(|error| {
                 let said = format!("it is the registry of `{name}`, from {}", registry.origin);
                 Diagnostic::new(Code::Project, error).also(said)

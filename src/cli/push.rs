@@ -8,7 +8,8 @@ use serde_json::json;
 use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
 use super::{
-    creds, env, find, load, observer, open_store, outputs, print, print_json, project, records,
+    creds, env, find, load, observer, open_store, outputs, print, print_json, project, propagation,
+    records,
 };
 use crate::build::{Tag, Tools};
 use crate::event::stage;
@@ -19,6 +20,7 @@ use crate::registry::{PushReport, PushRequest};
 use crate::release::history;
 use crate::release::operation::Done;
 use crate::release::outputs::{Base, Facts, PlatformImage};
+use crate::release::propagation::Pushed;
 
 /// The annotation that names the image that another was made from.
 ///
@@ -50,6 +52,9 @@ pub(super) struct Args {
     creds: creds::Flags,
 
     #[command(flatten)]
+    propagation: propagation::Flag,
+
+    #[command(flatten)]
     records: records::Flags,
 
     #[command(flatten)]
@@ -65,7 +70,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let facts = facts(&args.image, &target, shared)?;
     outputs.forget_stale(&[&facts.name])?;
     let report = match project::is_there(shared, Path::new("."))? {
-        false => send(&args.image, &target, &args.creds, shared)?,
+        false => args.send(&target, shared)?,
         true => recorded(args, &target, &facts, shared)?,
     };
     outputs.write(&[facts])?;
@@ -82,6 +87,13 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         }))?,
     }
     load::load(&engines, &args.image, &[target.reference], shared, false)
+}
+
+impl Args {
+    /// Pushes, and waits until that is seen if it should.
+    fn send(&self, target: &Tag, shared: &Shared) -> Result<PushReport, Diagnostic> {
+        send_shown(&self.image, target, &self.creds, self.propagation, shared)
+    }
 }
 
 /// Pushes with the project's hooks and a record around it.
@@ -105,7 +117,7 @@ fn recorded(
     let done = place.perform(begin, observer.as_ref(), |_, _| {
         let platforms = facts.platforms.iter();
         Ok(Done {
-            value: send(&args.image, target, &args.creds, shared)?,
+            value: args.send(target, shared)?,
             facts: history::Facts::default(),
             platforms: platforms.map(|image| image.platform.to_string()).collect(),
             result_file: args.pipeline.result_file(),
@@ -160,6 +172,16 @@ pub(super) fn send(
     creds: &creds::Flags,
     shared: &Shared,
 ) -> Result<PushReport, Diagnostic> {
+    send_shown(image, target, creds, propagation::Flag::default(), shared)
+}
+
+fn send_shown(
+    image: &str,
+    target: &Tag,
+    creds: &creds::Flags,
+    propagation: propagation::Flag,
+    shared: &Shared,
+) -> Result<PushReport, Diagnostic> {
     let store = open_store(shared)?;
     let stored = store.stored(&find(&store, image)?.manifest)?;
     let content = stored.content();
@@ -181,6 +203,11 @@ pub(super) fn send(
         "{} blobs sent, {} bytes",
         report.uploaded_blobs, report.bytes
     ));
+    let pushed = Pushed {
+        reference: target.reference.clone(),
+        digest: report.digest.clone(),
+    };
+    propagation.wait(&[pushed], registry, observer.as_ref())?;
     Ok(report)
 }
 

@@ -13,16 +13,21 @@ use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::{env, find, open_store, signals};
 use crate::build::assemble::Place;
+use crate::build::inputs::Volume;
 use crate::build::rootfs::{RootFs, Wanted};
 use crate::build::{Host, RootfsKind};
+use crate::event::Event;
 use crate::image::Image;
-use crate::sandbox::{Input, Network, Process, UserNamespace, enter_user_namespace, exit_status};
+use crate::sandbox::publish::{self, Publication};
+use crate::sandbox::{
+    Bind, Input, Network, Process, UserNamespace, enter_user_namespace, exit_status,
+};
 use crate::store::BlobStore;
 
 /// Run an image's command, or another, in the sandbox
 ///
 /// The host's network is used, signals are passed on, and the exit status is the command's. What the command writes
-/// is gone when it ends.
+/// is gone when it ends, except below a `--volume`.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     /// An image of the store, as `overcoat images` lists it
@@ -34,6 +39,17 @@ pub(super) struct Args {
     /// Set a variable; may be repeated
     #[arg(short, long = "env", value_name = "K=V", value_parser = args::variable)]
     environment: Vec<(String, String)>,
+
+    /// Pass connections to this port of the host on to another, on which the application listens; may be repeated
+    ///
+    /// The application has the host's network, so its own port is open there, too. `PORT` alone, and two that are the same,
+    /// are only checked to be free.
+    #[arg(short, long = "publish", value_name = "[IP:]HOST:CONTAINER")]
+    publications: Vec<Publication>,
+
+    /// Show a directory or file of this machine to the command; may be repeated
+    #[arg(long = "volume", value_name = "HOST:PATH[:ro]")]
+    volumes: Vec<Volume>,
 
     /// What to run instead of the image's own command
     #[arg(last = true, value_name = "COMMAND")]
@@ -54,8 +70,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let attached = Attached {
         image: &image,
         name: &args.image,
-        process: process(args, &image),
+        process: process(args, &image)?,
         flags: &args.confine,
+        binds: binds(&args.volumes)?,
+        publications: &args.publications,
         is_quiet: !shared.verbose,
     };
     attached.run(&host, store, shared)
@@ -71,6 +89,10 @@ pub(super) struct Attached<'a> {
     pub(super) process: Process,
     /// How it is kept apart.
     pub(super) flags: &'a confine::Flags,
+    /// What of this machine it sees.
+    pub(super) binds: Vec<Bind>,
+    /// Ports that lead to its own.
+    pub(super) publications: &'a [Publication],
     /// Whether nothing but warnings is shown beside what it prints.
     pub(super) is_quiet: bool,
 }
@@ -115,6 +137,19 @@ impl Attached<'_> {
             )
             .hint("leave it out; `overcoat doctor` tells what this machine allows"));
         }
+        if !self.binds.is_empty() && !confinement.rung.has_mounts() {
+            let rung = confinement.rung.isolation();
+            let what = format!("`--volume` needs mounts, which `--isolation {rung}` has not");
+            return Err(Diagnostic::new(Code::Sandbox, what)
+                .hint("leave it out; `overcoat doctor` tells what this machine allows"));
+        }
+        let published = publish::publish(self.publications)?;
+        if published.count() > 0 {
+            let ports = self.publications.iter().map(ToString::to_string);
+            let ports: Vec<String> = ports.collect();
+            let text = format!("ports that lead to the application's: {}", ports.join(", "));
+            observer.observe(Event::Note { text });
+        }
         let wanted = Wanted {
             image: self.image,
             name: self.name,
@@ -135,8 +170,10 @@ impl Attached<'_> {
             resolution: host.loan.resolution.clone(),
             ..Default::default()
         };
+        let mut binds = loan.lend(&sandbox.directory, Place::Inside, &mut self.process)?;
+        binds.append(&mut self.binds);
         let input = Input {
-            binds: loan.lend(&sandbox.directory, Place::Inside, &mut self.process)?,
+            binds,
             ..Input::default()
         };
         let exit = sandbox.run_attached(&self.process, input, &forward, observer)?;
@@ -166,8 +203,41 @@ pub(super) fn process_of(image: &Image, command: &[String], more: &[(String, Str
     }
 }
 
-fn process(args: &Args, image: &Image) -> Process {
-    process_of(image, &args.command, &args.environment)
+/// What is typed is stronger than what another command of ours handed down.
+fn process(args: &Args, image: &Image) -> Result<Process, Diagnostic> {
+    let mut environment = env::project::handed_environment()?;
+    environment.extend(args.environment.iter().cloned());
+    Ok(process_of(image, &args.command, &environment))
+}
+
+/// The volumes as they are shown.
+///
+/// # Errors
+/// When one is not there.
+fn binds(volumes: &[Volume]) -> Result<Vec<Bind>, Diagnostic> {
+    let bind = |volume: &Volume| {
+        let source = std::fs::canonicalize(&volume.source).map_err(|error| {
+            let error = crate::fs::Error::new("use the volume", volume.source.clone(), error);
+            Diagnostic::new(Code::Usage, error).hint(
+                "`--volume HOST:PATH[:ro]` names a directory or file of this machine; volumes with names are engines' own",
+            )
+        })?;
+        Ok(Bind {
+            source,
+            target: volume.target.clone(),
+            access: volume.access,
+            is_per_user: false,
+        })
+    };
+    volumes.iter().map(bind).collect()
+}
+
+impl From<publish::Taken> for Diagnostic {
+    fn from(error: publish::Taken) -> Self {
+        Self::new(Code::Sandbox, error).hint(
+            "take another port, `--publish HOST:CONTAINER`, or end what listens there (`ss -ltnp`); those below 1024 are root's",
+        )
+    }
 }
 
 /// Runs this program once more inside a user namespace, in which the calling user is root; its exit status.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::error::listed;
 use super::registries::{checked, of_variable};
 use super::{Environment, Error, Overruled, Project, Setting};
 
@@ -33,6 +34,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// What `config explain` calls the registry of environments without one of their own.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Watched => "registry-of-watched",
+            Self::Source => "registry-of-source",
+            Self::Destination => "registry-of-destination",
+        }
+    }
+
     /// The variable that counts for environments without a registry of their own.
     fn variable(self) -> &'static str {
         match self {
@@ -75,6 +85,7 @@ pub(super) fn resolve(
             None => project.environments.push(Environment {
                 name: name.to_owned(),
                 registry: Some(registry),
+                is_declared: false,
                 ..Environment::default()
             }),
         }
@@ -83,7 +94,7 @@ pub(super) fn resolve(
         let candidates = of_variable(variable, variables)?
             .into_iter()
             .chain(of_files(variable, files)?);
-        if let Some(registry) = project.first(variable, candidates) {
+        if let Some(registry) = project.first(role.key(), candidates) {
             project.fallbacks.insert(role, registry);
         }
     }
@@ -118,16 +129,30 @@ impl Project {
     }
 
     /// The registry of an environment in a role, without `/` at its end: its own, else the one for all environments in
-    /// that role.
+    /// that role. Where `overcoat.toml` declares environments, what is for all is for those: a name that nobody declared is
+    /// a mistake, and would have images go where nobody meant them to.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for an environment that the project does not have, when it has some and none is for all;
+    /// [`Error::Unknown`] for an environment that the project does not have, when `overcoat.toml` declares some, or there are
+    /// some and no registry is for all; [`Error::NoRegistry`] when nothing says it.
+    pub fn registry_of(&self, environment: &str, role: Role) -> Result<Setting<String>, Error> {
+        let is_said_for_all = self.fallbacks.contains_key(&role);
+        if is_said_for_all && self.declares_environments() && !self.has_environment(environment) {
+            self.environment(environment)?;
+        }
+        self.registry_of_any(environment, role)
+    }
+
+    /// As [`Self::registry_of`], by op's rule: what is for all is also for names that nobody declared.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for an environment that the project does not have, when it has some and no registry is for all;
     /// [`Error::NoRegistry`] when nothing says it.
     ///
     /// # Spec
     /// `path-to-production.md` §1.3: the environment's own beats the fallback; environments that are not known have the
     /// fallback only.
-    pub fn registry_of(&self, environment: &str, role: Role) -> Result<Setting<String>, Error> {
+    pub fn registry_of_any(&self, environment: &str, role: Role) -> Result<Setting<String>, Error> {
         let known = self
             .environments
             .iter()
@@ -148,5 +173,34 @@ impl Project {
             environment: environment.to_owned(),
             variables: own.chain([role.variable()]).map(str::to_owned).collect(),
         })
+    }
+
+    /// True when `overcoat.toml` says which environments there are.
+    pub fn declares_environments(&self) -> bool {
+        self.environments.iter().any(|known| known.is_declared)
+    }
+
+    /// True for an environment that is declared, or whose own registry something says.
+    pub fn has_environment(&self, name: &str) -> bool {
+        self.environments.iter().any(|known| known.name == name)
+    }
+
+    /// What is worth saying of an environment that nothing knows by its name and that has the registry of all: it may be
+    /// mistyped. Nothing is said of op's own names.
+    pub fn doubt(&self, environment: &str, registry: &Setting<String>) -> Option<String> {
+        let is_ops = VARIABLES.iter().any(|(name, _)| *name == environment);
+        if self.has_environment(environment) || (is_ops && !self.declares_environments()) {
+            return None;
+        }
+        let names = self.environments.iter().map(|known| known.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let known = match names.is_empty() {
+            true => String::new(),
+            false => format!("; the project has {}", listed(&names)),
+        };
+        Some(format!(
+            "nothing declares the environment `{environment}`: it has the registry of every name, {} ({}){known}",
+            registry.value, registry.origin
+        ))
     }
 }

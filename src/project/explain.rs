@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::error::listed;
 use super::{
-    Application, Environment, Error, Hook, Kind, OnFailure, Operation, Origin, Project, Role,
-    Setting, When,
+    Application, Environment, Error, Hook, Kind, Note, OnFailure, Operation, Origin, Project,
+    RunContext, Setting, When,
 };
 use crate::source::redact;
 
@@ -79,14 +79,12 @@ impl Project {
             );
         }
         for (role, setting) in &self.fallbacks {
-            let name = match role {
-                Role::Watched => "registry-of-watched",
-                Role::Source => "registry-of-source",
-                Role::Destination => "registry-of-destination",
-            };
-            rows.text(name, Some(setting));
+            rows.text(role.key(), Some(setting));
         }
         rows.text("run-tag", self.tag.as_ref());
+        for (name, context) in &self.contexts {
+            rows_of_context(&mut rows, name, context);
+        }
         let mut rows = rows.0;
         for other in &self.overruled {
             if let Some(row) = rows.iter_mut().find(|row| row.key == other.key) {
@@ -98,11 +96,7 @@ impl Project {
             return Ok(rows);
         };
         let known: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
-        let is_meant = |row: &Row| {
-            let rest = row.key.strip_prefix(key);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        rows.retain(is_meant);
+        rows.retain(|row| is_at(&row.key, key));
         match rows.is_empty() {
             true => Err(Error::Unknown {
                 kind: Kind::Setting,
@@ -111,6 +105,38 @@ impl Project {
             }),
             false => Ok(rows),
         }
+    }
+}
+
+impl Project {
+    /// What has no effect, as far as it is about `key`, a setting below it, or what it is a part of; all of it without.
+    pub fn notes_on(&self, key: Option<&str>) -> Vec<&Note> {
+        let is_meant =
+            |note: &&Note| key.is_none_or(|key| is_at(&note.key, key) || is_at(key, &note.key));
+        self.notes.iter().filter(is_meant).collect()
+    }
+}
+
+/// True when `key` is `place` or below it.
+fn is_at(key: &str, place: &str) -> bool {
+    let rest = key.strip_prefix(place);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// op's `run` context: what `op run` starts the application with.
+fn rows_of_context(rows: &mut Rows, name: &str, context: &RunContext) {
+    let key = |part: &str| format!("contexts.{name}.{part}");
+    let origin = &context.origin;
+    for (part, texts) in [("ports", &context.ports), ("volumes", &context.volumes)] {
+        if !texts.is_empty() {
+            rows.put(key(part), texts.join(", "), origin);
+        }
+    }
+    for (variable, value) in &context.environment {
+        rows.put(key(&format!("env.{variable}")), value, origin);
+    }
+    if context.ports.is_empty() && context.volumes.is_empty() && context.environment.is_empty() {
+        rows.put(format!("contexts.{name}"), String::new(), origin);
     }
 }
 

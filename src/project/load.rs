@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::error::listed;
 use super::find::find;
 use super::registries::{self, checked, of_variable};
 use super::skaffold::Artifact;
@@ -20,6 +21,8 @@ const SKAFFOLD: &str = "skaffold.yaml";
 
 /// The default repository of Skaffold and op.
 const DEFAULT_REPOSITORY: &str = "SKAFFOLD_DEFAULT_REPO";
+/// The profiles of Skaffold.
+const PROFILE: &str = "SKAFFOLD_PROFILE";
 /// op's reader of settings takes this one for `default_repo`.
 const OCTOPILOT_REPOSITORY: &str = "DEFAULT_REPO";
 /// Dev's registry is the default repository of op's older generation.
@@ -38,6 +41,8 @@ pub struct Wanted {
     pub octopilot: Option<PathBuf>,
     /// Skaffold's file, where a person names it; it must exist then. Else `skaffold.yaml` of the project.
     pub skaffold: Option<PathBuf>,
+    /// The profiles of Skaffold's file that a flag names; else those of `SKAFFOLD_PROFILE`.
+    pub profiles: Vec<Setting<String>>,
     /// `.registry`, where a person names it; it must exist then.
     pub registry_file: Option<PathBuf>,
     /// The registry that a flag says.
@@ -104,7 +109,27 @@ pub fn load(wanted: &Wanted) -> Result<Project, Error> {
     default_registry(&mut project, wanted, octopilot.default_repo, &properties)?;
     environments::resolve(&mut project, &wanted.variables, &in_files)?;
     if let Some(file) = &skaffold {
-        for artifact in skaffold::read(file, &wanted.variables)? {
+        let profiles = profiles(wanted);
+        let names: Vec<String> = profiles.iter().map(|it| it.value.clone()).collect();
+        let skaffold = skaffold::read(file, &wanted.variables, &names)?;
+        for profile in &profiles {
+            if !skaffold.profiles.contains(&profile.value) {
+                return Err(Error::Invalid {
+                    place: profile.origin.clone(),
+                    reason: format!(
+                        "`{}` has no profile `{}`",
+                        file.path.display(),
+                        profile.value
+                    ),
+                    hints: vec![match skaffold.profiles.as_slice() {
+                        [] => "it has none".to_owned(),
+                        known => format!("it has {}", listed(known)),
+                    }],
+                });
+            }
+        }
+        project.profiles = skaffold.profiles;
+        for artifact in skaffold.artifacts {
             add(&mut project, artifact);
         }
     }
@@ -113,6 +138,25 @@ pub fn load(wanted: &Wanted) -> Result<Project, Error> {
     give_contexts(&mut project, &root);
     check_hooks(&project)?;
     Ok(project)
+}
+
+/// The profiles of `skaffold.yaml` that count: those of a flag, else those of the variable.
+///
+/// # Spec
+/// `path-to-production.md` §1.2.1; Skaffold, *Profiles*: `SKAFFOLD_PROFILE` is a list with commas.
+fn profiles(wanted: &Wanted) -> Vec<Setting<String>> {
+    if !wanted.profiles.is_empty() {
+        return wanted.profiles.clone();
+    }
+    let said = wanted.variables.get(PROFILE).map_or("", String::as_str);
+    let names = said
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let origin = Origin::Variable(PROFILE.to_owned());
+    names
+        .map(|name| Setting::new(name.to_owned(), origin.clone()))
+        .collect()
 }
 
 /// The first of these files that is there.
@@ -155,6 +199,7 @@ fn default_registry(
             // What something else has decided already need not be understood.
             Err(error) if candidates.is_empty() => return Err(error),
             Err(error) => project.notes.push(Note {
+                key: "default-registry".to_owned(),
                 text: match error {
                     Error::Invalid { reason, .. } => reason,
                     error => error.to_string(),
@@ -173,8 +218,22 @@ fn default_registry(
 
 /// Joins an artifact of `skaffold.yaml` with the application that has its image, or makes it one.
 fn add(project: &mut Project, artifact: Artifact) {
-    project.notes.extend(artifact.notes);
     let image = artifact.image.value.clone();
+    let named = project
+        .applications
+        .iter()
+        .find(|application| application.image_name() == image);
+    let key = format!(
+        "applications.{}",
+        named.map_or(&image, |application| &application.name)
+    );
+    let notes = artifact.notes.into_iter();
+    let notes = notes.map(|(text, origin)| Note {
+        key: key.clone(),
+        text,
+        origin,
+    });
+    project.notes.extend(notes.collect::<Vec<_>>());
     let known = project
         .applications
         .iter_mut()

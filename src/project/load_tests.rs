@@ -22,7 +22,9 @@ fn octopilot_says_contexts_and_unknown_keys_are_refused() {
         project.application("api").unwrap().context.as_ref(),
         Some(api)
     );
-    assert_eq!(project.context("web"), Ok(&Default::default()));
+    let web = project.context("web").unwrap();
+    assert_eq!(web.origin.line(), Some(8));
+    assert!(web.ports.is_empty() && web.environment.is_empty() && web.volumes.is_empty());
     let error = project.context("wbe").unwrap_err();
     assert!(error.to_string().contains("`wbe`"));
     assert!(error.hints().join(" ").contains("`api`, `web`"));

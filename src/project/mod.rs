@@ -64,6 +64,8 @@ pub struct Project {
     pub tag: Option<Setting<String>>,
     /// op's `run` contexts by name, in the order of the file.
     pub contexts: Vec<(String, RunContext)>,
+    /// The profiles that `skaffold.yaml` has, whether they count or not.
+    pub profiles: Vec<String>,
     /// The applications by name, in the order of the files.
     pub applications: Vec<Application>,
     /// The environments, in the order of the files: the order of promotion.
@@ -92,6 +94,8 @@ pub struct Overruled {
 /// Something that was read and has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
+    /// The setting that it is about, as `config explain` names it: `default-registry`, `applications.web`.
+    pub key: String,
     /// A sentence.
     pub text: String,
     /// Where it is written.
@@ -147,6 +151,8 @@ pub struct RunContext {
     pub environment: BTreeMap<String, String>,
     /// `SOURCE:TARGET[:ro]`.
     pub volumes: Vec<String>,
+    /// Where it is written.
+    pub origin: Origin,
 }
 
 /// Where images run: `dev`, `pp`, `prod`.
@@ -162,6 +168,8 @@ pub struct Environment {
     pub context: Option<Setting<String>>,
     /// Its manifests, absolute; `*` allowed in file names.
     pub manifests: Option<Setting<Vec<PathBuf>>>,
+    /// True when `overcoat.toml` has it, rather than only a variable or a file of op's that says its registry.
+    pub is_declared: bool,
 }
 
 /// What is done, as hooks and records name it.

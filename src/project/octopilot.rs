@@ -72,7 +72,10 @@ fn setting(value: Value<'_>, name: &str) -> Result<Setting<String>, Error> {
 fn contexts(value: Value<'_>) -> Result<Vec<(String, RunContext)>, Error> {
     let entries = value.entries("contexts")?;
     let context = |(name, value): (&str, Value<'_>)| {
-        let mut found = RunContext::default();
+        let mut found = RunContext {
+            origin: value.origin(),
+            ..RunContext::default()
+        };
         if value.is_null() {
             return Ok((name.to_owned(), found));
         }

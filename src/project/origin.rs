@@ -20,7 +20,7 @@ impl<T> Setting<T> {
 }
 
 /// Where a value was said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// On the command line.
     Flag(&'static str),
@@ -36,6 +36,7 @@ pub enum Origin {
     /// By git, of this commit.
     Commit(String),
     /// Nowhere; it is what is taken then.
+    #[default]
     Default,
 }
 

@@ -143,6 +143,7 @@ fn environment(file: &Text, entry: &Entry<'_>) -> Result<Environment, Error> {
         }
     };
     Ok(Environment {
+        is_declared: true,
         name: entry.key.to_owned(),
         registry: table.get("registry").map(registry).transpose()?,
         namespace,

@@ -100,7 +100,7 @@ fn a_registry_file_that_makes_no_sense_is_refused_with_its_line() {
         ("\nlocl: a.example", 2, "did you mean `local`"),
         ("ci:\n  - name: x", 2, "has no `url`"),
         ("ci:\n  - url: a.example\n    uri: x", 3, "no key `uri`"),
-        ("local: [a]", 1, "expected"),
+        ("local: [a]", 1, "`local` is one registry"),
         ("local: https://a.example", 1, "without `https://`"),
         ("local: '${A'", 1, "has no `}`"),
         ("local: 'ghcr.io/${OWNER}'", 1, "needs the variable OWNER"),

@@ -31,6 +31,11 @@ pub(super) fn read(file: &Text) -> Result<Destinations, Error> {
         match key {
             _ if !KEYS.contains(&key) => return Err(unknown(value, key)),
             _ if value.is_null() => {}
+            "local" if value.is_list() => {
+                return Err(value.refuse(
+                    "`local` is one registry, `local: localhost:5001`, and this is a list; `ci` takes several",
+                ));
+            }
             "local" => found.local = Some(destination(value, "local")?),
             "ci" => found.ci = list(value, "ci")?,
             _ => older = Some(list(value, "destinations")?),

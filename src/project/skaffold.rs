@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::overcoat_toml::absolute;
 use super::text::Text;
 use super::yaml_file::{Value, Yaml};
-use super::{Error, Note, Requirement, Setting, rules};
+use super::{Error, Origin, Requirement, Setting, rules};
 
 /// One entry of `build.artifacts`.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub(super) struct Artifact {
     pub(super) platforms: Option<Setting<Vec<String>>>,
     pub(super) foreign: Option<String>,
     pub(super) requires: Vec<Requirement>,
-    pub(super) notes: Vec<Note>,
+    /// What has no effect here, and where it stands.
+    pub(super) notes: Vec<(String, Origin)>,
 }
 
 /// Ways to build an artifact that are Skaffold's own, and what messages call them.
@@ -32,31 +33,56 @@ const OTHER_BUILDERS: [(&str, &str); 4] = [
 /// Artifacts with such names are charts to op.
 const CHART_SUFFIX: &str = "-chart";
 
-/// Reads the artifacts of all documents, in their order.
+/// What the file says.
+#[derive(Debug, Default)]
+pub(super) struct Skaffold {
+    /// The artifacts of all documents, in their order.
+    pub(super) artifacts: Vec<Artifact>,
+    /// The names of all profiles.
+    pub(super) profiles: Vec<String>,
+}
+
+/// Reads the artifacts of all documents, in their order, as these profiles have them: their artifacts and platforms stand in
+/// for those of the document, the last profile's first. That a profile is there is for the caller to check.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the line: no YAML, another `apiVersion`, an artifact without image, two of one image, values of
-/// the wrong kind.
+/// the wrong kind, a profile that patches what is built.
 ///
 /// # Spec
-/// `path-to-production.md` §1.2.1, §1.10 (7), §4.1; Skaffold's `skaffold.yaml` reference, v2beta29 and v4beta1.
+/// `path-to-production.md` §1.2.1, §1.10 (7), §4.1; Skaffold's `skaffold.yaml` reference, v2beta29 and v4beta1, and its
+/// guide to profiles: a list of a profile replaces the whole list.
 pub(super) fn read(
     file: &Text,
     variables: &BTreeMap<String, String>,
-) -> Result<Vec<Artifact>, Error> {
+    profiles: &[String],
+) -> Result<Skaffold, Error> {
     let yaml = Yaml::parse(file)?;
     let anchors = yaml.anchors();
-    let mut found: Vec<Artifact> = Vec::new();
+    let mut skaffold = Skaffold::default();
+    let found = &mut skaffold.artifacts;
     for root in yaml.roots(&anchors) {
         check_version(root)?;
-        let Some(build) = root.get("skaffold.yaml", "build")? else {
-            continue;
+        let mut builds = Vec::new();
+        for (name, profile) in named_profiles(root)? {
+            if profiles.contains(&name) {
+                refuse_patches(&name, profile)?;
+                builds.extend(profile.get("profiles", "build")?);
+            }
+            skaffold.profiles.push(name);
+        }
+        builds.reverse();
+        builds.extend(root.get("skaffold.yaml", "build")?);
+        let said = |key: &str| -> Result<Option<Value<'_>>, Error> {
+            for build in &builds {
+                if let Some(value) = build.get("build", key)? {
+                    return Ok(Some(value));
+                }
+            }
+            Ok(None)
         };
-        let platforms = build
-            .get("build", "platforms")?
-            .map(platforms)
-            .transpose()?;
-        let Some(artifacts) = build.get("build", "artifacts")? else {
+        let platforms = said("platforms")?.map(platforms).transpose()?;
+        let Some(artifacts) = said("artifacts")? else {
             continue;
         };
         for item in artifacts.items("artifacts")? {
@@ -76,7 +102,44 @@ pub(super) fn read(
             found.push(artifact);
         }
     }
-    Ok(found)
+    Ok(skaffold)
+}
+
+/// The profiles of a document with their names.
+fn named_profiles<'a>(root: Value<'a>) -> Result<Vec<(String, Value<'a>)>, Error> {
+    let Some(profiles) = root.get("skaffold.yaml", "profiles")? else {
+        return Ok(Vec::new());
+    };
+    let named = |profile: Value<'a>| {
+        let name = profile
+            .get("profiles", "name")?
+            .ok_or_else(|| profile.refuse("this profile has no `name`"))?;
+        Ok((name.text("name")?.to_owned(), profile))
+    };
+    profiles.items("profiles")?.into_iter().map(named).collect()
+}
+
+/// # Errors
+/// When a profile changes what is built by a patch, which is not followed here.
+fn refuse_patches(name: &str, profile: Value<'_>) -> Result<(), Error> {
+    let Some(patches) = profile.get("profiles", "patches")? else {
+        return Ok(());
+    };
+    for patch in patches.items("patches")? {
+        let Some(path) = patch.get("patches", "path")? else {
+            continue;
+        };
+        let place = path.text("path")?;
+        let is_ours = ["/build", "/build/artifacts", "/build/platforms"].contains(&place)
+            || place.starts_with("/build/artifacts/")
+            || place.starts_with("/build/platforms/");
+        if is_ours {
+            return Err(path.refuse(format!(
+                "the profile `{name}` patches `{place}`, which is not followed here: give it a `build.artifacts` of its own"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_version(root: Value<'_>) -> Result<(), Error> {
@@ -185,13 +248,11 @@ fn read_buildpacks(
                 true => format!(" `{}`", value.text(key)?),
                 false => String::new(),
             };
-            artifact.notes.push(Note {
-                text: format!(
-                    "{key}{text} of the image `{}` is for buildpacks, which do not take part: say `builder` in `overcoat.toml` for another builder image",
-                    artifact.image.value
-                ),
-                origin: value.origin(),
-            });
+            let text = format!(
+                "{key}{text} of the image `{}` is for buildpacks, which do not take part: say `builder` in `overcoat.toml` for another builder image",
+                artifact.image.value
+            );
+            artifact.notes.push((text, value.origin()));
         }
     }
     let Some(environment) = buildpacks.get(name, "env")? else {

@@ -12,7 +12,7 @@ fn variables() -> BTreeMap<String, String> {
 }
 
 fn artifacts(text: &str) -> Vec<Artifact> {
-    read(&file(text), &variables()).unwrap()
+    read(&file(text), &variables(), &[]).unwrap().artifacts
 }
 
 const NEWER: &str = r#"
@@ -103,7 +103,7 @@ fn artifacts_of_all_documents_are_read_and_those_that_others_build_are_called_so
         .map(|required| (required.image.as_str(), required.alias.as_str()))
         .collect();
     assert_eq!(requires, [("base", "BASE"), ("tools", "tools")]);
-    let notes: Vec<&str> = web.notes.iter().map(|note| note.text.as_str()).collect();
+    let notes: Vec<&str> = web.notes.iter().map(|(text, _)| text.as_str()).collect();
     assert!(
         notes[0].starts_with("builder `gcr.io/buildpacks/builder:v1`"),
         "{notes:?}"
@@ -210,11 +210,59 @@ fn every_mistake_is_named_with_its_line() {
             "no `image`",
         ),
     ] {
-        let error = read(&file(text), &variables()).expect_err(text);
+        let error = read(&file(text), &variables(), &[]).expect_err(text);
         let Error::Invalid { place, reason, .. } = &error else {
             panic!("{error:?}")
         };
         assert_eq!(place.line(), Some(line), "{text}: {reason}");
         assert!(reason.contains(words), "{text}: {reason}");
+    }
+}
+
+const PROFILES: &str = r#"
+apiVersion: skaffold/v4beta1
+build:
+  platforms: [linux/amd64]
+  artifacts: [{image: base, docker: {}}]
+profiles:
+- name: push
+  build:
+    local: {push: true}
+- name: python
+  build:
+    artifacts: [{image: web, buildpacks: {}}, {image: api, buildpacks: {}}]
+- name: arm
+  build: {platforms: [linux/arm64]}
+  patches: [{op: add, path: /deploy/kubectl, value: {}}]
+- name: patched
+  patches:
+  - op: replace
+    path: /build/artifacts/0/image
+    value: other
+"#;
+
+#[test]
+fn the_lists_of_a_profile_stand_in_for_those_of_the_document() {
+    let read = |profiles: &[&str]| {
+        let profiles: Vec<String> = profiles.iter().map(|name| (*name).to_owned()).collect();
+        read(&file(PROFILES), &variables(), &profiles)
+    };
+    for (profiles, images, platform) in [
+        (&[][..], &["base"][..], "linux/amd64"),
+        (&["push"], &["base"], "linux/amd64"),
+        (&["python"], &["web", "api"], "linux/amd64"),
+        (&["python", "arm", "push"], &["web", "api"], "linux/arm64"),
+    ] {
+        let found = read(profiles).unwrap();
+        let names = found.artifacts.iter().map(|it| it.image.value.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), images, "{profiles:?}");
+        for artifact in &found.artifacts {
+            assert_eq!(artifact.platforms.as_ref().unwrap().value, [platform]);
+        }
+        assert_eq!(found.profiles, ["push", "python", "arm", "patched"]);
+    }
+    let error = read(&["patched"]).unwrap_err().to_string();
+    for part in ["line 19", "`patched` patches `/build/artifacts/0/image`"] {
+        assert!(error.contains(part), "{error}");
     }
 }

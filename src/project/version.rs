@@ -32,6 +32,20 @@ pub enum TagFrom {
     Ci,
 }
 
+/// A tag that somebody named, and that no registry takes. It is not cut: two releases could become one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the tag `{}…` of {origin} has {} characters, and registries take {MOST_BYTES}",
+    tag.chars().take(32).collect::<String>(),
+    tag.len()
+)]
+pub struct LongTag {
+    /// The tag, with nothing but what registries take.
+    pub tag: String,
+    /// What said it.
+    pub origin: Origin,
+}
+
 /// A choice that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tag {
@@ -83,13 +97,20 @@ impl TagFrom {
     /// Chooses. `head` is what [`crate::source::git::head`] found, `None` where there is no commit; then, and in a CI that
     /// does not say what it builds, the content decides.
     ///
+    /// # Errors
+    /// [`LongTag`] for a release whose name is too long for a tag.
+    ///
     /// # Spec
     /// `path-to-production.md` §1.2.2: `refs/tags/v1.2.3` and a git tag on the commit are releases without their `v`; where
     /// a CI says that it builds no tag, git is not asked for one.
-    pub fn choose(self, variables: &BTreeMap<String, String>, head: Option<&Head>) -> Tag {
-        let of_head = || head.map_or(Tag::Content, of_git);
+    pub fn choose(
+        self,
+        variables: &BTreeMap<String, String>,
+        head: Option<&Head>,
+    ) -> Result<Tag, LongTag> {
+        let of_head = || head.map_or(Ok(Tag::Content), of_git);
         match self {
-            Self::Content => Tag::Content,
+            Self::Content => Ok(Tag::Content),
             Self::Git => of_head(),
             Self::Ci => of_ci(variables).unwrap_or_else(of_head),
         }
@@ -100,14 +121,14 @@ impl TagFrom {
 ///
 /// # Spec
 /// GitHub, *Variables reference*; GitLab, *Predefined CI/CD variables reference*.
-fn of_ci(variables: &BTreeMap<String, String>) -> Option<Tag> {
+fn of_ci(variables: &BTreeMap<String, String>) -> Option<Result<Tag, LongTag>> {
     let variable = |name: &'static str| {
         let value = variables.get(name).filter(|value| !value.is_empty());
         value.map(|value| (value.as_str(), Origin::Variable(name.to_owned())))
     };
-    let release = |text: &str, origin| Tag::Release {
-        tag: sanitised(without_v(text), MOST_BYTES),
-        origin,
+    let release = |text: &str, origin: Origin| {
+        let tag = whole(without_v(text), "", &origin)?;
+        Ok(Tag::Release { tag, origin })
     };
     let commit = |text: &str, origin| Tag::Commit {
         tag: sanitised(
@@ -120,30 +141,30 @@ fn of_ci(variables: &BTreeMap<String, String>) -> Option<Tag> {
         return Some(match reference.strip_prefix("refs/tags/") {
             Some(tag) if !tag.is_empty() => release(tag, origin),
             _ => match variable("GITHUB_SHA") {
-                Some((sha, origin)) => commit(sha, origin),
-                None => Tag::Content,
+                Some((sha, origin)) => Ok(commit(sha, origin)),
+                None => Ok(Tag::Content),
             },
         });
     }
     if let Some((tag, origin)) = variable("CI_COMMIT_TAG") {
         return Some(release(tag, origin));
     }
-    variable("CI_COMMIT_SHA").map(|(sha, origin)| commit(sha, origin))
+    variable("CI_COMMIT_SHA").map(|(sha, origin)| Ok(commit(sha, origin)))
 }
 
-fn of_git(head: &Head) -> Tag {
+fn of_git(head: &Head) -> Result<Tag, LongTag> {
     let origin = || Origin::Commit(head.commit.clone());
     let versions = head.tags.iter();
     let is_version = |tag: &&String| without_v(tag).starts_with(|c: char| c.is_ascii_digit());
     let tag = versions.clone().find(is_version).or(head.tags.first());
-    match (tag, head.is_dirty) {
+    Ok(match (tag, head.is_dirty) {
         (Some(tag), false) => Tag::Release {
-            tag: sanitised(without_v(tag), MOST_BYTES),
+            tag: whole(without_v(tag), "", &origin())?,
             origin: origin(),
         },
         // What was released is something else than what is there.
         (Some(tag), true) => Tag::Commit {
-            tag: sanitised(without_v(tag), MOST_BYTES - DIRTY.len()) + DIRTY,
+            tag: whole(without_v(tag), DIRTY, &origin())?,
             origin: origin(),
         },
         (None, is_dirty) => {
@@ -156,6 +177,21 @@ fn of_git(head: &Head) -> Tag {
                 origin: origin(),
             }
         }
+    })
+}
+
+/// A tag that registries take, with all that the name has and `end` behind it.
+///
+/// # Errors
+/// [`LongTag`] when that is too long.
+pub fn whole(name: &str, end: &str, origin: &Origin) -> Result<String, LongTag> {
+    let tag = sanitised(name, usize::MAX) + end;
+    match tag.len() <= MOST_BYTES {
+        true => Ok(tag),
+        false => Err(LongTag {
+            tag,
+            origin: origin.clone(),
+        }),
     }
 }
 
@@ -264,9 +300,9 @@ mod tests {
             (&[], None, &[content]),
         ] {
             let variables = variables(pairs);
-            let chosen = TagFrom::Ci.choose(&variables, head);
+            let chosen = TagFrom::Ci.choose(&variables, head).unwrap();
             assert_eq!(chosen.of(&digest()), expected, "{pairs:?} {head:?}");
-            let with_other_head = TagFrom::Ci.choose(&variables, Some(&none));
+            let with_other_head = TagFrom::Ci.choose(&variables, Some(&none)).unwrap();
             let needs_git = TagFrom::Ci.needs_git(&variables);
             assert!(needs_git || with_other_head == chosen, "{pairs:?}");
         }
@@ -288,22 +324,41 @@ mod tests {
         ] {
             let head = head(tags, is_dirty);
             let ci = variables(&[("GITHUB_REF", "refs/tags/v9")]);
-            let chosen = TagFrom::Git.choose(&ci, Some(&head));
+            let chosen = TagFrom::Git.choose(&ci, Some(&head)).unwrap();
             assert_eq!(chosen.of(&digest()), expected, "{tags:?}");
         }
-        let long = head(&[&"9".repeat(300)], true);
-        let tag = TagFrom::Git
-            .choose(&BTreeMap::new(), Some(&long))
-            .of(&digest())
-            .remove(0);
-        assert_eq!((tag.len(), tag.ends_with("9-dirty")), (128, true));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_not_cut() {
+        let none = BTreeMap::new();
+        for (length, is_dirty, fits) in [
+            (128, false, true),
+            (129, false, false),
+            (122, true, true),
+            (123, true, false),
+        ] {
+            let name = "9".repeat(length);
+            let tag = TagFrom::Git.choose(&none, Some(&head(&[&format!("v{name}")], is_dirty)));
+            assert_eq!(tag.is_ok(), fits, "{length} {is_dirty}: {tag:?}");
+            let ci = variables(&[("GITHUB_REF", &format!("refs/tags/v{name}"))]);
+            assert_eq!(TagFrom::Ci.choose(&ci, None).is_ok(), length <= 128);
+        }
+        let ci = variables(&[("CI_COMMIT_TAG", &"9".repeat(300))]);
+        let error = TagFrom::Ci.choose(&ci, None).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("300 characters"), "{text}");
+        assert!(text.contains("CI_COMMIT_TAG"), "{text}");
+        assert!(text.len() < 140, "{text}");
     }
 
     #[test]
     fn content_asks_nobody() {
         let ci = variables(&[("GITHUB_REF", "refs/tags/v9")]);
         assert!(!TagFrom::Content.needs_git(&ci));
-        let chosen = TagFrom::default().choose(&ci, Some(&head(&["v1"], false)));
+        let chosen = TagFrom::default()
+            .choose(&ci, Some(&head(&["v1"], false)))
+            .unwrap();
         assert_eq!(chosen, Tag::Content);
         assert_eq!(chosen.of(&digest()), [&digest().hex()[..12]]);
     }

@@ -111,6 +111,12 @@ impl<'a> Value<'a> {
             .is_ok_and(|node| node.text().is_some() && !node.is_null())
     }
 
+    /// True for a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.resolved()
+            .is_ok_and(|node| matches!(node.value, Kind::Sequence(_)))
+    }
+
     /// Its entries in their order, keys as text. `name` is how messages call it.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ pub mod inside;
 pub mod operation;
 pub mod outputs;
 pub mod promote;
+pub mod propagation;
 pub mod prune;
 pub mod result;
 pub mod rollback;

@@ -33,6 +33,7 @@ mod network;
 mod output;
 mod privileges;
 pub mod probe;
+pub mod publish;
 mod refusal;
 mod run;
 mod seccomp;

@@ -211,3 +211,153 @@ fn a_file_that_a_stranger_put_above_is_not_obeyed() {
         done.stdout
     );
 }
+
+#[test]
+fn explain_shows_the_registries_of_all_environments_and_the_contexts_of_run() {
+    let overcoat = Overcoat::new();
+    let root = overcoat.path().join("project");
+    write(
+        &root,
+        &[
+            (
+                "pipeline.properties",
+                "PROMOTE_SOURCE_REPOSITORY=file.example\n",
+            ),
+            (
+                ".github/octopilot.yaml",
+                "tag: edge\ncontexts:\n  web:\n    ports: ['80:8080', '81:81']\n    env: {A: b}\n    volumes: ['./x:/x']\n  bare:\n",
+            ),
+        ],
+    );
+    let variables = [
+        ("PROMOTE_SOURCE_REPOSITORY", "variable.example"),
+        ("WATCH_DESTINATION_REPOSITORY", "watch.example"),
+    ];
+    let explained = |words: &[&str]| {
+        let words: Vec<&str> = ["config", "explain"].iter().chain(words).copied().collect();
+        let text = run(&overcoat, &root, &words, &variables).ok().stdout;
+        let lines = text.lines();
+        let lines = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        explained(&["-v"]),
+        [
+            "default-registry localhost:5001 default",
+            "registry-of-watched watch.example $WATCH_DESTINATION_REPOSITORY",
+            "registry-of-source variable.example $PROMOTE_SOURCE_REPOSITORY",
+            "file.example overruled: pipeline.properties:1",
+            "run-tag edge .github/octopilot.yaml:1",
+            "contexts.web.ports 80:8080, 81:81 .github/octopilot.yaml:4",
+            "contexts.web.volumes ./x:/x .github/octopilot.yaml:4",
+            "contexts.web.env.A b .github/octopilot.yaml:4",
+            "contexts.bare .github/octopilot.yaml:7",
+        ]
+    );
+    assert_eq!(explained(&["contexts.web.env"]).len(), 1);
+}
+
+#[test]
+fn notes_are_those_of_what_is_asked_for() {
+    let overcoat = Overcoat::new();
+    let root = overcoat.path().join("project");
+    write(
+        &root,
+        &[
+            (
+                "skaffold.yaml",
+                "apiVersion: skaffold/v4beta1\nbuild: {artifacts: [{image: a, buildpacks: {builder: b}}, {image: c, buildpacks: {builder: d}}]}\n",
+            ),
+            (".registry", "local: ghcr.io/${NOBODY_SET_THIS}\n"),
+        ],
+    );
+    let variables = [("SKAFFOLD_DEFAULT_REPO", "variable.example")];
+    let notes = |key: &[&str]| {
+        let words: Vec<&str> = ["config", "explain", "-v"]
+            .iter()
+            .chain(key)
+            .copied()
+            .collect();
+        let text = run(&overcoat, &root, &words, &variables).ok().stdout;
+        let json: Vec<&str> = words.iter().chain(&["--json"]).copied().collect();
+        let json = run(&overcoat, &root, &json, &variables).ok().stdout;
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let lines: Vec<String> = text
+            .lines()
+            .filter(|line| line.starts_with("note "))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            json["notes"].as_array().unwrap().len(),
+            lines.len(),
+            "{text}"
+        );
+        lines
+    };
+    assert_eq!(notes(&[]).len(), 3);
+    assert_eq!(notes(&["applications"]).len(), 2);
+    let of_a = notes(&["applications.a"]);
+    assert!(of_a.len() == 1 && of_a[0].contains("image `a`"), "{of_a:?}");
+    assert_eq!(notes(&["applications.a.path"]).len(), 1);
+    let of_registry = notes(&["default-registry"]);
+    assert!(
+        of_registry.len() == 1 && of_registry[0].contains("NOBODY_SET_THIS"),
+        "{of_registry:?}"
+    );
+}
+
+#[test]
+fn a_list_where_one_registry_is_meant_is_told_where_lists_go() {
+    let overcoat = Overcoat::new();
+    let root = overcoat.path().join("project");
+    write(&root, &[(".registry", "local: [a.example]\n")]);
+    let done = run(&overcoat, &root, &["config", "explain"], &[]);
+    assert_eq!(done.code, Some(80), "{}", done.stderr);
+    for part in [
+        ".registry`, line 1",
+        "`local` is one registry",
+        "`ci` takes several",
+    ] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_shows_no_flags_that_nobody_typed() {
+    let overcoat = Overcoat::new();
+    let variables = [
+        ("OVERCOAT_CONFIG", "x.toml"),
+        ("OVERCOAT_HISTORY", "h"),
+        ("OVERCOAT_ENVIRONMENT", "dev"),
+    ];
+    for words in [
+        &["build", "--nope"][..],
+        &["deploy", "--nope"],
+        &["nope"],
+        &["op", "push", "--nope"],
+        &["--store"],
+    ] {
+        let mut command = overcoat.command(words);
+        command
+            .envs(variables)
+            .env("SKAFFOLD_DEFAULT_REPO", "r.example");
+        let done: Done = command.output().unwrap().into();
+        assert_eq!(done.code, Some(2), "{words:?}: {}", done.stderr);
+        let usage = done.stderr.split("Usage:").nth(1).unwrap_or_default();
+        for flag in [
+            "--store",
+            "--config",
+            "--history",
+            "--environment",
+            "--default-repo",
+        ] {
+            assert!(!usage.contains(flag), "{words:?}: {}", done.stderr);
+        }
+    }
+    // What only a variable says wrongly is told all the same, and help names the variables.
+    let mut command = overcoat.command(&["images"]);
+    let done: Done = command.env("OVERCOAT_STORE", "").output().unwrap().into();
+    assert!(matches!(done.code, Some(0 | 2)), "{}", done.stderr);
+    let help = overcoat.run(&["build", "--help"]).ok().stdout;
+    assert!(help.contains("OVERCOAT_STORE"), "{help}");
+}

@@ -206,6 +206,16 @@ fn failures_have_the_statuses_and_annotations_of_op() {
             "writes no bills of materials",
         ),
         (&["start-registry", "--image", "x"], 2, "not done here"),
+        (
+            &["push", "--image-pattern", "(?P<image>.*):(?P<tag>.*)"],
+            1,
+            "`--image-pattern` has no effect",
+        ),
+        (
+            &["watch-deployment", "--component", "c", "--environment", "e", "--poll-timeout", "1m"],
+            1,
+            "`--poll-timeout` has no effect",
+        ),
         (&["build", "--unknown"], 2, "--unknown"),
         (
             &["--config", "none.properties", "build"],

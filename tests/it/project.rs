@@ -300,6 +300,79 @@ fn skaffold_s_variables_are_all_that_a_build_command_needs() {
     );
 }
 
+/// A daemon that is there and answers nothing is no better than none.
+#[test]
+fn a_dead_docker_daemon_is_told_with_what_skaffold_can_do_instead() {
+    let directory = shared();
+    let builder = Tiny::default().write(directory.path());
+    let source = super::tiny::application(directory.path(), &[("app.py", "1")]);
+    let socket = directory.path().join("docker.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let overcoat = Overcoat::new()
+        .with("IMAGE", "localhost:5001/app:v1")
+        .with("PUSH_IMAGE", "false")
+        .with("BUILD_CONTEXT", &source)
+        .with("DOCKER_HOST", &format!("unix://{}", socket.display()));
+    let words = ["build", "--build-image", &builder];
+    let done = run(&overcoat, Path::new(&source), &words);
+    assert_eq!(done.code, Some(60), "{}", done.stderr);
+    for part in ["PUSH_IMAGE is `false`", "build.local.push: true"] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+}
+
+/// A tag is git's, or an error that says how to do without git; never half of a name.
+#[test]
+fn tags_of_git_are_whole_or_an_error_that_is_about_tags() {
+    let directory = shared();
+    let root = directory.path();
+    project(root, "");
+    let overcoat = Overcoat::new();
+    let words = ["build", "web", "--tag-from", "git"];
+    let without_git = || -> Done {
+        let mut command = overcoat.command(&words);
+        command.current_dir(root).env("PATH", "/nonexistent");
+        command.output().unwrap().into()
+    };
+    // Outside a repository the content says it, and git is not needed to know that.
+    let done = without_git().ok();
+    assert!(done.stdout.starts_with("shop/web:"), "{}", done.stdout);
+
+    let git = |words: &[&str]| {
+        let identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"];
+        let done: Done = Command::new("git")
+            .arg("-C")
+            .arg(root)
+            .args(identity)
+            .args(words)
+            .output()
+            .unwrap()
+            .into();
+        done.ok();
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "web"]);
+    git(&["commit", "--quiet", "--message", "x"]);
+    let done = without_git();
+    assert_eq!(done.code, Some(2), "{}", done.stderr);
+    for part in [
+        "cannot ask git which tag",
+        "install git",
+        "--tag-from content",
+    ] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+    git(&["tag", &"9".repeat(130)]);
+    let done = run(&overcoat, root, &words);
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("registries take 128"),
+        "{}",
+        done.stderr
+    );
+}
+
 #[test]
 fn inputs_are_the_files_that_a_build_takes() {
     let directory = shared();

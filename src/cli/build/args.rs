@@ -6,7 +6,7 @@ use crate::build;
 use crate::cli::args;
 use crate::cli::s2i::flags::S2iFlags;
 use crate::cli::step_args::StepArgs;
-use crate::cli::{confine, creds, load, outputs, records};
+use crate::cli::{confine, creds, load, outputs, propagation, records};
 use crate::image::{Platform, media_type};
 use crate::output::Destination;
 use crate::reference::Reference;
@@ -73,6 +73,9 @@ pub(in crate::cli) struct Args {
     /// Push every name to its registry
     #[arg(long)]
     pub(super) push: bool,
+
+    #[command(flatten)]
+    pub(super) propagation: propagation::Flag,
 
     #[command(flatten)]
     pub(super) creds: creds::Flags,

@@ -1,6 +1,7 @@
 //! One build, from what was ordered to where the image is wanted.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::args::Args;
 use super::facts;
@@ -19,13 +20,16 @@ use crate::cli::s2i::source::{self, Brought};
 use crate::cli::s2i::{afterwards, dockerfile};
 use crate::cli::{check, confine, env, load, observer, print, push};
 use crate::event::{Observer, Silent};
+use crate::http::Http;
 use crate::image::Platform;
 use crate::output::load::{Engine, Found};
 use crate::project::Operation;
 use crate::reference::Reference;
+use crate::registry::RegistryClient;
 use crate::release::history::{self, Begin};
 use crate::release::operation::Done;
 use crate::release::outputs::{Others, Outputs, ResultFile};
+use crate::release::propagation::Pushed;
 use crate::release::result;
 use crate::source::git;
 use crate::store::BlobStore;
@@ -161,7 +165,13 @@ impl Order<'_> {
                 let place = Place::of(project.clone(), shared)?;
                 self.recorded(request, &place, &application.name)?
             }
-            None => self.build(request, None)?,
+            None => {
+                let delivered = self.build(request, None)?;
+                if request.push == Push::Yes {
+                    self.await_sight(&delivered, observer(shared, true)?.as_ref())?;
+                }
+                delivered
+            }
         };
         if let Some(report) = &delivered.report {
             outputs.write(&[facts::of(report, name.as_deref())?])?;
@@ -228,26 +238,52 @@ impl Order<'_> {
                 .collect(),
             ..facts::recorded(&facts::of(report, None)?)
         };
-        place.perform(begin(Operation::Push, facts), observer.as_ref(), |_, _| {
+        report.is_pushed = true;
+        let platforms = report.images.iter().map(|image| image.platform.clone());
+        let platforms: Vec<String> = platforms.collect();
+        let begin = begin(Operation::Push, facts);
+        place.perform(begin, observer.as_ref(), |observer, _| {
             if is_pushed_later {
                 for tag in &delivered.tags {
                     let name = tag.reference.without_digest().to_string();
                     push::send(&name, tag, &self.args.creds, self.shared)?;
                 }
-                report.is_pushed = true;
             }
+            self.await_sight(&delivered, observer)?;
             Ok(Done {
                 value: (),
                 facts: history::Facts::default(),
-                platforms: report
-                    .images
-                    .iter()
-                    .map(|image| image.platform.clone())
-                    .collect(),
+                platforms: platforms.clone(),
                 result_file: self.result_file(),
             })
         })?;
         Ok(delivered)
+    }
+
+    /// Waits until what was pushed is seen, if that was asked for.
+    fn await_sight(
+        &self,
+        delivered: &Delivered,
+        observer: &dyn Observer,
+    ) -> Result<(), Diagnostic> {
+        let propagation = self.args.propagation;
+        let (true, Some(report)) = (propagation.is_given(), &delivered.report) else {
+            return Ok(());
+        };
+        let mut host = env::host_for(self.shared, Path::new(&self.target.source))?;
+        if let Some(file) = self.args.s2i.common.dockercfg() {
+            host.registries.auth_files.insert(0, file.to_owned());
+        }
+        let hosts = delivered.tags.iter().map(|tag| tag.reference.host());
+        let creds = &self.args.creds;
+        creds.apply(&mut host.registries, hosts, self.shared, false)?;
+        let http = Http::new(&host.network).map_err(build::Error::from)?;
+        let registry = RegistryClient::new(Arc::new(http), host.registries);
+        let pushed = delivered.tags.iter().map(|tag| Pushed {
+            reference: tag.reference.clone(),
+            digest: report.digest.clone(),
+        });
+        propagation.wait(&pushed.collect::<Vec<_>>(), &registry, observer)
     }
 
     /// The file of results that there will be.
@@ -313,7 +349,8 @@ impl Order<'_> {
             let references = tags.iter().map(|tag| tag.reference.clone());
             let references: Vec<Reference> = references.collect();
             let name = references[0].without_digest().to_string();
-            load::load(&engines, &name, &references, shared, is_quiet)?;
+            let loaded = load::load(&engines, &name, &references, shared, is_quiet);
+            loaded.map_err(|error| self.of_skaffold(error))?;
             if let Some(replaced) = replaced {
                 replaced.remove(shared, is_quiet)?;
             }
@@ -328,20 +365,28 @@ impl Order<'_> {
         })
     }
 
+    /// True when Skaffold will look for the image in Docker's own store.
+    fn is_for_docker(&self) -> bool {
+        let wanted = self.target.skaffold.as_ref();
+        wanted.is_some_and(|wanted| !wanted.push)
+    }
+
+    /// Why the image has to be in Docker's store, where nobody asked for that but Skaffold.
+    fn of_skaffold(&self, error: Diagnostic) -> Diagnostic {
+        match self.is_for_docker() {
+            false => error,
+            true => error
+                .attempting("PUSH_IMAGE is `false`: Skaffold will look for the image in Docker's own store")
+                .hint("let Skaffold push: `build.local.push: true` in skaffold.yaml, or `skaffold build --push`"),
+        }
+    }
+
     /// The engines that get the image.
     fn engines(&self) -> Result<Vec<(Engine, Found)>, Diagnostic> {
         let mut engines = self.args.load.find()?;
-        let is_for_docker = self
-            .target
-            .skaffold
-            .as_ref()
-            .is_some_and(|wanted| !wanted.push);
-        if is_for_docker && !engines.iter().any(|(engine, _)| *engine == Engine::Docker) {
-            let found = Engine::Docker.find(&env::engines()).map_err(|error| {
-                Diagnostic::from(error)
-                    .attempting("PUSH_IMAGE is `false`: Skaffold will look for the image in Docker's own store")
-                    .hint("let Skaffold push: `build.local.push: true` in skaffold.yaml, or `skaffold build --push`")
-            })?;
+        if self.is_for_docker() && !engines.iter().any(|(engine, _)| *engine == Engine::Docker) {
+            let found = Engine::Docker.find(&env::engines());
+            let found = found.map_err(|error| self.of_skaffold(error.into()))?;
             engines.push((Engine::Docker, found));
         }
         Ok(engines)

@@ -14,6 +14,26 @@ pub(in crate::cli) const PROPERTIES: &str = "OCTOPILOT_PIPELINE_PROPERTIES";
 pub(in crate::cli) const OCTOPILOT: &str = "OVERCOAT_OCTOPILOT_FILE";
 pub(in crate::cli) const SKAFFOLD: &str = "OVERCOAT_SKAFFOLD_FILE";
 
+/// The variable that holds those of an application, as JSON, for a command that this program has started itself: values
+/// may be secrets, and what stands in a command line can be read by everybody.
+pub(in crate::cli) const RUN_ENVIRONMENT: &str = "OVERCOAT_RUN_ENVIRONMENT";
+
+/// The application's variables that another command of ours handed down.
+///
+/// # Errors
+/// When they are none.
+pub(in crate::cli) fn handed_environment() -> Result<Vec<(String, String)>, Diagnostic> {
+    let Some(text) = variable(RUN_ENVIRONMENT) else {
+        return Ok(Vec::new());
+    };
+    let found: BTreeMap<String, String> = serde_json::from_str(&text).map_err(|_| {
+        // What is wrong with it is not said: it may be a secret.
+        let what = format!("{RUN_ENVIRONMENT} is for overcoat itself, and is no JSON of texts");
+        Diagnostic::new(Code::Usage, what).hint("unset it")
+    })?;
+    Ok(found.into_iter().collect())
+}
+
 /// All variables whose names and values are text.
 pub(in crate::cli) fn variables() -> BTreeMap<String, String> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {

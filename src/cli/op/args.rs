@@ -38,7 +38,7 @@ pub(super) enum Command {
     Run(Run),
     /// Show the version
     Version,
-    /// Start a registry (not done here)
+    /// Start a registry (refused: it takes Docker)
     #[command(hide = true)]
     StartRegistry(Anything),
 }
@@ -131,7 +131,7 @@ pub(super) struct Push {
     #[arg(long)]
     pub(super) push_all: bool,
 
-    /// A profile of skaffold.yaml (profiles are not followed)
+    /// A profile of skaffold.yaml [default: push, if there is one]
     #[arg(long, value_name = "NAME")]
     pub(super) profile: Option<String>,
 
@@ -143,7 +143,7 @@ pub(super) struct Push {
     #[arg(long)]
     pub(super) no_file_output: bool,
 
-    /// How op finds images in Skaffold's output (not needed here)
+    /// How op finds images in Skaffold's output (no effect: they are known here)
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     pub(super) image_pattern: Option<regex::Regex>,
 }
@@ -211,7 +211,7 @@ pub(super) struct Watch {
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(super) timeout: String,
 
-    /// How long to wait for the image (part of the whole time here)
+    /// How long to wait for the image (no effect: `--timeout` is for everything)
     #[arg(long, value_name = "TIME")]
     pub(super) poll_timeout: Option<String>,
 

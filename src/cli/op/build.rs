@@ -8,8 +8,9 @@ use super::step::{Step, run_all};
 use super::{say, settings};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::cli::{observer, print, project as loading};
-use crate::project::{Application, Project, version};
+use crate::cli::{observer, print, project as loading, propagation};
+use crate::project::{Application, Origin, Project, version};
+use crate::release::propagation::{Error, Pushed};
 use crate::release::result::BuildResult;
 
 /// The variables in which a pipeline says the version, the first that is set counts.
@@ -27,8 +28,6 @@ const VERSIONS: [&str; 5] = [
 const PLATFORM_SUFFIX: &str = "_linux_";
 /// A registry for everybody, which forgets.
 const TTL: &str = "ttl.sh";
-/// How often a pushed image is looked for.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// `op build`.
 pub(super) fn build(args: &Build, settings: Settings) -> Result<u8, Diagnostic> {
@@ -89,7 +88,8 @@ pub(super) fn build_steps(
         step.flag("--result-file", result);
     };
     let registry = registry_of(project).unwrap_or_default();
-    let names = |application: &Application| match (&args.ttl_uuid, version_of(settings)) {
+    let version = version_of(settings)?;
+    let names = |application: &Application| match (&args.ttl_uuid, &version) {
         (Some(uuid), _) => {
             let image = application.image_name();
             let last = image.rsplit(['-', '/']).next().unwrap_or(image);
@@ -163,13 +163,17 @@ fn chosen<'a>(
 }
 
 /// The version that a pipeline says, without the platform behind it.
-fn version_of(settings: &Settings) -> Option<String> {
+///
+/// # Errors
+/// For one that is too long for a tag.
+fn version_of(settings: &Settings) -> Result<Option<String>, Diagnostic> {
     let said = |name: &&str| {
         let value = settings.variables().get(*name)?;
         let version = value.split(PLATFORM_SUFFIX).next().unwrap_or(value).trim();
-        (!version.is_empty()).then(|| version::sanitised(version, 128))
+        let origin = Origin::Variable((*name).to_owned());
+        (!version.is_empty()).then(|| version::whole(version, "", &origin))
     };
-    VERSIONS.iter().find_map(said)
+    Ok(VERSIONS.iter().find_map(said).transpose()?)
 }
 
 /// Waits until the registry shows what was pushed; a registry that takes longer is told of, and is no failure.
@@ -183,23 +187,22 @@ fn wait_until_seen(
     shared.insecure_registry.clone_from(&args.insecure_registry);
     let client = loading::registry_client(&shared, project)?;
     let observer = observer(&shared, true)?;
-    let begin = std::time::Instant::now();
+    let mut pushed = Vec::new();
     for entry in &BuildResult::read(result)?.builds {
         let reference = entry.reference(None)?;
-        while let Err(error) = client.resolve(&reference, observer.as_ref()) {
-            if observer.is_cancelled() {
-                return Err(crate::build::Error::Interrupted.into());
-            }
-            if begin.elapsed() + LOOK > args.propagation_timeout {
-                say(&format!(
-                    "warning: `{reference}` was pushed and cannot be seen yet: {error}"
-                ));
-                return Ok(());
-            }
-            std::thread::sleep(LOOK);
+        if let Some(digest) = reference.digest().cloned() {
+            pushed.push(Pushed { reference, digest });
         }
     }
-    Ok(())
+    let timeout = args.propagation_timeout;
+    match propagation::wait(&pushed, timeout, &client, observer.as_ref()) {
+        Ok(()) => Ok(()),
+        Err(error @ Error::Registry(crate::registry::Error::Interrupted)) => Err(error.into()),
+        Err(error) => {
+            say(&format!("warning: {error}"));
+            Ok(())
+        }
+    }
 }
 
 /// `op build-push`: the tag of a release if it is one, else that of the content.
@@ -285,14 +288,10 @@ pub(super) fn push(args: &Push, mut settings: Settings) -> Result<u8, Diagnostic
         };
         settings.wanted.registry_file = Some(absolute(&file)?);
     }
-    if let Some(profile) = &args.profile {
-        say(&format!(
-            "profiles of skaffold.yaml are not followed: `{profile}` has no effect"
-        ));
-    }
     if args.image_pattern.is_some() {
         say("the images are known here: `--image-pattern` has no effect");
     }
+    let settings = settings.with_profile(args.profile.as_deref())?;
     let project = settings.project()?;
     // A build in a project always writes its results somewhere.
     let scratch = tempfile::tempdir().map_err(|error| {

@@ -1,6 +1,6 @@
 //! `op run`: artifacts on this machine.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use super::args::Run;
 use super::say;
@@ -8,9 +8,10 @@ use super::settings::{Settings, absolute, no_skaffold, registry_of, result_in};
 use super::step::Step;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::cli::{find, open_store, print};
+use crate::cli::{env, find, open_store, print};
 use crate::project::{Application, Project, RunContext, ports};
 use crate::release::result::BuildResult;
+use crate::sandbox::publish::Publication;
 
 /// Where the search for a free port begins, and how many are tried.
 const FIRST_PORT: u16 = 8080;
@@ -74,7 +75,7 @@ fn start(name: &str, settings: &Settings) -> Result<u8, Diagnostic> {
         Ok(application) => application,
         // A context may be called after the directory.
         Err(error) => project
-            .application_of(&crate::cli::env::project::directory()?.join(name))
+            .application_of(&env::project::directory()?.join(name))
             .ok_or(error)?,
     };
     let image = image(&project, application)?;
@@ -91,7 +92,7 @@ fn start(name: &str, settings: &Settings) -> Result<u8, Diagnostic> {
     drop(store);
     let port = ports::port_of(application.source(&project))?;
     let context = application.context.clone().unwrap_or_default();
-    step(settings, &image, &context, port)?.become_it()
+    step(settings, &image, &context, port, &is_free)?.become_it()
 }
 
 /// The image to run: the one in the file of results, else the project's in its registry.
@@ -110,57 +111,114 @@ fn image(project: &Project, application: &Application) -> Result<String, Diagnos
     Ok(format!("{registry}/{}:{tag}", application.image_name()))
 }
 
-/// The call that starts it.
+/// How the application is started: its port, those that lead to it, its variables.
+#[derive(Debug, PartialEq, Eq)]
+struct Ports {
+    /// What it is told by `PORT`.
+    told: u16,
+    /// Ports of this machine, and those they lead to.
+    publications: Vec<Publication>,
+}
+
+/// The call that starts it. `inferred` is the port that its files name, `is_free` says whether nobody listens on a port.
 ///
 /// # Errors
-/// For what a context wants and is not done here.
+/// For ports that are none, and when none is free.
+///
+/// # Spec
+/// `path-to-production.md` §1.7: ports that are given count as they are; else a free one from 8080 up leads to the inferred
+/// one; `PORT` is the application's own, and the context's variables win.
 pub(super) fn step(
     settings: &Settings,
     image: &str,
     context: &RunContext,
     inferred: u16,
+    is_free: &dyn Fn(u16) -> bool,
 ) -> Result<Step, Diagnostic> {
-    if let Some(volume) = context.volumes.first() {
-        return Err(Diagnostic::new(
-            Code::Project,
-            format!("the context wants the volume `{volume}`, and `run` mounts nothing of this machine here"),
-        )
-        .hint("take it out of octopilot.yaml, or run the image with podman or Docker: `overcoat build --load docker`"));
-    }
-    let port = match context.ports.as_slice() {
-        [] => free_port(inferred),
-        [first, others @ ..] => {
-            let host = first.rsplit(':').nth(1).unwrap_or(first);
-            let host: u16 = host.parse().map_err(|_| {
-                Diagnostic::new(
-                    Code::Project,
-                    format!("`{first}` is no port: `HOST:CONTAINER`"),
-                )
-            })?;
-            if !others.is_empty() || first.rsplit(':').next() != Some(&host.to_string()) {
-                say(&format!(
-                    "ports are not mapped here: the application has this machine's network, and is told PORT={host}"
-                ));
-            }
-            host
-        }
-    };
+    let ports = ports_of(context, inferred, is_free)?;
     let mut step = settings.step("run");
     step.push(image);
+    for publication in &ports.publications {
+        let Publication {
+            address,
+            host,
+            container,
+        } = publication;
+        let place = SocketAddr::new(*address, *host);
+        say(&match publication.is_direct() {
+            true => format!("{image} listens on {place}"),
+            false => format!("{place} leads to port {container} of {image}"),
+        });
+        step.flag("--publish", publication.to_string());
+    }
+    for volume in &context.volumes {
+        step.flag("--volume", volume);
+    }
     let mut environment = context.environment.clone();
     environment
         .entry("PORT".to_owned())
-        .or_insert_with(|| port.to_string());
-    for (name, value) in environment {
-        step.flag("--env", format!("{name}={value}"));
-    }
+        .or_insert_with(|| ports.told.to_string());
+    let text = serde_json::to_string(&environment).unwrap_or_default();
+    step.variable(env::project::RUN_ENVIRONMENT, text.as_ref());
     Ok(step)
 }
 
-/// The port itself if nobody listens on it, else the first free one from 8080 up; the port itself again if none is.
-fn free_port(inferred: u16) -> u16 {
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let others = FIRST_PORT..FIRST_PORT + TRIED_PORTS;
-    let mut all = [inferred].into_iter().chain(others);
-    all.find(is_free).unwrap_or(inferred)
+fn ports_of(
+    context: &RunContext,
+    inferred: u16,
+    is_free: &dyn Fn(u16) -> bool,
+) -> Result<Ports, Diagnostic> {
+    let given = context.ports.iter().map(|text| text.parse());
+    let given: Result<Vec<Publication>, String> = given.collect();
+    let given = given.map_err(|reason| {
+        Diagnostic::new(Code::Project, format!("{}: {reason}", context.origin))
+            .hint("ports are written `HOST:CONTAINER`, as for `docker run -p`")
+    })?;
+    if let Some(first) = given.first() {
+        return Ok(Ports {
+            told: first.container,
+            publications: given,
+        });
+    }
+    let host = (FIRST_PORT..FIRST_PORT + TRIED_PORTS).find(|port| is_free(*port));
+    let host = host.ok_or_else(|| {
+        let last = FIRST_PORT + TRIED_PORTS - 1;
+        Diagnostic::new(
+            Code::Sandbox,
+            format!("no port from {FIRST_PORT} to {last} is free on this machine"),
+        )
+        .hint("give the context ports of its own: `contexts.NAME.ports: [\"HOST:CONTAINER\"]` in octopilot.yaml")
+    })?;
+    let said = context.environment.get("PORT");
+    let said: Option<u16> = said.and_then(|text| text.parse().ok());
+    let container = said.unwrap_or(inferred);
+    if container == host || is_free(container) {
+        return Ok(Ports {
+            told: container,
+            publications: vec![Publication::local(host, container)],
+        });
+    }
+    if said.is_some() {
+        return Err(Diagnostic::new(
+            Code::Sandbox,
+            format!("the context's PORT is {container}, and something on this machine listens there already"),
+        )
+        .hint("take another PORT: the application has this machine's network"));
+    }
+    say(&format!(
+        "port {container} is taken on this machine, whose network the application has: it is told PORT={host}"
+    ));
+    Ok(Ports {
+        told: host,
+        publications: vec![Publication::local(host, host)],
+    })
 }
+
+/// Whether nobody listens on a port of this machine.
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+#[cfg(test)]
+#[path = "context_tests.rs"]
+mod tests;

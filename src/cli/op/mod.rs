@@ -18,8 +18,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use self::args::{BuildSub, Cli, Command};
 use self::settings::Settings;
@@ -82,9 +82,11 @@ pub(super) fn run(words: &[OsString], before: &[OsString]) -> u8 {
     let words = [OsString::from("op")]
         .into_iter()
         .chain(words.iter().cloned());
-    let cli = match Cli::try_parse_from(words) {
+    let words: Vec<OsString> = words.collect();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = super::as_typed(error, Cli::command(), &words);
             let _ = error.print();
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
@@ -127,9 +129,11 @@ fn dispatch(cli: &Cli, before: &[OsString]) -> Result<u8, Diagnostic> {
         Command::Version => print(&format!("op version {}", env!("CARGO_PKG_VERSION"))).map(|()| 0),
         Command::StartRegistry(_) => Err(Diagnostic::new(
             Code::Usage,
-            "`start-registry` is not done here: overcoat needs no registry of its own to build",
+            "`start-registry` is not done here: it starts a container with Docker, and overcoat has neither",
         )
-        .hint("any registry will do, as `docker-registry` of Debian on port 5001; `overcoat build -o archive:FILE` needs none")),
+        .hint("a build needs no registry: `op build` keeps images in overcoat's store, `overcoat run IMAGE` starts them")
+        .hint("for a cluster on this machine: `overcoat deploy --to k3d` or `--to kind`, or the registry that it made (`k3d registry create`)")
+        .hint("for `localhost:5001` take any registry, as Debian's docker-registry: `REGISTRY_HTTP_ADDR=localhost:5001 docker-registry serve FILE`")),
     }
 }
 
@@ -142,3 +146,7 @@ fn say(text: &str) {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod table_tests;

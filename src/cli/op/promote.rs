@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::args::{Promote, ResultFlags};
+use super::say;
 use super::settings::{Settings, absolute, result_in};
 use super::step::Step;
 use crate::cli::diagnostic::Diagnostic;
@@ -10,7 +11,17 @@ use crate::project::{Project, Role};
 
 /// Runs the command.
 pub(super) fn run(args: &Promote, settings: &Settings) -> Result<u8, Diagnostic> {
-    step(args, settings, &settings.project()?)?.run()
+    let project = settings.project()?;
+    for (name, role) in [
+        (&args.source, Role::Source),
+        (&args.destination, Role::Destination),
+    ] {
+        let registry = project.registry_of_any(name, role)?;
+        if let Some(doubt) = project.doubt(name, &registry) {
+            say(&format!("warning: {doubt}"));
+        }
+    }
+    step(args, settings, &project)?.run()
 }
 
 /// The call that it stands for.
@@ -22,8 +33,8 @@ pub(super) fn step(
     settings: &Settings,
     project: &Project,
 ) -> Result<Step, Diagnostic> {
-    let source = project.registry_of(&args.source, Role::Source)?;
-    let destination = project.registry_of(&args.destination, Role::Destination)?;
+    let source = project.registry_of_any(&args.source, Role::Source)?;
+    let destination = project.registry_of_any(&args.destination, Role::Destination)?;
     let mut step = settings.step("promote");
     step.flag("--source", &args.source)
         .flag("--destination", &args.destination)

@@ -14,6 +14,9 @@ use crate::cli::exit::Code;
 use crate::project::{self, Origin, Project, Setting, Wanted};
 use crate::release::result;
 
+/// The profile that op's `push` takes.
+const PROFILE: &str = "push";
+
 /// What is known before a command is looked at.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
@@ -77,6 +80,30 @@ impl Settings {
         Ok(self)
     }
 
+    /// Takes a profile of `skaffold.yaml`; without a name `push`, if the file has that.
+    ///
+    /// # Errors
+    /// As [`project::load`].
+    ///
+    /// # Spec
+    /// `path-to-production.md` §1.2: `--profile` of `push` is `push` by default.
+    pub(super) fn with_profile(mut self, name: Option<&str>) -> Result<Self, Diagnostic> {
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None if self
+                .project()?
+                .profiles
+                .iter()
+                .any(|known| known == PROFILE) =>
+            {
+                PROFILE.to_owned()
+            }
+            None => return Ok(self),
+        };
+        self.wanted.profiles = vec![Setting::new(name, Origin::Flag("--profile"))];
+        Ok(self)
+    }
+
     /// Takes a registry that a flag says.
     pub(super) fn with_registry(mut self, flag: &'static str, registry: Option<&String>) -> Self {
         if let Some(registry) = registry {
@@ -111,6 +138,9 @@ impl Settings {
             if let Some(path) = path {
                 step.variable(name, path.as_os_str());
             }
+        }
+        if let Some(profile) = self.wanted.profiles.first() {
+            step.variable("SKAFFOLD_PROFILE", profile.value.as_ref());
         }
         step
     }

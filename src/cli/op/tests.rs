@@ -1,13 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, Parser};
-
 use super::args::{self, Cli, Command};
 use super::settings::Settings;
 use super::step::Step;
 use super::*;
 use crate::project::version::TagFrom;
-use crate::project::{Origin, Project, RunContext, Setting};
+use crate::project::{Origin, Project, Setting};
 
 /// A project's directory with these files.
 fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -37,7 +35,7 @@ fn parsed(words: &[&str]) -> Cli {
 
 /// A call as text; what is no command line of overcoat's fails.
 #[track_caller]
-fn text(step: &Step) -> String {
+pub(super) fn text(step: &Step) -> String {
     let words = [OsString::from("overcoat")]
         .into_iter()
         .chain(step.arguments.iter().cloned());
@@ -335,6 +333,40 @@ fn push_goes_where_the_destination_says() {
 }
 
 #[test]
+fn push_takes_the_profile_push_if_there_is_one_and_any_that_is_named() {
+    let skaffold = "apiVersion: skaffold/v4beta1\nbuild: {artifacts: [{image: a, buildpacks: {}}]}\nprofiles:\n- name: push\n  build: {artifacts: [{image: b, buildpacks: {}}]}\n- name: other\n";
+    let without = skaffold.replace("name: push", "name: pull");
+    for (text, profile, expected) in [
+        (skaffold, None, Some(("b", Some("push")))),
+        (skaffold, Some("other"), Some(("a", Some("other")))),
+        (&without, None, Some(("a", None))),
+        (&without, Some("pull"), Some(("b", Some("pull")))),
+        (&without, Some("push"), None),
+    ] {
+        let directory = tree(&[("skaffold.yaml", text)]);
+        let (settings, _) = settings(directory.path(), &[]);
+        let settings = settings.with_profile(profile).unwrap();
+        let Some((image, variable)) = expected else {
+            let error = settings.project().unwrap_err();
+            assert!(error.what.contains("has no profile `push`"), "{error}");
+            assert!(error.hints[0].contains("`pull`, `other`"), "{error}");
+            continue;
+        };
+        let project = settings.project().unwrap();
+        assert_eq!(project.applications[0].name, image, "{profile:?}");
+        let step = settings.step("build");
+        let found = step.variables.iter();
+        let found = found.filter(|(name, _)| name == "SKAFFOLD_PROFILE");
+        let found: Vec<&str> = found.filter_map(|(_, value)| value.to_str()).collect();
+        assert_eq!(found, variable.into_iter().collect::<Vec<_>>());
+    }
+    // What op calls profiles by in CI.
+    let directory = tree(&[("skaffold.yaml", skaffold)]);
+    let (_, project) = settings(directory.path(), &[("SKAFFOLD_PROFILE", "other, push")]);
+    assert_eq!(project.applications[0].name, "b");
+}
+
+#[test]
 fn promote_image_takes_the_registries_of_the_environments() {
     let directory = tree(&[]);
     let variables = [
@@ -441,40 +473,6 @@ fn watch_deployment_passes_on_what_overcoat_knows() {
         with("pp", &["--namespace", "n", "--image-name", "a"]),
         format!("watch --component=web --environment=pp --namespace=n{rest} --image-name=a")
     );
-}
-
-#[test]
-fn a_context_is_run_with_its_variables_and_its_port() {
-    let settings = Settings::default();
-    let run = |context: &RunContext| {
-        context::step(&settings, "x/app:1", context, 4321).map(|step| text(&step))
-    };
-    let free = run(&RunContext::default()).unwrap();
-    assert!(free.starts_with("run x/app:1 --env=PORT="), "{free}");
-    let given = RunContext {
-        ports: vec!["9000:80".to_owned()],
-        environment: [("A".to_owned(), "b c".to_owned())].into(),
-        volumes: Vec::new(),
-    };
-    assert_eq!(
-        run(&given).unwrap(),
-        "run x/app:1 --env=A=b c --env=PORT=9000"
-    );
-    let own = RunContext {
-        environment: [("PORT".to_owned(), "1".to_owned())].into(),
-        ..given.clone()
-    };
-    assert_eq!(run(&own).unwrap(), "run x/app:1 --env=PORT=1");
-    let volume = RunContext {
-        volumes: vec!["./x:/x".to_owned()],
-        ..RunContext::default()
-    };
-    assert!(run(&volume).unwrap_err().what.contains("`./x:/x`"));
-    let wrong = RunContext {
-        ports: vec!["x".to_owned()],
-        ..RunContext::default()
-    };
-    assert!(run(&wrong).unwrap_err().what.contains("`x` is no port"));
 }
 
 #[test]

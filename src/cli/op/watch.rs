@@ -13,7 +13,14 @@ pub(super) fn run(args: &Watch, settings: &Settings) -> Result<u8, Diagnostic> {
     if args.poll_timeout.is_some() {
         say("`--timeout` is the time for everything: `--poll-timeout` has no effect");
     }
-    step(args, settings, &settings.project()?)?.run()
+    let project = settings.project()?;
+    if project.declares_environments() && !project.has_environment(&args.environment) {
+        say(&format!(
+            "warning: nothing declares the environment `{}`: only the name is taken, as op does, and the current context is watched",
+            args.environment
+        ));
+    }
+    step(args, settings, &project)?.run()
 }
 
 /// The call that it stands for.

@@ -159,7 +159,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<u8, Diagnostic> {
         Command::Create(args) => create(&args.positionals),
         Command::Version => print(&format!("s2i {}", args::VERSION)).map(|()| 0),
         Command::Completion(args) => {
-            completion::script(args.shell, &mut args::command(), "s2i").map(|()| 0)
+            completion::script(args.shell, &args::command(), "s2i").map(|()| 0)
         }
     }
 }

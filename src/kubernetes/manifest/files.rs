@@ -73,10 +73,9 @@ fn named(directory: &Path, is_meant: impl Fn(&str) -> bool) -> Result<Vec<PathBu
     };
     let mut found = Vec::new();
     for name in fs::list(directory)? {
-        let is_name = name
-            .to_str()
-            .is_some_and(|name| !name.starts_with('.') && is_meant(name));
-        if is_name && directory.join(&name).is_file() {
+        // A name that is no text is a file's like any other: it is compared as it would be shown.
+        let text = name.to_string_lossy();
+        if !text.starts_with('.') && is_meant(&text) && directory.join(&name).is_file() {
             found.push(shown.join(name));
         }
     }
@@ -115,6 +114,11 @@ mod tests {
             ["f.yaml"],
             "a link is written through, not replaced"
         );
+        let odd: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"g\xff.yaml");
+        std::fs::write(directory.path().join(odd), "").unwrap();
+        let with_odd = files(&[at("*.yaml"), at("g?.yaml"), at("")]).unwrap();
+        assert_eq!(with_odd.len(), 5, "{with_odd:?}");
+        assert!(with_odd.contains(&directory.path().join(odd)));
         let nothing = files(&[at("*.toml")]).unwrap_err();
         assert!(matches!(nothing, Error::NoFile { .. }), "{nothing}");
         let absent = files(&[at("x.yaml")]).unwrap_err();

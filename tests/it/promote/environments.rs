@@ -92,3 +92,53 @@ fn an_environment_that_nobody_knows_is_said_with_those_that_there_are() {
     let neither = bench.overcoat.run(&["promote", "--source", "dev"]);
     assert_eq!(neither.code, Some(2), "{}", neither.stderr);
 }
+
+#[test]
+fn a_mistyped_environment_does_not_get_the_registry_that_is_for_all() {
+    let bench = bench();
+    project(&bench);
+    let [dev, pp, _] = bench.registries();
+    let fallbacks = [
+        ("PROMOTE_SOURCE_REPOSITORY", dev.as_str()),
+        ("PROMOTE_DESTINATION_REPOSITORY", pp.as_str()),
+    ];
+    for (from, to) in [("dve", "pp"), ("dev", "pp2"), ("dev", "prod")] {
+        let done = promote(&bench, from, to, &fallbacks);
+        assert_eq!(done.code, Some(81), "{from} {to}: {}", done.stderr);
+        assert!(
+            done.stderr.contains("the project has the environments"),
+            "{}",
+            done.stderr
+        );
+    }
+    assert_eq!(writes(&bench.pp), [""; 0]);
+    // A declared one without a registry of its own has it.
+    promote(&bench, "bare", "pp", &fallbacks).ok();
+    assert_eq!(standing(&format!("{pp}/web:v1")), Some(bench.web.clone()));
+
+    // op takes any name, and says what it thinks of it.
+    let words = ["promote-image", "--source", "dve", "--destination", "pp"];
+    let mut command = bench.overcoat.called("op", &words);
+    command.current_dir(bench.directory.path());
+    command.envs(fallbacks);
+    let done = Done::from(command.output().unwrap()).ok();
+    let doubt = format!(
+        "warning: nothing declares the environment `dve`: it has the registry of every name, {dev}"
+    );
+    assert!(done.stderr.contains(&doubt), "{}", done.stderr);
+}
+
+#[test]
+fn where_no_environments_are_declared_a_name_is_op_s_or_told_to_be_unknown() {
+    let bench = bench();
+    let [dev, pp, _] = bench.registries();
+    let fallbacks = [
+        ("PROMOTE_SOURCE_REPOSITORY", dev.as_str()),
+        ("PROMOTE_DESTINATION_REPOSITORY", pp.as_str()),
+    ];
+    let done = promote(&bench, "dev", "staging", &fallbacks).ok();
+    let doubts = done.stderr.matches("nothing declares the environment");
+    assert_eq!(doubts.count(), 1, "{}", done.stderr);
+    assert!(done.stderr.contains("`staging`"), "{}", done.stderr);
+    assert_eq!(standing(&format!("{pp}/web:v1")), Some(bench.web.clone()));
+}

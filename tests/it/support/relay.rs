@@ -58,6 +58,61 @@ impl Relay {
         })
     }
 
+    /// A registry's copy that lags behind `target`: once somebody has written `tag`, the next `count` who read it get what
+    /// `other` stands for; and how many have read it then.
+    pub fn lagging(
+        target: &str,
+        tag: &'static str,
+        other: &'static str,
+        count: usize,
+    ) -> (Self, Arc<AtomicUsize>) {
+        let reads: Arc<AtomicUsize> = Arc::default();
+        let (seen, is_written) = (Arc::clone(&reads), AtomicBool::new(false));
+        let target = target.to_owned();
+        let relay = Self::serve(move |client, _| {
+            let mut reader = BufReader::new(client.try_clone()?);
+            let mut head = Vec::new();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line)?;
+                match line.trim_end() {
+                    "" => break,
+                    line => head.push(line.to_owned()),
+                }
+            }
+            let Some(first) = head.first_mut() else {
+                return Ok(());
+            };
+            let (method, path) = first.split_once(' ').unwrap_or_default();
+            let is_meant = path.contains(&format!("/manifests/{tag} "));
+            match method {
+                "PUT" if is_meant => is_written.store(true, Ordering::SeqCst),
+                "GET" | "HEAD" if is_meant && is_written.load(Ordering::SeqCst) => {
+                    if seen.fetch_add(1, Ordering::SeqCst) < count {
+                        *first = first.replace(
+                            &format!("/manifests/{tag} "),
+                            &format!("/manifests/{other} "),
+                        );
+                    }
+                }
+                _ => {}
+            }
+            // One request for each connection, so that each is seen.
+            head.retain(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+            head.push("Connection: close".to_owned());
+            let server = TcpStream::connect(&target)?;
+            (&server).write_all((head.join("\r\n") + "\r\n\r\n").as_bytes())?;
+            let mut to = server.try_clone()?;
+            let upwards = std::thread::spawn(move || drop(io::copy(&mut reader, &mut to)));
+            drop(io::copy(&mut &server, &mut &client));
+            let _ = client.shutdown(Shutdown::Both);
+            let _ = server.shutdown(Shutdown::Both);
+            drop(upwards.join());
+            Ok(())
+        });
+        (relay, reads)
+    }
+
     /// A proxy that does what `CONNECT` asks of it for those who send `Proxy-Authorization: wanted`; what was asked.
     pub fn proxy(wanted: &'static str) -> (Self, Arc<Mutex<Vec<String>>>) {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
