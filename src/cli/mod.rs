@@ -46,6 +46,7 @@ mod rm;
 mod rollback;
 mod run;
 mod s2i;
+mod sbom;
 mod secret;
 mod signals;
 mod status;
@@ -114,6 +115,7 @@ enum Command {
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
+    Sbom(sbom::Args),
     Delete(delete::Args),
     Promote(Box<promote::Args>),
     Deploy(Box<deploy::Args>),
@@ -208,6 +210,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Sbom(args) => sbom::run(&args, &shared).map(done),
         Command::Deploy(args) => deploy::run(&args, &shared),
         Command::Up(args) => up::run(&args, &shared),
         Command::Delete(args) => delete::run(&args, &shared).map(done),
