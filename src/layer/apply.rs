@@ -92,13 +92,9 @@ fn apply_to(
     expected: &DiffId,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
-    visit::through(
-        compressed,
-        compression,
-        expected,
-        target.expansion,
-        |tar| unpack(tar, target.directory, target.ownership, observer),
-    )
+    visit::through(compressed, compression, expected, target.expansion, |tar| {
+        unpack(tar, target.directory, target.ownership, observer)
+    })
 }
 
 fn unpack(

@@ -65,9 +65,15 @@ mod tests {
                     P:busybox-binsh\nV:1.36.1-r5\nL:GPL-2.0-only\no:busybox\nA:x86_64\n\nP:half\n\nV:1\n";
         let found = installed(&mut text.as_bytes()).unwrap().unwrap();
         assert_eq!(found.len(), 2);
-        assert_eq!((found[0].name.as_str(), found[0].upstream.as_deref()), ("musl", None));
+        assert_eq!(
+            (found[0].name.as_str(), found[0].upstream.as_deref()),
+            ("musl", None)
+        );
         assert_eq!(found[1].upstream.as_deref(), Some("busybox"));
-        assert_eq!(found[1].licences, [Licence::Expression("GPL-2.0-only".to_owned())]);
+        assert_eq!(
+            found[1].licences,
+            [Licence::Expression("GPL-2.0-only".to_owned())]
+        );
         assert!(installed(&mut &b""[..]).unwrap().unwrap().is_empty());
     }
 }

@@ -105,7 +105,9 @@ mod tests {
         let cache = Cache::new(directory.path().join("sbom"));
         let image = Digest::of(b"image");
         assert_eq!(cache.document(&image, Format::Spdx), None);
-        cache.keep_document(&image, Format::Spdx, b"{\"a\": 1}\n").unwrap();
+        cache
+            .keep_document(&image, Format::Spdx, b"{\"a\": 1}\n")
+            .unwrap();
         assert_eq!(
             cache.document(&image, Format::Spdx).as_deref(),
             Some(&b"{\"a\": 1}\n"[..])

@@ -103,7 +103,11 @@ impl Collector<'_> {
             Finding::Python(distribution) => {
                 let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
                 // pip renames what it is about to remove, and leaves it when it is killed.
-                if directory.rsplit('/').next().is_some_and(|it| it.starts_with('~')) {
+                if directory
+                    .rsplit('/')
+                    .next()
+                    .is_some_and(|it| it.starts_with('~'))
+                {
                     return self.leave_out(path, "pip left it behind; it is not installed");
                 }
                 self.python(path, directory, found.layer, distribution);
@@ -221,7 +225,11 @@ impl Collector<'_> {
             .map(str::to_owned)
             .or_else(|| self.version_beside(path, minor))
             .or_else(|| {
-                let variable = self.image.config.parsed.environment_variable("PYTHON_VERSION");
+                let variable = self
+                    .image
+                    .config
+                    .parsed
+                    .environment_variable("PYTHON_VERSION");
                 variable.filter(|version| is_full(version, minor))
             });
         let Some(version) = version else {
@@ -266,20 +274,27 @@ impl Collector<'_> {
     /// The distribution's package that an interpreter of the system is of: it is listed, too, and says which fixes it has.
     fn provider(&self, path: &str, minor: &str) -> Option<String> {
         let is_systems = ["usr/bin/", "bin/"].iter().any(|bin| {
-            path.strip_prefix(bin).is_some_and(|name| !name.contains('/'))
+            path.strip_prefix(bin)
+                .is_some_and(|name| !name.contains('/'))
         });
         let names = [
             format!("python{minor}-minimal"),
             format!("python{minor}"),
             "python3".to_owned(),
         ];
-        let databases = [DPKG_STATUS, "lib/apk/db/installed", "usr/lib/apk/db/installed"];
+        let databases = [
+            DPKG_STATUS,
+            "lib/apk/db/installed",
+            "usr/lib/apk/db/installed",
+        ];
         let installed = databases
             .iter()
             .filter_map(|path| state::packages(self.state.get(path)?))
             .flatten();
         let installed: Vec<&str> = installed.map(|package| package.name.as_str()).collect();
-        let found = names.into_iter().find(|name| installed.contains(&name.as_str()));
+        let found = names
+            .into_iter()
+            .find(|name| installed.contains(&name.as_str()));
         found.filter(|_| is_systems)
     }
 }

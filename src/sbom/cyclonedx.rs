@@ -124,7 +124,11 @@ fn component(component: &Component, reference: &str) -> Value {
     }
     if let Some(url) = &component.url {
         let scheme = url.split("://").next().unwrap_or_default();
-        let kind = if scheme.contains('+') { "vcs" } else { "distribution" };
+        let kind = if scheme.contains('+') {
+            "vcs"
+        } else {
+            "distribution"
+        };
         value["externalReferences"] = json!([{"type": kind, "url": url}]);
     }
     value

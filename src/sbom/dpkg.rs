@@ -97,7 +97,9 @@ impl Stanza {
 pub(super) fn copyright(content: &mut dyn Read) -> io::Result<Vec<Licence>> {
     let mut lines = Lines::new(content, MAX_COPYRIGHT);
     let mut found = Vec::new();
-    let is_readable = lines.next()?.is_some_and(|line| line.starts_with("Format:"));
+    let is_readable = lines
+        .next()?
+        .is_some_and(|line| line.starts_with("Format:"));
     if !is_readable {
         return Ok(found);
     }
@@ -126,7 +128,13 @@ mod tests {
         let found = status(&mut text.as_bytes()).unwrap().unwrap();
         let found: Vec<_> = found
             .iter()
-            .map(|it| (it.name.as_str(), it.version.as_str(), it.upstream.as_deref()))
+            .map(|it| {
+                (
+                    it.name.as_str(),
+                    it.version.as_str(),
+                    it.upstream.as_deref(),
+                )
+            })
             .collect();
         assert_eq!(
             found,
@@ -142,10 +150,18 @@ mod tests {
     #[test]
     fn hostile_databases_are_refused_and_bad_stanzas_left_out() {
         let many = "Package: a\nVersion: 1\n\n".repeat(MAX_PACKAGES + 1);
-        assert!(status(&mut many.as_bytes()).unwrap().is_err_and(|it| it.contains("more than")));
+        assert!(
+            status(&mut many.as_bytes())
+                .unwrap()
+                .is_err_and(|it| it.contains("more than"))
+        );
         let bad = "Package: a b\nVersion: 1\n\nPackage: \u{1b}[2J\nVersion: 1\n\nVersion: 2\n\nnonsense\n";
         assert!(status(&mut bad.as_bytes()).unwrap().unwrap().is_empty());
-        assert!(status(&mut io::repeat(b'x')).unwrap().is_err_and(|it| it.contains("larger")));
+        assert!(
+            status(&mut io::repeat(b'x'))
+                .unwrap()
+                .is_err_and(|it| it.contains("larger"))
+        );
     }
 
     #[test]

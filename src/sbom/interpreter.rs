@@ -16,7 +16,10 @@ const OVERLAP: usize = 64;
 /// The only full version of `minor` (`3.11`) that a program has as a text of its own, between NUL bytes: that is how
 /// `PY_VERSION` lies in it. `None` when there is none, or more than one.
 pub(super) fn embedded(content: &mut dyn Read, minor: &str) -> io::Result<Option<String>> {
-    let pattern = format!(r"(?-u)\x00({}\.[0-9]{{1,3}}(?:(?:a|b|rc)[0-9]{{1,3}})?)\+?\x00", regex::escape(minor));
+    let pattern = format!(
+        r"(?-u)\x00({}\.[0-9]{{1,3}}(?:(?:a|b|rc)[0-9]{{1,3}})?)\+?\x00",
+        regex::escape(minor)
+    );
     let Ok(pattern) = Regex::new(&pattern) else {
         return Ok(None);
     };
@@ -24,7 +27,10 @@ pub(super) fn embedded(content: &mut dyn Read, minor: &str) -> io::Result<Option
     let mut window: Vec<u8> = Vec::with_capacity(WINDOW + OVERLAP);
     let mut found: Option<String> = None;
     loop {
-        let read = content.by_ref().take(WINDOW as u64).read_to_end(&mut window)?;
+        let read = content
+            .by_ref()
+            .take(WINDOW as u64)
+            .read_to_end(&mut window)?;
         let mut at = 0;
         while let Some(captures) = pattern.captures_at(&window, at) {
             // The mark behind one may be that before the next.
@@ -56,7 +62,9 @@ pub(super) fn patchlevel(content: &mut dyn Read, minor: &str) -> io::Result<Opti
 
 /// True for a version with three numbers that belongs to `minor`, as `3.11.2` or `3.14.0rc1`.
 pub(super) fn is_full(version: &str, minor: &str) -> bool {
-    let rest = version.strip_prefix(minor).and_then(|rest| rest.strip_prefix('.'));
+    let rest = version
+        .strip_prefix(minor)
+        .and_then(|rest| rest.strip_prefix('.'));
     rest.is_some_and(|rest| {
         rest.len() <= 8
             && rest.starts_with(|c: char| c.is_ascii_digit())
@@ -83,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_header_says_it_too() {
-        let header = "/* x */\n#define PY_MAJOR_VERSION 3\n#define PY_VERSION              \"3.12.0rc1+\"\n";
+        let header =
+            "/* x */\n#define PY_MAJOR_VERSION 3\n#define PY_VERSION              \"3.12.0rc1+\"\n";
         let found = patchlevel(&mut header.as_bytes(), "3.12").unwrap();
         assert_eq!(found.as_deref(), Some("3.12.0rc1"));
         assert_eq!(patchlevel(&mut header.as_bytes(), "3.11").unwrap(), None);

@@ -73,7 +73,9 @@ pub(super) fn read(content: &mut dyn Read) -> io::Result<Result<Distribution, St
         found.next().map(|(_, value)| value.as_str())
     };
     let Some(name) = get("name").and_then(name) else {
-        return Ok(Err("it says no name that a distribution can have".to_owned()));
+        return Ok(Err(
+            "it says no name that a distribution can have".to_owned()
+        ));
     };
     let Some(version) = get("version").and_then(text::word) else {
         return Ok(Err("it says no version".to_owned()));
@@ -128,7 +130,10 @@ mod tests {
              Classifier: License :: OSI Approved :: BSD License\r\nAuthor: x\r\n Name: y\r\n\r\nName: other\r\n",
         );
         let found = found.unwrap();
-        assert_eq!((found.name.as_str(), found.version.as_str()), ("Flask", "3.0.0"));
+        assert_eq!(
+            (found.name.as_str(), found.version.as_str()),
+            ("Flask", "3.0.0")
+        );
         // Of several lines, it is the licence's text, and the classifiers say its name.
         assert_eq!(found.licences, [Licence::Named("BSD License".to_owned())]);
     }
@@ -152,19 +157,31 @@ mod tests {
             ("Description: x\n Name: a\nVersion: 1\n", "no name"),
         ] {
             let found = parsed(text);
-            assert!(found.as_ref().is_err_and(|it| it.contains(reason)), "{text:?}: {found:?}");
+            assert!(
+                found.as_ref().is_err_and(|it| it.contains(reason)),
+                "{text:?}: {found:?}"
+            );
         }
         let endless = "X: y\n".repeat(1 << 19);
-        assert!(parsed(&format!("{endless}Name: a\nVersion: 1\n")).is_err_and(|it| it.contains("larger")));
+        assert!(
+            parsed(&format!("{endless}Name: a\nVersion: 1\n"))
+                .is_err_and(|it| it.contains("larger"))
+        );
         let continued = format!("Name: a\nVersion: 1\nLicense: {}\n", " y\n".repeat(400_000));
         assert!(parsed(&continued).unwrap().licences.is_empty());
-        let many = format!("Name: a\nVersion: 1\n{}", "Classifier: License :: x\n".repeat(50_000));
+        let many = format!(
+            "Name: a\nVersion: 1\n{}",
+            "Classifier: License :: x\n".repeat(50_000)
+        );
         assert_eq!(parsed(&many).unwrap().licences.len(), 1);
     }
 
     #[test]
     fn installers_are_one_short_line() {
-        assert_eq!(installer(&mut &b"pip\nx"[..]).unwrap().as_deref(), Some("pip"));
+        assert_eq!(
+            installer(&mut &b"pip\nx"[..]).unwrap().as_deref(),
+            Some("pip")
+        );
         assert_eq!(installer(&mut &b"\n"[..]).unwrap(), None);
     }
 }

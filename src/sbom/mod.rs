@@ -124,7 +124,9 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] crate::fs::Error),
     /// A registry took a referrer and does not list it.
-    #[error("`{registry}` took the bill of materials `{referrer}` and does not list it for `{subject}`")]
+    #[error(
+        "`{registry}` took the bill of materials `{referrer}` and does not list it for `{subject}`"
+    )]
     Unlisted {
         /// The repository.
         registry: String,
@@ -280,8 +282,8 @@ fn version() -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
-mod tests;
-#[cfg(test)]
 #[path = "samples.rs"]
 mod samples;
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

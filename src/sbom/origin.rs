@@ -47,7 +47,8 @@ pub(super) fn read(content: &mut dyn Read) -> io::Result<Origin> {
     let vcs = &value["vcs_info"];
     match (vcs["vcs"].as_str(), vcs["commit_id"].as_str()) {
         (Some(vcs), Some(commit)) => {
-            let is_word = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric());
+            let is_word =
+                |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric());
             let is_known = is_word(vcs) && is_word(commit) && commit.len() <= 128 && vcs.len() <= 8;
             let url = url.filter(|_| is_known);
             origin.repository = url.map(|url| format!("{vcs}+{url}@{commit}"));
@@ -114,28 +115,53 @@ mod tests {
             "url": "https://user:secret@example.org/a.whl?token=secret#sha256=1",
             "archive_info": {"hash": format!("sha256={hex}"), "hashes": {"sha256": hex, "crc": "1"}},
         }));
-        assert_eq!(archive.archive.as_deref(), Some("https://example.org/a.whl"));
+        assert_eq!(
+            archive.archive.as_deref(),
+            Some("https://example.org/a.whl")
+        );
         assert_eq!(archive.hashes.len(), 1);
-        assert_eq!((archive.hashes[0].algorithm.as_str(), &archive.hashes[0].hex), ("sha256", &hex));
-        let old = parsed(serde_json::json!({"url": "file:///src/a.whl", "archive_info": {"hash": format!("sha256={hex}")}}));
+        assert_eq!(
+            (archive.hashes[0].algorithm.as_str(), &archive.hashes[0].hex),
+            ("sha256", &hex)
+        );
+        let old = parsed(
+            serde_json::json!({"url": "file:///src/a.whl", "archive_info": {"hash": format!("sha256={hex}")}}),
+        );
         assert_eq!((old.archive, old.hashes.len()), (None, 1));
         let git = parsed(serde_json::json!({
             "url": "https://token@github.com/a/b.git", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"},
         }));
-        assert_eq!(git.repository.as_deref(), Some("git+https://github.com/a/b.git@c0ffee"));
+        assert_eq!(
+            git.repository.as_deref(),
+            Some("git+https://github.com/a/b.git@c0ffee")
+        );
         assert_eq!(git.archive, None);
-        let local = parsed(serde_json::json!({"url": "file:///home/me/app", "dir_info": {"editable": true}}));
+        let local = parsed(
+            serde_json::json!({"url": "file:///home/me/app", "dir_info": {"editable": true}}),
+        );
         assert_eq!(local, Origin::default());
     }
 
     #[test]
     fn what_makes_no_sense_says_nothing() {
-        for text in ["", "[]", "{\"url\": 1}", "nonsense", "{\"url\": \"javascript:alert(1)\", \"archive_info\": {}}"] {
-            assert_eq!(read(&mut text.as_bytes()).unwrap(), Origin::default(), "{text}");
+        for text in [
+            "",
+            "[]",
+            "{\"url\": 1}",
+            "nonsense",
+            "{\"url\": \"javascript:alert(1)\", \"archive_info\": {}}",
+        ] {
+            assert_eq!(
+                read(&mut text.as_bytes()).unwrap(),
+                Origin::default(),
+                "{text}"
+            );
         }
         let large = format!("{{\"url\": \"https://a/{}\"}}", "x".repeat(1 << 20));
         assert_eq!(read(&mut large.as_bytes()).unwrap(), Origin::default());
-        let bad = parsed(serde_json::json!({"url": "https://a/b", "vcs_info": {"vcs": "git", "commit_id": "x y"}}));
+        let bad = parsed(
+            serde_json::json!({"url": "https://a/b", "vcs_info": {"vcs": "git", "commit_id": "x y"}}),
+        );
         assert_eq!(bad, Origin::default());
     }
 }

@@ -47,9 +47,18 @@ mod tests {
     fn quotes_are_taken_off() {
         let text = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n# x\nVERSION_ID='12'\nID=debian\nHOME_URL=x=y\n";
         let found = read(&mut text.as_bytes()).unwrap().unwrap();
-        assert_eq!((found.id.as_str(), found.version.as_deref()), ("debian", Some("12")));
-        assert_eq!(found.name.as_deref(), Some("Debian GNU/Linux 12 (bookworm)"));
+        assert_eq!(
+            (found.id.as_str(), found.version.as_deref()),
+            ("debian", Some("12"))
+        );
+        assert_eq!(
+            found.name.as_deref(),
+            Some("Debian GNU/Linux 12 (bookworm)")
+        );
         assert_eq!(read(&mut &b"VERSION_ID=1\n"[..]).unwrap(), None);
-        assert_eq!(read(&mut &b"ID=\"\n"[..]).unwrap().map(|it| it.id), Some("\"".to_owned()));
+        assert_eq!(
+            read(&mut &b"ID=\"\n"[..]).unwrap().map(|it| it.id),
+            Some("\"".to_owned())
+        );
     }
 }

@@ -114,9 +114,8 @@ pub(super) fn kind(path: &str) -> Option<Kind> {
 fn minor(name: &str) -> Option<String> {
     let digits = name.strip_prefix("python3.")?;
     let digits = digits.strip_suffix('t').unwrap_or(digits);
-    let is_number = !digits.is_empty()
-        && digits.len() <= 3
-        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        !digits.is_empty() && digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| format!("3.{digits}"))
 }
 
@@ -128,11 +127,20 @@ mod tests {
     fn files_are_told_by_their_paths() {
         let python = |minor: &str| minor.to_owned();
         let table = [
-            ("opt/venv/lib/python3.11/site-packages/a-1.dist-info/METADATA", Some(Kind::Metadata)),
+            (
+                "opt/venv/lib/python3.11/site-packages/a-1.dist-info/METADATA",
+                Some(Kind::Metadata),
+            ),
             ("a-1.dist-info/RECORD", Some(Kind::Record)),
             ("a-1.dist-info/licenses/METADATA", None),
-            ("usr/lib/python3/dist-packages/six-1.16.0.egg-info", Some(Kind::Metadata)),
-            ("x/six-1.16.0-py3.11.egg-info/PKG-INFO", Some(Kind::Metadata)),
+            (
+                "usr/lib/python3/dist-packages/six-1.16.0.egg-info",
+                Some(Kind::Metadata),
+            ),
+            (
+                "x/six-1.16.0-py3.11.egg-info/PKG-INFO",
+                Some(Kind::Metadata),
+            ),
             ("x/a.egg/EGG-INFO/PKG-INFO", Some(Kind::Metadata)),
             ("src/a/PKG-INFO", None),
             ("var/lib/dpkg/status", Some(Kind::Dpkg)),
@@ -144,12 +152,21 @@ mod tests {
             ("lib/apk/db/installed", Some(Kind::Apk)),
             ("var/lib/rpm/rpmdb.sqlite", Some(Kind::Rpm)),
             ("etc/os-release", Some(Kind::OsRelease)),
-            ("usr/local/bin/python3.11", Some(Kind::Interpreter(python("3.11")))),
+            (
+                "usr/local/bin/python3.11",
+                Some(Kind::Interpreter(python("3.11"))),
+            ),
             ("bin/python3.13t", Some(Kind::Interpreter(python("3.13")))),
             ("usr/bin/python3", None),
             ("usr/bin/python3.11-config", None),
-            ("usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0", Some(Kind::Library(python("3.11")))),
-            ("usr/local/include/python3.12/patchlevel.h", Some(Kind::Header(python("3.12")))),
+            (
+                "usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0",
+                Some(Kind::Library(python("3.11"))),
+            ),
+            (
+                "usr/local/include/python3.12/patchlevel.h",
+                Some(Kind::Header(python("3.12"))),
+            ),
             ("src/python3.12/patchlevel.h", None),
             ("METADATA", None),
             ("", None),

@@ -79,11 +79,23 @@ mod tests {
             "pkg:deb/debian/libstdc%2B%2B6@1:12.2.0-14%2Bb1?arch=amd64&distro=debian-12"
         );
         assert_eq!(
-            purl("pypi", None, &normalised("Flask_SQL.Alchemy--x"), "3.1+cpu", &[]),
+            purl(
+                "pypi",
+                None,
+                &normalised("Flask_SQL.Alchemy--x"),
+                "3.1+cpu",
+                &[]
+            ),
             "pkg:pypi/flask-sql-alchemy-x@3.1%2Bcpu"
         );
         assert_eq!(
-            purl("pypi", None, "a", "1", &[("vcs_url", "git+https://h/x@c?y#z")]),
+            purl(
+                "pypi",
+                None,
+                "a",
+                "1",
+                &[("vcs_url", "git+https://h/x@c?y#z")]
+            ),
             "pkg:pypi/a@1?vcs_url=git%2Bhttps:%2F%2Fh%2Fx%40c%3Fy%23z"
         );
     }

@@ -85,9 +85,9 @@ pub(super) fn document(bom: &Bom) -> Value {
         document["comment"] = json!(text);
     }
     if !named.is_empty() {
-        let infos = named.iter().map(|(id, text)| {
-            json!({"licenseId": id, "name": text, "extractedText": text})
-        });
+        let infos = named
+            .iter()
+            .map(|(id, text)| json!({"licenseId": id, "name": text, "extractedText": text}));
         document["hasExtractedLicensingInfos"] = json!(infos.collect::<Vec<Value>>());
     }
     document
@@ -138,9 +138,9 @@ fn package(component: &Component, id: &str, named: &mut BTreeMap<String, String>
         }],
     });
     if !component.hashes.is_empty() {
-        let hashes = component.hashes.iter().map(|hash| {
-            json!({"algorithm": hash.algorithm.to_uppercase(), "checksumValue": hash.hex})
-        });
+        let hashes = component.hashes.iter().map(
+            |hash| json!({"algorithm": hash.algorithm.to_uppercase(), "checksumValue": hash.hex}),
+        );
         value["checksums"] = json!(hashes.collect::<Vec<Value>>());
     }
     value
@@ -158,7 +158,11 @@ fn declared(licences: &[Licence], named: &mut BTreeMap<String, String>) -> Strin
             Licence::Expression(text) => text.clone(),
             Licence::Named(text) => {
                 let digest = Digest::of(text.as_bytes());
-                let id = format!("LicenseRef-{}-{}", word(text).trim_matches('-'), &digest.hex()[..8]);
+                let id = format!(
+                    "LicenseRef-{}-{}",
+                    word(text).trim_matches('-'),
+                    &digest.hex()[..8]
+                );
                 debug_assert!(!licence::is_expression(&id));
                 named.insert(id.clone(), text.clone());
                 id

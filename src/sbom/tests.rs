@@ -74,10 +74,16 @@ fn distributions_are_listed_with_all_that_is_beside_them() {
     let origin = format!(
         "{{\"url\": \"https://u:p@example.org/f.whl\", \"archive_info\": {{\"hashes\": {{\"sha256\": \"{hex}\"}}}}}}"
     );
-    let (one, two) = (metadata_of("Flask", "3.0.0"), metadata_of("zope.interface", "6.1"));
+    let (one, two) = (
+        metadata_of("Flask", "3.0.0"),
+        metadata_of("zope.interface", "6.1"),
+    );
     let bench = Bench::new();
     let bom = bench.bom(&[
-        &[(&dist("flask", "3.0.0", "METADATA"), &one), (&dist("flask", "3.0.0", "INSTALLER"), "pip\n")],
+        &[
+            (&dist("flask", "3.0.0", "METADATA"), &one),
+            (&dist("flask", "3.0.0", "INSTALLER"), "pip\n"),
+        ],
         &[
             (&dist("flask", "3.0.0", "direct_url.json"), &origin),
             (&dist("flask", "3.0.0", "REQUESTED"), ""),
@@ -88,8 +94,14 @@ fn distributions_are_listed_with_all_that_is_beside_them() {
     let [flask, zope] = bom.components.as_slice() else {
         panic!("{bom:?}");
     };
-    assert_eq!(flask.purl, "pkg:pypi/flask@3.0.0?download_url=https:%2F%2Fexample.org%2Ff.whl");
-    assert_eq!((flask.name.as_str(), flask.hashes[0].hex.as_str()), ("Flask", hex.as_str()));
+    assert_eq!(
+        flask.purl,
+        "pkg:pypi/flask@3.0.0?download_url=https:%2F%2Fexample.org%2Ff.whl"
+    );
+    assert_eq!(
+        (flask.name.as_str(), flask.hashes[0].hex.as_str()),
+        ("Flask", hex.as_str())
+    );
     let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(
         flask.facts,
@@ -134,7 +146,11 @@ fn what_a_later_layer_removes_or_replaces_is_gone() {
         &[("opt/venv-x/.wh..wh..opq", "")],
     ];
     for layer in kept {
-        assert_eq!(bench.purls(&[base, layer]), ["pkg:pypi/six@1.15.0"], "{layer:?}");
+        assert_eq!(
+            bench.purls(&[base, layer]),
+            ["pkg:pypi/six@1.15.0"],
+            "{layer:?}"
+        );
     }
     // pip's upgrade in a layer of its own, in either order of the members.
     let upgrade = dist("six", "1.16.0", "METADATA");
@@ -151,29 +167,51 @@ fn what_a_later_layer_removes_or_replaces_is_gone() {
 #[test]
 fn a_database_s_packages_are_of_the_layers_that_brought_them() {
     let stanza = |name: &str, version: &str| {
-        format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n")
+        format!(
+            "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
+        )
     };
     let lower = stanza("bash", "5.2") + &stanza("libc6", "2.36-9");
     let upper = stanza("bash", "5.2") + &stanza("libc6", "2.36-10") + &stanza("curl", "7.88");
     let licence = "Format: x\n\nLicense: GPL-3+\n";
     let bench = Bench::new();
     let layers: [&[Member<'_>]; 2] = [
-        &[OS_RELEASE, ("var/lib/dpkg/status", &lower), ("usr/share/doc/bash/copyright", licence)],
+        &[
+            OS_RELEASE,
+            ("var/lib/dpkg/status", &lower),
+            ("usr/share/doc/bash/copyright", licence),
+        ],
         &[("var/lib/dpkg/status", &upper)],
     ];
     let bom = bench.bom(&layers);
     let image = bench.image(&layers);
     let digests: Vec<Digest> = image.layers().map(|(it, _)| it.digest.clone()).collect();
-    let found: Vec<_> = bom.components.iter().map(|it| (it.purl.as_str(), &it.layer)).collect();
+    let found: Vec<_> = bom
+        .components
+        .iter()
+        .map(|it| (it.purl.as_str(), &it.layer))
+        .collect();
     assert_eq!(
         found,
         [
-            ("pkg:deb/debian/bash@5.2?arch=amd64&distro=debian-12", &digests[0]),
-            ("pkg:deb/debian/curl@7.88?arch=amd64&distro=debian-12", &digests[1]),
-            ("pkg:deb/debian/libc6@2.36-10?arch=amd64&distro=debian-12", &digests[1]),
+            (
+                "pkg:deb/debian/bash@5.2?arch=amd64&distro=debian-12",
+                &digests[0]
+            ),
+            (
+                "pkg:deb/debian/curl@7.88?arch=amd64&distro=debian-12",
+                &digests[1]
+            ),
+            (
+                "pkg:deb/debian/libc6@2.36-10?arch=amd64&distro=debian-12",
+                &digests[1]
+            ),
         ]
     );
-    assert_eq!(bom.components[0].licences, [Licence::Named("GPL-3+".to_owned())]);
+    assert_eq!(
+        bom.components[0].licences,
+        [Licence::Named("GPL-3+".to_owned())]
+    );
     assert_eq!(bom.distribution.map(|it| it.id).as_deref(), Some("debian"));
 }
 
@@ -183,11 +221,14 @@ fn what_cannot_be_listed_is_said() {
     let left = metadata_of("pip", "23.0");
     let bom = bench.bom(&[&[
         ("var/lib/rpm/rpmdb.sqlite", "SQLite format 3"),
-        (&dist("bad", "1", "METADATA"), "Name: \u{1b}[2J\nVersion: 1\n"),
+        (
+            &dist("bad", "1", "METADATA"),
+            "Name: \u{1b}[2J\nVersion: 1\n",
+        ),
         (&format!("@{}", dist("linked", "1", "METADATA")), "/x"),
         (&dist("~ip", "23.0", "METADATA"), &left),
         ("usr/local/bin/python3.11", "no version in it"),
-        ("usr/local/bin/python3.12", "\0" ),
+        ("usr/local/bin/python3.12", "\0"),
     ]]);
     assert!(bom.components.is_empty(), "{bom:?}");
     let expected = [
@@ -200,11 +241,18 @@ fn what_cannot_be_listed_is_said() {
     ];
     assert_eq!(bom.unlisted.len(), expected.len(), "{:?}", bom.unlisted);
     for text in expected {
-        assert!(bom.unlisted.iter().any(|it| it.contains(text)), "{text}: {:?}", bom.unlisted);
+        assert!(
+            bom.unlisted.iter().any(|it| it.contains(text)),
+            "{text}: {:?}",
+            bom.unlisted
+        );
     }
     let document: Value = serde_json::from_slice(&write(&bom, Format::CycloneDx)).unwrap();
     assert_eq!(document["compositions"][0]["aggregate"], "incomplete");
-    assert_eq!(document["metadata"]["properties"].as_array().map(Vec::len), Some(6));
+    assert_eq!(
+        document["metadata"]["properties"].as_array().map(Vec::len),
+        Some(6)
+    );
     let document: Value = serde_json::from_slice(&write(&bom, Format::Spdx)).unwrap();
     assert!(document["comment"].as_str().unwrap().contains("RPM"));
 }
@@ -218,7 +266,10 @@ fn interpreters_are_found_by_what_lies_beside_them() {
         ("usr/local/bin/python3.12", "small"),
         ("usr/local/lib/libpython3.12.so.1.0", "\0\x33.12.4+\0"),
         ("opt/conda/bin/python3.13", "small"),
-        ("opt/conda/include/python3.13/patchlevel.h", "#define PY_VERSION \"3.13.0\"\n"),
+        (
+            "opt/conda/include/python3.13/patchlevel.h",
+            "#define PY_VERSION \"3.13.0\"\n",
+        ),
         ("var/lib/dpkg/status", status),
     ]]);
     let found: Vec<_> = bom
@@ -261,7 +312,11 @@ fn the_same_image_gives_the_same_bytes_and_is_read_once() {
     let image = bench.image(&[below, edited]);
     let mut counted = Counted(&bench.store, Vec::new());
     document(&image, Format::Spdx, &mut counted, &cache, &Silent).unwrap();
-    let expected: Vec<Digest> = image.layers().skip(1).map(|(it, _)| it.digest.clone()).collect();
+    let expected: Vec<Digest> = image
+        .layers()
+        .skip(1)
+        .map(|(it, _)| it.digest.clone())
+        .collect();
     assert_eq!(counted.1, expected);
 }
 
@@ -304,7 +359,9 @@ fn a_damaged_layer_gives_no_document_and_nothing_is_kept() {
     let bench = Bench::new();
     let text = metadata_of("six", "1.16.0");
     let image = bench.image(&[&[("six-1.16.0.dist-info/METADATA", &text)]]);
-    let blob = bench.store.blob_path(&image.manifest.parsed.layers[0].digest);
+    let blob = bench
+        .store
+        .blob_path(&image.manifest.parsed.layers[0].digest);
     let mut bytes = std::fs::read(&blob).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -313,7 +370,13 @@ fn a_damaged_layer_gives_no_document_and_nothing_is_kept() {
     let failed = of(&image, &mut Local(&bench.store), &cache, &Silent);
     assert!(matches!(failed, Err(Error::Layer { .. })), "{failed:?}");
     let kept = walkdir::WalkDir::new(bench.directory.path().join("cache"));
-    assert_eq!(kept.into_iter().flatten().filter(|it| it.file_type().is_file()).count(), 0);
+    assert_eq!(
+        kept.into_iter()
+            .flatten()
+            .filter(|it| it.file_type().is_file())
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -321,7 +384,10 @@ fn uuids_have_their_form() {
     let one = uuid(&Digest::of(b"1"), Format::Spdx);
     assert_eq!(one.len(), 36);
     let parts: Vec<&str> = one.split('-').collect();
-    assert_eq!(parts.iter().map(|it| it.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+    assert_eq!(
+        parts.iter().map(|it| it.len()).collect::<Vec<_>>(),
+        [8, 4, 4, 4, 12]
+    );
     assert!(parts[2].starts_with('8') && parts[3].starts_with(['8', '9', 'a', 'b']));
     assert_ne!(one, uuid(&Digest::of(b"1"), Format::CycloneDx));
 }

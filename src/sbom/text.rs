@@ -71,7 +71,8 @@ pub(super) fn value(text: &str, limit: usize) -> Option<String> {
 pub(super) fn word(text: &str) -> Option<String> {
     let text = text.trim();
     let is_fine = |c: char| !c.is_control() && !c.is_whitespace() && c != '\u{fffd}';
-    (!text.is_empty() && text.len() <= MAX_WORD && text.chars().all(is_fine)).then(|| text.to_owned())
+    (!text.is_empty() && text.len() <= MAX_WORD && text.chars().all(is_fine))
+        .then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -96,7 +97,15 @@ mod tests {
 
     #[test]
     fn what_could_break_a_document_or_a_terminal_is_no_word() {
-        for text in ["", " ", "a b", "a\u{1b}[0m", "a\0", "\u{fffd}", &"x".repeat(257)] {
+        for text in [
+            "",
+            " ",
+            "a b",
+            "a\u{1b}[0m",
+            "a\0",
+            "\u{fffd}",
+            &"x".repeat(257),
+        ] {
             assert_eq!(word(text), None, "{text:?}");
         }
         assert_eq!(word(" 1:2.0~rc1+b2 ").as_deref(), Some("1:2.0~rc1+b2"));

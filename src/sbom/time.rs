@@ -16,11 +16,8 @@ pub(super) fn in_utc(text: &str) -> Option<String> {
         let byte = text.as_bytes().get(place);
         byte.is_some_and(|byte| marks.contains(byte))
     };
-    let is_shaped = is_at(4, b"-")
-        && is_at(7, b"-")
-        && is_at(10, b"Tt ")
-        && is_at(13, b":")
-        && is_at(16, b":");
+    let is_shaped =
+        is_at(4, b"-") && is_at(7, b"-") && is_at(10, b"Tt ") && is_at(13, b":") && is_at(16, b":");
     if !is_shaped {
         return None;
     }
@@ -73,7 +70,10 @@ mod tests {
     fn times_lose_fraction_and_offset_and_nothing_else() {
         let table = [
             ("1980-01-01T00:00:00Z", Some("1980-01-01T00:00:00Z")),
-            ("2024-02-29T23:59:59.999999999Z", Some("2024-02-29T23:59:59Z")),
+            (
+                "2024-02-29T23:59:59.999999999Z",
+                Some("2024-02-29T23:59:59Z"),
+            ),
             ("2024-03-01T00:30:00+01:00", Some("2024-02-29T23:30:00Z")),
             ("1969-12-31T20:00:00.5-05:30", Some("1970-01-01T01:30:00Z")),
             ("0001-01-01T00:00:00Z", Some("0001-01-01T00:00:00Z")),

@@ -107,11 +107,17 @@ impl Flags {
         let file = |platform: Option<&String>| {
             let platform = platform.map(|it| format!("-{}", it.replace('/', "-")));
             let platform = platform.unwrap_or_default();
-            ("--sbom-dir", directory.join(format!("{name}{platform}.{extension}")))
+            (
+                "--sbom-dir",
+                directory.join(format!("{name}{platform}.{extension}")),
+            )
         };
         match platforms {
             [] | [_] => vec![file(None)],
-            several => several.iter().map(|platform| file(Some(platform))).collect(),
+            several => several
+                .iter()
+                .map(|platform| file(Some(platform)))
+                .collect(),
         }
     }
 
@@ -221,7 +227,10 @@ mod tests {
         assert_eq!(names(&platforms[..1]), ["d/team-web.spdx.json"]);
         assert_eq!(
             names(&platforms),
-            ["d/team-web-linux-amd64.spdx.json", "d/team-web-linux-arm64-v8.spdx.json"]
+            [
+                "d/team-web-linux-amd64.spdx.json",
+                "d/team-web-linux-arm64-v8.spdx.json"
+            ]
         );
     }
 }

@@ -93,7 +93,9 @@ impl Place {
                 Code::Usage,
                 format!("`--attach` is for images in a registry, and `{text}` names none"),
             )
-            .hint("push the image, and name it with its registry: `overcoat sbom --attach HOST/NAME`")
+            .hint(
+                "push the image, and name it with its registry: `overcoat sbom --attach HOST/NAME`",
+            )
         };
         match self {
             Self::End(End::Registry(reference)) => Ok(reference.clone()),
@@ -149,12 +151,14 @@ impl Place {
                 let scratch = scratch()?;
                 let name = name.as_deref();
                 Found {
-                    image: oci_layout::read(directory, name, &wanted, &scratch, observer)?,
+                    image: oci_layout::read(directory, name, &wanted, &scratch)?,
                     scratch: Some(scratch),
                     origins: Vec::new(),
                 }
             }
-            Self::End(End::Archive(file)) => from_file(file, Format::Both, &wanted, scratch()?, observer)?,
+            Self::End(End::Archive(file)) => {
+                from_file(file, Format::Both, &wanted, scratch()?, observer)?
+            }
             Self::End(End::OciArchive(file)) => {
                 from_file(file, Format::Oci, &wanted, scratch()?, observer)?
             }
@@ -163,7 +167,9 @@ impl Place {
             }
             // `of` looks for it in the store.
             Self::End(End::Store(name)) => Found {
-                image: tools.store.image(&crate::cli::find(tools.store, name)?.manifest)?,
+                image: tools
+                    .store
+                    .image(&crate::cli::find(tools.store, name)?.manifest)?,
                 scratch: None,
                 origins: Vec::new(),
             },

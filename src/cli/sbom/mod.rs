@@ -130,10 +130,7 @@ impl Work<'_> {
         let mut layers = Remote {
             store,
             passing: BlobStore::open(&self.tools.store.workspace()?.join("passing"))?,
-            registry: self
-                .tools
-                .registry()
-                .map_err(crate::build::Error::from)?,
+            registry: self.tools.registry().map_err(crate::build::Error::from)?,
             origins,
             observer: self.observer,
         };
@@ -150,10 +147,7 @@ impl Work<'_> {
         repository: &Reference,
     ) -> Result<Reference, Diagnostic> {
         let attaching = stage(self.observer, "attach", repository.name());
-        let registry = self
-            .tools
-            .registry()
-            .map_err(crate::build::Error::from)?;
+        let registry = self.tools.registry().map_err(crate::build::Error::from)?;
         let scratch = BlobStore::open(&self.tools.store.workspace()?.join("attached"))?;
         let attached = sbom::attach(
             &image.manifest.descriptor,
@@ -191,9 +185,7 @@ impl From<Error> for Diagnostic {
             Error::Layer { digest, source } => {
                 Self::from(*source).attempting(format!("cannot read the layer `{digest}`"))
             }
-            Error::MediaType { .. } | Error::Extent { .. } => {
-                Self::new(Code::DamagedImage, &error)
-            }
+            Error::MediaType { .. } | Error::Extent { .. } => Self::new(Code::DamagedImage, &error),
             Error::Nowhere { .. } => Self::new(Code::Store, &error)
                 .hint("name the image in its registry: `overcoat sbom docker://HOST/NAME`"),
             Error::Unlisted { .. } => Self::new(Code::Registry, &error)
