@@ -38,6 +38,7 @@ pub mod reference;
 pub mod registry;
 pub mod release;
 pub mod sandbox;
+pub mod sbom;
 pub mod scaffold;
 #[cfg(test)]
 mod skip_tests;

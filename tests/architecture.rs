@@ -17,6 +17,7 @@ skip_tests:
 yaml:
 store: digest event fs image layer reference skip_tests
 registry: digest event fs http image reference store
+sbom: digest event fs image layer reference registry store
 source: digest event fs
 sandbox: event fs skip_tests
 debian: digest event fs http
@@ -30,7 +31,7 @@ project: digest event fs reference source yaml
 kubernetes: digest event fs http image reference skip_tests yaml
 release: digest event fs http image kubernetes layer output project reference registry skip_tests source store yaml
 ui: event
-cli: build builder_image debian digest dockerfile event fs http image kubernetes layer output project python reference registry release sandbox scaffold source store ui yaml
+cli: build builder_image debian digest dockerfile event fs http image kubernetes layer output project python reference registry release sandbox sbom scaffold source store ui yaml
 ";
 
 /// What only some modules may do: the text that gives it away, where it is allowed (a module, or one file below `src`),

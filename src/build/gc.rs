@@ -48,7 +48,7 @@ pub enum Kind {
     /// Layers as directories.
     Unpacked,
     /// What steps made and were made of, and what was found out for them: `cache/steps`, `cache/last`,
-    /// `cache/engine`, `cache/sources`, `cache/resolutions`, `cache/targets`.
+    /// `cache/engine`, `cache/sources`, `cache/resolutions`, `cache/targets`, `cache/sbom`.
     Records,
     /// Wheels.
     Wheels,
@@ -82,7 +82,7 @@ impl Kind {
         let mut names = relative.iter().filter_map(|name| name.to_str());
         match (names.next(), names.next()) {
             (Some("wheels"), _) => Self::Wheels,
-            (_, Some(STEPS | ENGINE | "last" | "sources" | "resolutions" | "targets")) => {
+            (_, Some(STEPS | ENGINE | "last" | "sources" | "resolutions" | "targets" | "sbom")) => {
                 Self::Records
             }
             (_, Some("pypi")) => Self::Indexes,

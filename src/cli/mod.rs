@@ -47,6 +47,7 @@ mod rm;
 mod rollback;
 mod run;
 mod s2i;
+mod sbom;
 mod secret;
 mod signals;
 mod status;
@@ -115,6 +116,7 @@ enum Command {
     Tags(tags::Args),
     Digest(digest::Args),
     Referrers(referrers::Args),
+    Sbom(sbom::Args),
     Delete(delete::Args),
     Promote(Box<promote::Args>),
     Deploy(Box<deploy::Args>),
@@ -226,6 +228,7 @@ fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
         Command::Tags(args) => tags::run(&args, &shared).map(done),
         Command::Digest(args) => digest::run(&args, &shared).map(done),
         Command::Referrers(args) => referrers::run(&args, &shared).map(done),
+        Command::Sbom(args) => sbom::run(&args, &shared).map(done),
         Command::Deploy(args) => deploy::run(&args, &shared),
         Command::Up(args) => up::run(&args, &shared),
         Command::Delete(args) => delete::run(&args, &shared).map(done),

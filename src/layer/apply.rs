@@ -19,13 +19,12 @@ use std::path::Path;
 
 use rustix::fs::{self as rfs, Mode, OFlags};
 
-use super::bomb::{Bomb, Expansion, Packed, Unpacked};
+use super::bomb::Expansion;
 use super::entry::EntryPath;
 use super::owners::OwnerList;
-use super::read_ahead::read_ahead;
 use super::unpacker::Unpacker;
-use super::{Error, decompress, read};
-use crate::digest::{DiffId, Digester};
+use super::{Error, read, visit};
+use crate::digest::DiffId;
 use crate::event::Observer;
 use crate::fs::Context;
 use crate::image::media_type::Compression;
@@ -93,49 +92,9 @@ fn apply_to(
     expected: &DiffId,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
-    let (compressed, packed) = Packed::new(compressed);
-    let open = || decompress(compressed, compression);
-    let applied = read_ahead(open, |tar| {
-        let mut tar = Teeing {
-            inner: Unpacked::new(tar, packed, target.expansion),
-            digester: Digester::new(expected.0.algorithm()),
-        };
-        let report = unpack(&mut tar, target.directory, target.ownership, observer)?;
-        // What follows the end-of-archive mark is part of the bytes that the digests name.
-        io::copy(&mut tar, &mut io::sink()).map_err(|source| Error::Io {
-            action: "read",
-            path: "the layer".to_owned(),
-            source,
-        })?;
-        let found = tar.digester.finish();
-        if found != expected.0 {
-            return Err(Error::DiffId {
-                expected: expected.clone(),
-                found: DiffId(found),
-            });
-        }
-        Ok(report)
-    });
-    applied.map_err(|error| match &error {
-        Error::Io { source, .. } => match Bomb::behind(source) {
-            Some(bomb) => Error::Hostile(bomb.to_string()),
-            None => error,
-        },
-        _ => error,
+    visit::through(compressed, compression, expected, target.expansion, |tar| {
+        unpack(tar, target.directory, target.ownership, observer)
     })
-}
-
-struct Teeing<R> {
-    inner: R,
-    digester: Digester,
-}
-
-impl<R: Read> Read for Teeing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.digester.update(&buffer[..count]);
-        Ok(count)
-    }
 }
 
 fn unpack(

@@ -337,7 +337,7 @@ fn child_unpacks_three_hundred_thousand_members() {
         buffer: Vec::new(),
         at: 0,
     };
-    let mut digester = Digester::new(crate::digest::Algorithm::Sha256);
+    let mut digester = crate::digest::Digester::new(crate::digest::Algorithm::Sha256);
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = stream();
     let mut total = 0;

@@ -25,6 +25,7 @@ pub mod splice;
 pub mod stack;
 mod tar;
 mod unpacker;
+mod visit;
 pub mod whiteout;
 pub(crate) mod within;
 pub mod zip;
@@ -36,6 +37,7 @@ pub use entry::{Entry, EntryPath, Kind};
 pub use members::{Member, members};
 pub use splice::SplicedWriter;
 pub use tar::LayerWriter;
+pub use visit::visit;
 
 use std::io::{self, Read};
 

@@ -37,6 +37,7 @@
 //!   last three on the real recipe and with the network.
 //! * `matrix` – the main job on every kind of runner, with the same digest. Needs the network.
 //! * `dockerfile` – contexts of `--as-dockerfile`, built with buildah: the same tree as `overcoat build` makes.
+//! * `sbom` – bills of materials, against pip, dpkg, a registry and validators. Part needs the network.
 //! * `scaffold` – `create` and `init`: what they write builds, runs and passes its own test. Needs the network.
 //! * `s2i_builders` – the kinds of builder image that people have, and upstream's fake one. Part needs the network.
 //! * `s2i_apps` – applications of every kind on those, built, answering, edited. Needs the network.
@@ -88,6 +89,7 @@ mod s2i;
 mod s2i_apps;
 mod s2i_builders;
 mod s2i_core;
+mod sbom;
 mod scaffold;
 mod sources;
 mod steps;

@@ -200,11 +200,6 @@ fn failures_have_the_statuses_and_annotations_of_op() {
     for (words, status, text) in [
         (&["build-push"][..], 1, "Skaffold file not found"),
         (&["build", "-f", "none.yaml"], 1, "Skaffold file not found"),
-        (
-            &["build", "--sbom-output", "d"],
-            2,
-            "writes no bills of materials",
-        ),
         (&["start-registry", "--image", "x"], 2, "not done here"),
         (
             &["push", "--image-pattern", "(?P<image>.*):(?P<tag>.*)"],

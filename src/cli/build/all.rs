@@ -21,7 +21,7 @@ use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::s2i::flags::given;
-use crate::cli::{env, observer, print, s2i};
+use crate::cli::{env, observer, print, s2i, sbom};
 use crate::event::{Event, Observer, printable, stage};
 use crate::project::{Application, Project};
 use crate::release::outputs::{Facts, Others, Outputs, ResultFile};
@@ -70,6 +70,8 @@ pub(super) fn run(
     let images: Vec<&str> = applications.iter().map(Application::image_name).collect();
     outputs.check(applications.len(), args.platforms.len().max(1))?;
     outputs.forget_stale(&images)?;
+    let names: Vec<&str> = applications.iter().map(|it| it.name.as_str()).collect();
+    args.sbom.prepare(&names, &args.platforms, args.push)?;
     let observer = observer(shared, args.s2i.common.quiet)?;
     if args.all {
         tell_foreign(project, observer.as_ref());
@@ -103,6 +105,17 @@ pub(super) fn run(
         let facts: Result<Vec<Facts>, _> = reports
             .map(|(report, image)| facts::of(report, Some(image)))
             .collect();
+        let built: Vec<sbom::Built<'_>> = outcomes
+            .iter()
+            .filter_map(|it| {
+                Some(sbom::Built {
+                    name: &it.name,
+                    report: it.report.as_ref()?,
+                })
+            })
+            .collect();
+        args.sbom
+            .deliver(&built, &args.creds, shared, observer.as_ref())?;
         outputs.write(&facts?)?;
         return Ok(troubled.map_or(Code::Success as u8, |it| it.status));
     };

@@ -6,7 +6,7 @@ use crate::build;
 use crate::cli::args;
 use crate::cli::s2i::flags::S2iFlags;
 use crate::cli::step_args::StepArgs;
-use crate::cli::{confine, creds, load, outputs, propagation, records};
+use crate::cli::{confine, creds, load, outputs, propagation, records, sbom};
 use crate::image::{Platform, media_type};
 use crate::output::Destination;
 use crate::reference::Reference;
@@ -121,6 +121,9 @@ pub(in crate::cli) struct Args {
 
     #[command(flatten)]
     pub(super) pipeline: outputs::Flags,
+
+    #[command(flatten)]
+    pub(super) sbom: sbom::Flags,
 
     /// Do every step again, whatever is remembered of earlier builds
     #[arg(long)]

@@ -18,7 +18,7 @@ use crate::cli::s2i::order::Called;
 use crate::cli::s2i::previous::Replaced;
 use crate::cli::s2i::source::{self, Brought};
 use crate::cli::s2i::{afterwards, dockerfile};
-use crate::cli::{check, confine, env, load, observer, print, push};
+use crate::cli::{check, confine, env, load, observer, print, push, sbom};
 use crate::event::{Observer, Silent};
 use crate::http::Http;
 use crate::image::Platform;
@@ -79,6 +79,12 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         warnings.tell(shared, args.s2i.common.quiet)?;
     }
     if let Some(out) = given(&args.s2i.build.as_dockerfile) {
+        if args.sbom.are_given() {
+            return Err(Diagnostic::new(
+                Code::Usage,
+                "a bill of materials is of an image, and `--as-dockerfile` builds none",
+            ));
+        }
         let (builder, _) = request::builder(args, target);
         let written = dockerfile::write(&request, builder, flags, out.as_ref(), shared)?;
         print(&written.display().to_string())?;
@@ -147,8 +153,9 @@ impl Order<'_> {
         if shared.entered.is_some() {
             return self.build(request, None);
         }
+        let is_part = shared.only_application.is_some() || shared.report_file.is_some();
         // Of a build that another command of ours has started, that one writes what pipelines read.
-        let outputs = match shared.only_application.is_some() || shared.report_file.is_some() {
+        let outputs = match is_part {
             true => Outputs::default(),
             false => self.outputs()?,
         };
@@ -156,6 +163,14 @@ impl Order<'_> {
             .application
             .as_ref()
             .map(|it| it.image_name().to_owned());
+        let bills = (!is_part && self.args.sbom.are_given()).then_some(&self.args.sbom);
+        let bill = match &target.application {
+            Some(application) => application.name.clone(),
+            None => sbom::last_part(&request.tags[0].reference).to_owned(),
+        };
+        if let Some(bills) = bills {
+            bills.prepare(&[&bill], self.platforms, request.push == Push::Yes)?;
+        }
         outputs.check(1, self.platforms.len().max(1))?;
         let names = request.tags.iter().map(|tag| tag.reference.name());
         let names: Vec<String> = name.clone().into_iter().chain(names).collect();
@@ -174,6 +189,12 @@ impl Order<'_> {
             }
         };
         if let Some(report) = &delivered.report {
+            if let Some(bills) = bills {
+                let name = bill.as_str();
+                let observer = observer(shared, self.args.s2i.common.quiet)?;
+                let built = [sbom::Built { name, report }];
+                bills.deliver(&built, &self.args.creds, shared, observer.as_ref())?;
+            }
             outputs.write(&[facts::of(report, name.as_deref())?])?;
         }
         Ok(delivered)

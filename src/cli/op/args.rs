@@ -82,7 +82,7 @@ pub(super) struct Build {
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub(super) ttl_tag: String,
 
-    /// Write bills of materials (not done here)
+    /// Write a bill of materials of each artifact into DIR: `ARTIFACT.cdx.json`
     #[arg(long, value_name = "DIR")]
     pub(super) sbom_output: Option<PathBuf>,
 

@@ -31,15 +31,6 @@ const TTL: &str = "ttl.sh";
 
 /// `op build`.
 pub(super) fn build(args: &Build, settings: Settings) -> Result<u8, Diagnostic> {
-    if args.sbom_output.is_some() {
-        return Err(Diagnostic::new(
-            Code::Usage,
-            "`--sbom-output` is not done here: overcoat writes no bills of materials",
-        )
-        .hint(
-            "leave it out, and run a scanner on the pushed image, as a hook after `push` perhaps",
-        ));
-    }
     let settings = settings
         .with_skaffold(args.filename.as_deref())?
         .with_registry("--repo", args.repo.as_ref());
@@ -84,6 +75,9 @@ pub(super) fn build_steps(
         }
         for host in &args.insecure_registry {
             step.flag("--insecure-registry", host);
+        }
+        if let Some(directory) = &args.sbom_output {
+            step.flag("--sbom-dir", directory);
         }
         step.flag("--result-file", result);
     };

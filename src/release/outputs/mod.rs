@@ -77,6 +77,31 @@ pub enum Others {
     Go,
 }
 
+/// Removes what an earlier run left at `path`, a file of one command alone that names digests, before the work begins.
+///
+/// # Errors
+/// [`Error::Foreign`] for what no command of ours wrote, [`Error::Stale`].
+pub fn forget_file(flag: &'static str, path: &Path) -> Result<(), Error> {
+    if !place::may_be_ours(path)? {
+        return Err(Error::Foreign {
+            path: path.to_owned(),
+            flag,
+        });
+    }
+    Ok(place::forget(path)?)
+}
+
+/// Writes such a file, whole or not at all, after success. Its directories are made.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn write_file(flag: &'static str, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    place::write(path, bytes).map_err(|source| Error::File {
+        flag: flag.to_owned(),
+        source,
+    })
+}
+
 /// A file to be written, and how it is written.
 struct Planned<'a> {
     path: PathBuf,
