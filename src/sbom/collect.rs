@@ -241,7 +241,8 @@ impl Collector<'_> {
             purl: purl("generic", None, "python", &version, &[]),
             name: "python".to_owned(),
             version,
-            licences: Vec::from_iter(Licence::declared("PSF-2.0")),
+            // What is known of CPython, and not said by the image, is not declared.
+            licences: Vec::new(),
             hashes: Vec::new(),
             url: None,
             location: format!("/{path}"),

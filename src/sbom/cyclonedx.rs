@@ -143,8 +143,7 @@ fn licences(licences: &[Licence]) -> Vec<Value> {
     }
     let one = |licence: &Licence| {
         let named = match licence {
-            // An identifier, and not the `+` behind it, is in the list.
-            Licence::Expression(text) if !text.contains([' ', '+', '(']) => "id",
+            Licence::Expression(text) if !text.contains([' ', '(']) => "id",
             _ => "name",
         };
         json!({"license": {(named): licence.text(), "acknowledgement": "declared"}})

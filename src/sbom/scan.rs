@@ -18,6 +18,8 @@ use crate::store::BlobStore;
 
 /// How many files of one layer are looked into.
 const MAX_FINDINGS: usize = 100_000;
+/// How much is kept of what one layer says, in bytes.
+const MAX_KEPT: usize = 32 << 20;
 /// The largest `RECORD` that is digested, in bytes.
 const MAX_RECORD: u64 = 256 << 20;
 
@@ -62,6 +64,13 @@ pub(super) enum Finding {
     Unlisted(String),
 }
 
+impl Finding {
+    /// How many bytes it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        serde_json::to_vec(self).map_or(0, |bytes| bytes.len())
+    }
+}
+
 /// What a layer changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Delta {
@@ -89,8 +98,9 @@ pub(super) fn scan(
     };
     let blob = BufReader::with_capacity(128 << 10, store.open_blob(descriptor)?);
     let mut scan = Scan {
-        below,
+        alive: below.files.keys().cloned().collect(),
         delta: Delta::default(),
+        kept: 0,
     };
     layer::visit(blob, compression, diff_id, observer, |entry, content| {
         scan.see(&entry, content)
@@ -105,12 +115,15 @@ pub(super) fn scan(
     Ok(scan.delta)
 }
 
-struct Scan<'a> {
-    below: &'a State,
+struct Scan {
+    /// The files of lower layers that are still there. Each leaves once, however often a layer says so.
+    alive: BTreeSet<String>,
     delta: Delta,
+    /// The bytes that `delta` takes, about.
+    kept: usize,
 }
 
-impl Scan<'_> {
+impl Scan {
     fn see(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), layer::Error> {
         match whiteout::parse(&entry.path)? {
             Some(whiteout::Whiteout::Deleted(path)) => {
@@ -153,12 +166,14 @@ impl Scan<'_> {
             Kind::Symlink { .. } => unlisted(&place, "it is a link"),
             _ => None,
         };
-        if let Some(found) = found {
-            self.delta.added.insert(path, found);
-        }
-        match self.delta.added.len() > MAX_FINDINGS {
+        let Some(found) = found else {
+            return Ok(());
+        };
+        self.kept += path.len() + found.weight();
+        self.delta.added.insert(path, found);
+        match self.delta.added.len() > MAX_FINDINGS || self.kept > MAX_KEPT {
             true => Err(layer::Error::Hostile(format!(
-                "it has metadata of more than {MAX_FINDINGS} packages"
+                "it has metadata of more than {MAX_FINDINGS} packages, or {MAX_KEPT} bytes of it"
             ))),
             false => Ok(()),
         }
@@ -169,13 +184,22 @@ impl Scan<'_> {
         if with_it {
             self.remove_one(path);
         }
-        let removed = self.below.below(path).map(str::to_owned);
-        self.delta.removed.extend(removed);
+        let prefix = match path {
+            "" => String::new(),
+            directory => format!("{directory}/"),
+        };
+        let from = self.alive.range(prefix.clone()..);
+        let gone = from.take_while(|known| known.starts_with(&prefix));
+        let gone: Vec<String> = gone.cloned().collect();
+        for known in gone {
+            self.alive.remove(&known);
+            self.delta.removed.insert(known);
+        }
     }
 
     fn remove_one(&mut self, path: &str) {
-        if self.below.has(path) {
-            self.delta.removed.insert(path.to_owned());
+        if let Some(known) = self.alive.take(path) {
+            self.delta.removed.insert(known);
         }
     }
 

@@ -12,6 +12,8 @@ use crate::image::{Descriptor, Image};
 
 /// How many files of one image say something.
 const MAX_FILES: usize = 200_000;
+/// How much is kept of what they say, in bytes.
+const MAX_KEPT: usize = 96 << 20;
 
 /// A finding with the layer that brought it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(super) struct Found {
     pub(super) layer: usize,
     /// For each package of a database, the layer that brought it: the first with this name, version and architecture.
     pub(super) package_layers: Vec<usize>,
+    /// How many bytes it takes, about.
+    weight: usize,
 }
 
 /// All findings by path.
@@ -61,11 +65,6 @@ impl State {
         Ok(state)
     }
 
-    /// True when a file is known.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.files.contains_key(path)
-    }
-
     /// The known files below a directory.
     pub(super) fn below<'a>(&'a self, directory: &str) -> impl Iterator<Item = &'a str> {
         let prefix = match directory {
@@ -85,15 +84,15 @@ impl State {
     /// Puts a layer on top.
     pub(super) fn apply(&mut self, delta: Delta, layer: usize) -> Result<(), Error> {
         let Delta { mut removed, added } = delta;
-        // A database that is written anew keeps most of its packages.
-        let replaced = |path: &String, state: &mut Self| state.files.remove(path);
         for (path, finding) in added {
             removed.remove(&path);
-            let below = replaced(&path, self);
+            // A database that is written anew keeps most of its packages.
+            let below = self.files.remove(&path);
             let package_layers = origins(&finding, below.as_ref(), layer);
             self.files.insert(
                 path,
                 Found {
+                    weight: finding.weight(),
                     finding,
                     layer,
                     package_layers,
@@ -104,7 +103,14 @@ impl State {
             self.files.remove(&path);
         }
         let packages: usize = self.files.values().map(|it| it.package_layers.len()).sum();
-        match self.files.len() > MAX_FILES || packages > 2 * dpkg::MAX_PACKAGES {
+        let kept: usize = self
+            .files
+            .iter()
+            .map(|(path, it)| path.len() + it.weight)
+            .sum();
+        let is_too_much =
+            self.files.len() > MAX_FILES || packages > 2 * dpkg::MAX_PACKAGES || kept > MAX_KEPT;
+        match is_too_much {
             true => Err(Error::Extent {
                 limit: "the metadata of more packages than any image has".to_owned(),
             }),

@@ -380,6 +380,29 @@ fn a_damaged_layer_gives_no_document_and_nothing_is_kept() {
 }
 
 #[test]
+fn more_metadata_than_any_image_has_is_refused() {
+    let bench = Bench::new();
+    // Each keeps some kilobytes of names of licences.
+    let classifiers: String = (0..64)
+        .map(|it| format!("Classifier: License :: {it}{}\n", "x".repeat(150)))
+        .collect();
+    let text = format!("Name: a\nVersion: 1\n{classifiers}\n");
+    let paths: Vec<String> = (0..8_000)
+        .map(|it| format!("{it}.dist-info/METADATA"))
+        .collect();
+    let members: Vec<Member<'_>> = paths
+        .iter()
+        .map(|path| (path.as_str(), text.as_str()))
+        .collect();
+    let image = bench.image(&[&members]);
+    let failed = of(&image, &mut Local(&bench.store), &bench.cache(), &Silent);
+    assert!(
+        matches!(&failed, Err(Error::Layer { source, .. }) if source.to_string().contains("bytes of it")),
+        "{failed:?}"
+    );
+}
+
+#[test]
 fn uuids_have_their_form() {
     let one = uuid(&Digest::of(b"1"), Format::Spdx);
     assert_eq!(one.len(), 36);

@@ -135,7 +135,8 @@ impl Place {
                     }
                 };
                 let mut origins = bases(&(&image).into());
-                origins.extend(named.name.parse::<Reference>().ok());
+                let own = named.name.parse::<Reference>().ok();
+                origins.extend(own.filter(|own| names_its_host(&named.name, own)));
                 Found {
                     image,
                     scratch: None,
