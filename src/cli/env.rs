@@ -23,6 +23,8 @@ use crate::python::index::Credentials;
 /// The variable that names the store; `--store` has it as its default.
 pub const STORE: &str = "OVERCOAT_STORE";
 
+/// Where op's pipelines name a registry's own certificate authority, in PEM (`path-to-production.md` §1.2.1).
+const OP_AUTHORITY: &str = "OP_REGISTRY_CA_PATH";
 /// Where distributions keep the bundle of trusted certificates.
 const CERTIFICATE_BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -116,7 +118,7 @@ pub fn host(shared: &Shared) -> Result<Host, Diagnostic> {
 /// # Errors
 /// As [`host`].
 pub fn host_for(shared: &Shared, project: &Path) -> Result<Host, Diagnostic> {
-    let certificates = certificates();
+    let certificates = certificates()?;
     let proxies = Proxies {
         http: either_case("HTTP_PROXY").or_else(|| either_case("ALL_PROXY")),
         https: either_case("HTTPS_PROXY").or_else(|| either_case("ALL_PROXY")),
@@ -156,17 +158,30 @@ pub fn host_for(shared: &Shared, project: &Path) -> Result<Host, Diagnostic> {
 }
 
 /// The bundle that `SSL_CERT_FILE` names (also when that is none: then nothing is trusted, as OpenSSL has it), else
-/// the distribution's. Empty when there is none.
-fn certificates() -> Vec<u8> {
+/// the distribution's, which may be none; and with it the authority that op's pipelines name.
+///
+/// # Errors
+/// When the authority cannot be read: a registry would be refused for another reason than the true one.
+fn certificates() -> Result<Vec<u8>, Diagnostic> {
     const LIMIT: u64 = 64 << 20;
-    if let Some(path) = variable("SSL_CERT_FILE") {
-        return crate::fs::read_limited(Path::new(&path), LIMIT).unwrap_or_default();
-    }
     let read = |path: &&str| crate::fs::read_limited(Path::new(path), LIMIT).ok();
-    CERTIFICATE_BUNDLES
-        .iter()
-        .find_map(read)
-        .unwrap_or_default()
+    let mut bundle = match variable("SSL_CERT_FILE") {
+        Some(path) => read(&path.as_str()),
+        None => CERTIFICATE_BUNDLES.iter().find_map(read),
+    }
+    .unwrap_or_default();
+    if let Some(path) = variable(OP_AUTHORITY) {
+        let authority = crate::fs::read_limited(Path::new(&path), LIMIT).map_err(|error| {
+            Diagnostic::new(
+                Code::Usage,
+                format!("{OP_AUTHORITY} names no file with certificates: {error}"),
+            )
+            .hint("unset it, or let it name the PEM file of the registry's certificate authority")
+        })?;
+        bundle.push(b'\n');
+        bundle.extend(authority);
+    }
+    Ok(bundle)
 }
 
 /// Where `.netrc` is, if it is anywhere.

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::registry::private_registry;
 use super::support::registry::Registry;
 use super::support::tiny::Tiny;
 use super::support::{Done, Overcoat, tool};
@@ -207,7 +208,15 @@ fn failures_have_the_statuses_and_annotations_of_op() {
             "`--image-pattern` has no effect",
         ),
         (
-            &["watch-deployment", "--component", "c", "--environment", "e", "--poll-timeout", "1m"],
+            &[
+                "watch-deployment",
+                "--component",
+                "c",
+                "--environment",
+                "e",
+                "--poll-timeout",
+                "1m",
+            ],
             1,
             "`--poll-timeout` has no effect",
         ),
@@ -275,4 +284,62 @@ fn a_properties_file_that_is_named_is_read() {
         format!("{}/properties/base:{}", registry.host(), &digest[..12])
     );
     assert_eq!(tags(registry.host(), "properties/base").len(), 2);
+}
+
+#[test]
+fn an_authority_that_ops_variable_names_is_trusted_beside_the_machines() {
+    let overcoat = Overcoat::new();
+    let directory = overcoat.path().join("project");
+    fs::create_dir(&directory).unwrap();
+    project(&directory);
+    let (registry, authority) = private_registry(&directory);
+    let words = [
+        "build",
+        "--push",
+        "--artifact",
+        "base",
+        "--repo",
+        &registry.host(),
+    ];
+    let refused = op(&overcoat, &directory, &words, &[]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("certificate"), "{}", refused.stderr);
+    let trusted = [
+        ("OP_REGISTRY_CA_PATH", authority.as_str()),
+        ("SKAFFOLD_LABEL", "a=b"),
+    ];
+    let done = op(&overcoat, &directory, &words, &trusted);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for warning in [
+        "SKAFFOLD_LABEL has no effect",
+        "builder `b` of the image `base` is for buildpacks",
+    ] {
+        assert!(done.stderr.contains(warning), "{warning}: {}", done.stderr);
+    }
+    let missing = [("OP_REGISTRY_CA_PATH", "/nowhere.pem")];
+    let done = op(&overcoat, &directory, &words, &missing);
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("OP_REGISTRY_CA_PATH names no file with certificates"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_file_of_skaffolds_without_artifacts_is_told_apart_from_none() {
+    let overcoat = Overcoat::new();
+    let directory = overcoat.path().join("project");
+    fs::create_dir(&directory).unwrap();
+    let text = "apiVersion: skaffold/v4beta1\nkind: Config\nbuild:\n  artifacts: []\n";
+    fs::write(directory.join("skaffold.yaml"), text).unwrap();
+    let done = op(&overcoat, &directory, &["build"], &[]);
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("skaffold.yaml` names no artifacts"),
+        "{}",
+        done.stderr
+    );
+    assert!(!directory.join("build_result.json").exists());
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::args::{Build, BuildPush, Destination, Push};
-use super::settings::{Settings, absolute, no_skaffold, registry_of, result_in};
+use super::settings::{Settings, absolute, nothing_to_build, registry_of, result_in};
 use super::step::{Step, run_all};
-use super::{say, settings};
+use super::{environment, say, settings};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{observer, print, project as loading, propagation};
@@ -37,6 +37,7 @@ pub(super) fn build(args: &Build, settings: Settings) -> Result<u8, Diagnostic> 
     let project = settings.project()?;
     let result = absolute(&result_in(Path::new(".")))?;
     let steps = build_steps(args, &settings, &project, &result)?;
+    environment::tell(args, &settings, &project);
     forget(&result)?;
     let status = run_all(&steps)?;
     if status == 0 && args.push {
@@ -65,7 +66,7 @@ pub(super) fn build_steps(
     project: &Project,
     result: &Path,
 ) -> Result<Vec<Step>, Diagnostic> {
-    let applications = chosen(project, args.artifact.as_deref())?;
+    let applications = chosen(settings, project, args.artifact.as_deref())?;
     let common = |step: &mut Step| {
         if args.push {
             step.push("--push");
@@ -73,7 +74,7 @@ pub(super) fn build_steps(
         if !args.platform.is_empty() {
             step.flag("--platform", args.platform.join(","));
         }
-        for host in &args.insecure_registry {
+        for host in environment::insecure_registries(args, settings) {
             step.flag("--insecure-registry", host);
         }
         if let Some(directory) = &args.sbom_output {
@@ -124,6 +125,7 @@ pub(super) fn build_steps(
 /// # Errors
 /// When there is none, or one cannot be built here.
 fn chosen<'a>(
+    settings: &Settings,
     project: &'a Project,
     artifact: Option<&str>,
 ) -> Result<Vec<&'a Application>, Diagnostic> {
@@ -132,7 +134,7 @@ fn chosen<'a>(
         None => project.applications.iter().collect(),
     };
     if applications.is_empty() {
-        return Err(no_skaffold(&project.root.join("skaffold.yaml")));
+        return Err(nothing_to_build(settings, project));
     }
     let foreign: Vec<&&Application> = applications
         .iter()
@@ -178,7 +180,7 @@ fn wait_until_seen(
     result: &Path,
 ) -> Result<(), Diagnostic> {
     let mut shared = settings.shared();
-    shared.insecure_registry.clone_from(&args.insecure_registry);
+    shared.insecure_registry = environment::insecure_registries(args, settings);
     let client = loading::registry_client(&shared, project)?;
     let observer = observer(&shared, true)?;
     let mut pushed = Vec::new();
@@ -247,7 +249,7 @@ fn one_push(
     from: version::TagFrom,
 ) -> Result<Step, Diagnostic> {
     let mut step = settings.step("build");
-    for application in chosen(project, None)? {
+    for application in chosen(settings, project, None)? {
         step.flag("--application", &application.name);
     }
     step.push("--push").flag("--repo", registry);

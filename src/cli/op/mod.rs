@@ -9,6 +9,7 @@
 mod args;
 mod build;
 mod context;
+mod environment;
 mod promote;
 mod settings;
 mod step;

@@ -171,6 +171,23 @@ pub(super) fn result_in(directory: &Path) -> PathBuf {
     directory.join(result::FILE)
 }
 
+/// The message where there is nothing to build: `skaffold.yaml` is not there, or names nothing.
+pub(super) fn nothing_to_build(settings: &Settings, project: &Project) -> Diagnostic {
+    let usual = project.root.join("skaffold.yaml");
+    let file = settings.wanted.skaffold.as_deref().unwrap_or(&usual);
+    match file.is_file() {
+        false => no_skaffold(file),
+        true => Diagnostic::new(
+            Code::Project,
+            format!(
+                "`{}` names no artifacts, so there is nothing to build",
+                file.display()
+            ),
+        )
+        .hint("list them below `build.artifacts`, or write the applications into `overcoat.toml`"),
+    }
+}
+
 /// op's message for a file of Skaffold's that is not there.
 pub(super) fn no_skaffold(file: &Path) -> Diagnostic {
     Diagnostic::new(
