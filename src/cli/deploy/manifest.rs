@@ -53,7 +53,11 @@ impl Args {
     ///
     /// # Errors
     /// With [`Code::Usage`].
-    pub(super) fn check(&self, target: &Target, is_for_cluster_too: bool) -> Result<(), Diagnostic> {
+    pub(super) fn check(
+        &self,
+        target: &Target,
+        is_for_cluster_too: bool,
+    ) -> Result<(), Diagnostic> {
         if self.kustomization.is_none() || is_for_cluster_too {
             return Ok(());
         }
