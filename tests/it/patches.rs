@@ -48,7 +48,7 @@ fn files() -> Vec<(&'static str, String)> {
         // A `\r` alone ends a line in YAML, and not in a diff.
         (
             "return.yaml",
-            of(7).replace("value: b", "value: \"b\r  c\""),
+            of(7).replace("value: b", "value: \"b\r                c\""),
         ),
         ("quo\"te\\d.yaml", of(8)),
         (

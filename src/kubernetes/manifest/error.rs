@@ -1,5 +1,6 @@
 //! Why a manifest is not edited.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::super::document::Refusal;
@@ -276,6 +277,7 @@ fn listed(names: &[String]) -> String {
 }
 
 fn numbers(lines: &[usize]) -> String {
+    let lines: BTreeSet<usize> = lines.iter().copied().collect();
     let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
     lines.join(", ")
 }

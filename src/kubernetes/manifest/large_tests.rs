@@ -86,7 +86,8 @@ fn aliases_of_aliases_are_no_endless_work() {
         format!("{anchor}: &{anchor} {{kind: List, items: [{items}]}}\n")
     };
     let lists = [
-        format!("x-p: &p {{kind: Pod, metadata: {{name: w}}, spec: {{containers: [{{name: c, image: a:1}}]}}}}\n"),
+        "x-p: &p {kind: Pod, metadata: {name: w}, spec: {containers: [{name: c, image: a:1}]}}\n"
+            .to_owned(),
         list("l1", &hundred("*p")),
         list("l2", &hundred("*l1")),
         list("l3", &hundred("*l2")),

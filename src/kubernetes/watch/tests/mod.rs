@@ -179,6 +179,9 @@ fn a_workload_that_is_not_there_is_an_error_at_once_that_names_those_that_are() 
     assert_eq!(error.hints(), ["it has deployment/web"]);
     let mut elsewhere = wish("web");
     elsewhere.namespace = "shoe".to_owned();
+    let error = play.watch(std::slice::from_ref(&elsewhere)).unwrap_err();
+    assert_eq!(error.to_string(), "the cluster has no namespace `shoe`");
+    play.put_object("v1", "namespaces", "", "shoe", json!({}));
     let error = play.watch(&[elsewhere]).unwrap_err();
     assert!(
         error.hints()[0].contains("the namespace `shoe` has no workloads"),
