@@ -156,7 +156,9 @@ impl Order<'_> {
         let names = request.tags.iter().map(|tag| tag.reference.name());
         let names: Vec<String> = name.clone().into_iter().chain(names).collect();
         outputs.forget_stale(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let delivered = match target.project.as_ref().zip(target.application.as_ref()) {
+        let of_project = target.project.as_ref().zip(target.application.as_ref());
+        // Who wants to be told when a build begins keeps its record.
+        let delivered = match of_project.filter(|_| shared.begin_file.is_none()) {
             Some((project, application)) => {
                 let place = Place::of(project.clone(), shared)?;
                 self.recorded(request, &place, &application.name)?

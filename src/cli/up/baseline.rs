@@ -111,13 +111,9 @@ impl<'a> Baselines<'a> {
                 let from = commit_named(&commit);
                 return parts(&text).map(|parts| Baseline { from, parts });
             }
-            Some(baseline::Known::Shallow) => observer.observe(Event::Warning {
-                text: format!(
-                    "{}: the git repository is a shallow clone, so its first commit is not what was delivered, and is not compared with",
-                    lock::name(&self.root, &path)
-                ),
-                hint: Some("fetch the whole history, `git fetch --unshallow` (in CI, a checkout with `fetch-depth: 0`), or name the commit: `--baseline REV`".to_owned()),
-            }),
+            Some(baseline::Known::Shallow) => {
+                observer.observe(super::checks::shallow(&lock::name(&self.root, &path)));
+            }
             Some(baseline::Known::Nothing) | None => {}
         }
         let image = pod
@@ -202,6 +198,6 @@ impl<'a> Baselines<'a> {
     }
 }
 
-fn commit_named(commit: &str) -> String {
+pub(super) fn commit_named(commit: &str) -> String {
     format!("the commit {}", &commit[..12.min(commit.len())])
 }
