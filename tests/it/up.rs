@@ -1,7 +1,10 @@
 //! `overcoat up` on a blueprint of four pods, built on the tiny builder; k3d and docker are scripts that keep what they are given.
 
+mod back;
 mod cluster;
+mod first;
 mod loaders;
+mod samples;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,8 +30,13 @@ pub struct Blueprint {
 
 impl Blueprint {
     pub fn new(overcoat: Overcoat) -> Self {
+        Self::on(&Tiny::default(), overcoat)
+    }
+
+    /// The same on another builder.
+    pub fn on(builder: &Tiny, overcoat: Overcoat) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let builder = Tiny::default().write(directory.path());
+        let builder = builder.write(directory.path());
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/hopr");
         let root = directory.path().join("convoy");
         tool(
@@ -143,9 +151,11 @@ fn a_dry_run_shows_every_step_and_changes_nothing() {
         .ok();
     let expected = [
         "1. check gateway: gateway/app/app.py: nothing speaks against it",
-        "9. deliver gateway: k3d image import FILE --mode direct -c dev, and ask the nodes for small-convoy/gateway:<content>",
-        "13. edit gateway: gateway/03-deployment.yaml:18: the image of `web-app` in Deployment/gateway from small-convoy/gateway:delivered to small-convoy/gateway:<content>",
-        "17. results: write build_result.json and the history",
+        "10. deliver gateway: k3d image import FILE --mode direct -c dev, and ask the nodes for small-convoy/gateway:<content>",
+        "5. ready: the k3d cluster `dev` is asked whether it is there",
+        "+          image: small-convoy/gateway:<content>   # changed by overcoat up",
+        "14. edit gateway: gateway/03-deployment.yaml:18: the image of `web-app` in Deployment/gateway from small-convoy/gateway:delivered to small-convoy/gateway:<content>",
+        "18. results: write build_result.json and the history",
     ];
     for line in expected {
         assert!(
@@ -166,27 +176,103 @@ fn a_dry_run_shows_every_step_and_changes_nothing() {
     let once = ["check", "build", "deliver", "edit", "deploy", "watch"];
     let mut expected: Vec<&str> = once.iter().flat_map(|name| [*name, *name]).collect();
     expected.push("results");
+    expected.insert(2, "ready");
     assert_eq!(names, expected);
-    let deploy = all["steps"][8]["what"].as_str().unwrap();
+    // What programs want to know is not in sentences alone.
+    let step = |number: usize| &all["steps"][number];
+    assert_eq!(step(3)["source"], "gateway/app");
+    assert_eq!(
+        step(5)["command"],
+        serde_json::json!(["kind", "load", "image-archive", "FILE", "--name", "dev"])
+    );
+    assert_eq!(step(8)["pod"], "relay-1");
+    assert_eq!(step(8)["before"], "small-convoy/relay-1:delivered");
+    let diff = step(8)["diff"].as_str().unwrap();
+    assert!(diff.contains("relay-1:<content>"), "{diff}");
+    assert!(
+        diff.starts_with("--- a/relay-1/03-deployment.yaml\n"),
+        "{diff}"
+    );
+    assert_eq!(step(9)["workload"], "Deployment/gateway");
+    assert_eq!(
+        (&step(11)["auto_trigger"], &step(11)["timeout_s"]),
+        (&Value::from(true), &Value::from(600))
+    );
+    let deploy = all["steps"][9]["what"].as_str().unwrap();
     assert!(
         deploy.ends_with("if it is not there yet, run deploy.sh as it is"),
         "{deploy}"
     );
     assert!(
-        all["steps"][10]["what"]
+        all["steps"][11]["what"]
             .as_str()
             .unwrap()
             .contains("auto-trigger"),
         "{all:#}"
     );
     assert!(
-        !all["steps"][11]["what"]
+        !all["steps"][12]["what"]
             .as_str()
             .unwrap()
             .contains("auto-trigger"),
         "{all:#}"
     );
     assert_eq!(blueprint.files(), before);
+    // Who may not write anything gets the plan too, and no store is made for it.
+    let mut overcoat = Overcoat::as_ordinary_user();
+    overcoat = overcoat.with("KUBECONFIG", "/nonexistent/kubeconfig");
+    let blueprint = Blueprint::new(overcoat);
+    let open = blueprint.directory.path().to_str().unwrap().to_owned();
+    tool("chmod", &["-R", "a+rX,go-w", &open]);
+    let before = blueprint.files();
+    let plan = blueprint.json(&["--to", "registry", "--repo", "h.example/r", "--dry-run"]);
+    assert_eq!(
+        plan["steps"].as_array().unwrap().last().unwrap()["step"],
+        "results"
+    );
+    assert_eq!(blueprint.files(), before);
+    assert!(!blueprint.overcoat.store().exists());
+}
+
+#[test]
+fn a_lock_is_not_written_on_what_git_knows_to_be_changed() {
+    let blueprint = Blueprint::new(no_kubeconfig());
+    let root = blueprint.root();
+    let git = |arguments: &[&str]| {
+        let root = root.to_str().unwrap();
+        let identity = ["-C", root, "-c", "user.name=a", "-c", "user.email=a@b.c"];
+        tool("git", &[&identity, arguments].concat());
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "delivered"]);
+    // Section 1 is free.
+    blueprint.replace("sink/app/app.py", "\"arrived\"", "\"here\"");
+    blueprint.replace("relay-1/app/app.py", "\"8000\"", "\"9000\"");
+    git(&["commit", "--quiet", "-am", "changed"]);
+    let before = blueprint.files();
+    let done = blueprint.up(&["--lock"]);
+    assert_eq!(done.code, Some(97), "{}", done.stderr);
+    for text in [
+        "relay-1/app/app.py: it differs outside of Section 1 from the commit ",
+        "+PORT = int(os.environ.get(\"PORT\", \"9000\"))",
+        "hint: take the change back",
+    ] {
+        assert!(done.stderr.contains(text), "{}", done.stderr);
+    }
+    assert_eq!(blueprint.files(), before);
+    // The person may know better: which commit has the delivered text, or that this is it.
+    blueprint
+        .up(&["--lock", "--baseline", "HEAD", "--dry-run"])
+        .ok();
+    assert_eq!(blueprint.files(), before);
+    let done = blueprint.up(&["--lock", "--allow-section2"]).ok();
+    assert!(
+        done.stderr.contains("it differs outside of Section 1"),
+        "{}",
+        done.stderr
+    );
+    assert!(blueprint.read(".overcoat-hopr.lock").contains("9000"));
 }
 
 #[test]

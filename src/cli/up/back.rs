@@ -78,7 +78,10 @@ pub(super) fn after(
                 .iter()
                 .map(|one| format!("{} has {}", one.planned.pod.name, one.image))
                 .collect();
-            diagnostic.also(format!("what was there before was put back, and runs: {}", images.join(", ")))
+            diagnostic.also(format!(
+                "what was there before was put back, and runs: {}",
+                images.join(", ")
+            ))
         }
         Err(error) => both(diagnostic, error),
     }

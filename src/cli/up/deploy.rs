@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::rollouts::{self, Failed, Subject};
+use super::standing::Standing;
 use super::{Args, Done, Plan, Planned, back, first};
-use crate::cli::cluster::confirm;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::records::Place;
@@ -31,16 +31,6 @@ pub(super) struct Scene<'a> {
     pub(super) cluster: &'a Cluster,
 }
 
-/// How a pod's workload stands before the cluster is told anything.
-pub(super) enum Standing {
-    /// It is not there.
-    Absent,
-    /// It has the image.
-    AsWanted(Outcome),
-    /// It is there with another image, and may be changed.
-    Other,
-}
-
 /// What the cluster has of a pod now.
 pub(super) struct Deployed {
     /// What was changed.
@@ -51,87 +41,6 @@ pub(super) struct Deployed {
     pub(super) record: Option<Id>,
     /// True when it was not there before.
     pub(super) is_fresh: bool,
-}
-
-/// A cluster that answers, and that is meant.
-///
-/// # Errors
-/// [`Code::Cluster`], [`Code::Forbidden`], [`Code::Refused`].
-pub(super) fn connect(
-    args: &Args,
-    plan: &Plan,
-    observer: &dyn Observer,
-) -> Result<Cluster, Diagnostic> {
-    let cluster = Cluster::connect(&plan.access, args.cluster.within(observer))?;
-    confirm(&plan.access, &cluster, args.yes)?;
-    // One that does not answer, or does not let us look, is known before anything is built or written.
-    let mut is_first = false;
-    for planned in &plan.pods {
-        is_first |= is_absent(args, planned, &cluster, observer)?;
-    }
-    if is_first {
-        first::check(plan)?;
-    }
-    Ok(cluster)
-}
-
-fn is_absent(
-    args: &Args,
-    planned: &Planned,
-    cluster: &Cluster,
-    observer: &dyn Observer,
-) -> Result<bool, Diagnostic> {
-    let there = cluster.workloads(
-        args.cluster.within(observer),
-        namespace(planned, cluster),
-        Some(&workload_name(planned)),
-    )?;
-    Ok(there.is_empty())
-}
-
-/// How all workloads stand, and that the cluster would take the change: known before a file is written.
-///
-/// # Errors
-/// What the cluster says; it is on record as a deployment that failed.
-pub(super) fn look(
-    args: &Args,
-    plan: &Plan,
-    done: &[Done],
-    cluster: &Cluster,
-    observer: &dyn Observer,
-) -> Result<Vec<Standing>, Diagnostic> {
-    let scene = Scene {
-        args,
-        plan,
-        done,
-        edits: &[],
-        cluster,
-    };
-    let mut standing = Vec::new();
-    for (planned, done) in plan.pods.iter().zip(done) {
-        let look = || -> Result<Standing, Diagnostic> {
-            if is_absent(args, planned, cluster, observer)? {
-                return Ok(Standing::Absent);
-            }
-            let request = scene.request(planned, done, true);
-            let outcome = cluster.set_image(args.cluster.within(observer), &request)?;
-            Ok(match outcome.is_changed {
-                true => Standing::Other,
-                false => Standing::AsWanted(outcome),
-            })
-        };
-        standing.push(match look() {
-            Ok(found) => found,
-            Err(error) => {
-                let begin = scene.beginning(planned, done);
-                let refused: Result<Recorded<()>, Diagnostic> =
-                    plan.place.perform(begin, observer, |_, _| Err(error));
-                refused?;
-                Standing::Absent
-            }
-        });
-    }
-    Ok(standing)
 }
 
 /// Deploys what is not there yet, gives the others their new image, and waits for all of them.
@@ -220,10 +129,7 @@ impl Scene<'_> {
         if absent.is_empty() {
             return Ok(());
         }
-        let pods: Vec<&Planned> = absent
-            .iter()
-            .map(|place| &self.plan.pods[*place])
-            .collect();
+        let pods: Vec<&Planned> = absent.iter().map(|place| &self.plan.pods[*place]).collect();
         let begins = absent
             .iter()
             .map(|place| self.beginning(&self.plan.pods[*place], &self.done[*place]));
@@ -259,7 +165,7 @@ impl Scene<'_> {
     }
 
     /// What is asked of the cluster for a pod.
-    fn request(&self, planned: &Planned, done: &Done, is_dry_run: bool) -> SetImage {
+    pub(super) fn request(&self, planned: &Planned, done: &Done, is_dry_run: bool) -> SetImage {
         SetImage {
             namespace: namespace(planned, self.cluster).to_owned(),
             workload: Some(workload_name(planned)),
@@ -277,7 +183,7 @@ impl Scene<'_> {
     }
 
     /// What is known of a pod's deployment when it begins.
-    fn beginning(&self, planned: &Planned, done: &Done) -> Begin {
+    pub(super) fn beginning(&self, planned: &Planned, done: &Done) -> Begin {
         let links = self
             .plan
             .place

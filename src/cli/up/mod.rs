@@ -19,6 +19,7 @@ mod make;
 mod plan;
 mod rollouts;
 mod samples;
+mod standing;
 mod tell;
 
 use std::path::PathBuf;
@@ -208,7 +209,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     // A loader that is not there, or a cluster that cannot be reached, is better known before minutes of work.
     local::ready(&plan.choice.target, args.timeout, shared, observer)?;
     let cluster = match plan.is_deployed {
-        true => Some(deploy::connect(args, &plan, observer)?),
+        true => Some(standing::connect(args, &plan, observer)?),
         false => None,
     };
     let hosting = deliver::hosting(args, &plan, cluster.as_ref(), observer)?;
@@ -222,7 +223,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     }
     let done = deliver::all(args, &plan, made, hosting.as_ref(), shared, observer)?;
     let standing = match &cluster {
-        Some(cluster) => deploy::look(args, &plan, &done, cluster, observer)?,
+        Some(cluster) => standing::look(args, &plan, &done, cluster, observer)?,
         None => Vec::new(),
     };
     let edits = match args.no_edit {

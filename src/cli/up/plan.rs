@@ -18,7 +18,12 @@ use crate::release::hopr::{self, Pod};
 ///
 /// # Errors
 /// [`Code::Refused`] for a cluster that nobody named, [`Code::Usage`], [`Code::NoEnvironment`].
-pub(super) fn plan(args: &Args, shared: &Shared, root: PathBuf, pods: Vec<Pod>) -> Result<Plan, Diagnostic> {
+pub(super) fn plan(
+    args: &Args,
+    shared: &Shared,
+    root: PathBuf,
+    pods: Vec<Pod>,
+) -> Result<Plan, Diagnostic> {
     let project = project::load_from(shared, &root)?;
     let environment = args
         .environment

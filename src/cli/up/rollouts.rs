@@ -1,20 +1,15 @@
 //! The new images, watched until they run.
 
-use std::time::{Duration, Instant, SystemTime};
-
 use super::{Args, Planned};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::rollouts::wait;
 use crate::event::{Event, Observer};
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
-use crate::kubernetes::rollout::{Grace, Image, Kind, Wanted};
-use crate::kubernetes::watch::{self, Asked, Clock, Reconcile, Terms, Watched, Wish};
+use crate::kubernetes::rollout::{Image, Kind, Wanted};
+use crate::kubernetes::watch::{self, Reconcile, Watched, Wish};
 use crate::release::hopr::CONTAINER;
-
-/// After the deadline, questions that tell why it was not kept.
-const EXPLANATION: Duration = Duration::from_secs(10);
-const SLICE: Duration = Duration::from_millis(50);
 
 /// A pod that is watched.
 pub(super) struct Subject<'a> {
@@ -88,36 +83,7 @@ pub(super) fn watch(
     if wishes.is_empty() {
         return Ok(watched);
     }
-    let start = Instant::now();
-    let now = || start.elapsed();
-    let pause = |time: Duration| {
-        let end = Instant::now() + time;
-        while !observer.is_cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(SLICE));
-        }
-    };
-    let requested_at = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
-    let terms = Terms {
-        timeout: args.timeout,
-        interval: Duration::from_secs(1),
-        grace: Grace::default(),
-        requested_at: &requested_at,
-        clock: Clock {
-            now: &now,
-            pause: &pause,
-        },
-        observer,
-    };
-    let asked = Asked {
-        cluster,
-        observer,
-        deadline: start + args.timeout + EXPLANATION,
-    };
-    let done = watch::watch(&asked, &wishes, &terms).map_err(|error| Failed {
+    let done = wait(&wishes, args.timeout, cluster, observer).map_err(|error| Failed {
         workload: match &error {
             watch::Error::Failed { workload, .. }
             | watch::Error::Timeout { workload, .. }

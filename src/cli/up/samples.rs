@@ -62,7 +62,8 @@ pub(super) fn call(
         let (end, said) = process::run(&mut command, Some(LIMIT), "hooks", observer)
             .map_err(|error| crate::fs::Error::new("start", &program, error))?;
         let refused = |what: String, code| {
-            let refused = Diagnostic::new(code, what).also("nothing was loaded, pushed or deployed");
+            let refused =
+                Diagnostic::new(code, what).also("nothing was loaded, pushed or deployed");
             Diagnostic {
                 output: said.clone(),
                 ..refused
@@ -71,8 +72,14 @@ pub(super) fn call(
         match end {
             End::Exited(status) if status.success() => calling.finish(""),
             End::Exited(status) if status.code() == Some(REFUSED) => {
-                let what = format!("a function of the pod `{}` does not take its sample", pod.name);
-                let file = args.call_hooks.as_deref().unwrap_or("--call-hooks".as_ref());
+                let what = format!(
+                    "a function of the pod `{}` does not take its sample",
+                    pod.name
+                );
+                let file = args
+                    .call_hooks
+                    .as_deref()
+                    .unwrap_or("--call-hooks".as_ref());
                 return Err(refused(what, Code::Refused).hint(format!(
                     "correct it, or the arguments in `{}`; names that Section 2 defines are not there in this check",
                     file.display()
@@ -80,7 +87,11 @@ pub(super) fn call(
             }
             End::Exited(status) => {
                 let code = status.code().and_then(|code| u8::try_from(code).ok());
-                let what = format!("no function of the pod `{}` could be called: `overcoat run` {}", pod.name, process::how(status));
+                let what = format!(
+                    "no function of the pod `{}` could be called: `overcoat run` {}",
+                    pod.name,
+                    process::how(status)
+                );
                 return Err(Diagnostic {
                     status: code,
                     ..refused(what, Code::Sandbox)
@@ -88,7 +99,11 @@ pub(super) fn call(
                 .hint("`overcoat doctor` tells what this machine allows; leave `--call-hooks` out to go on without"));
             }
             End::TimedOut(limit) => {
-                let what = format!("the functions of the pod `{}` were not done within {}", pod.name, humantime::format_duration(limit));
+                let what = format!(
+                    "the functions of the pod `{}` were not done within {}",
+                    pod.name,
+                    humantime::format_duration(limit)
+                );
                 return Err(refused(what, Code::Refused));
             }
             End::Interrupted => return Err(crate::build::Error::Interrupted.into()),

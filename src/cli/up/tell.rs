@@ -45,7 +45,11 @@ pub(super) fn plan(args: &Args, plan: &Plan) -> Result<(), Diagnostic> {
                 let mut value = json!({"step": step.name, "pod": step.pod, "what": step.text});
                 if let (Value::Object(value), Value::Object(facts)) = (&mut value, &step.facts) {
                     value.extend(facts.clone());
-                    value.extend(step.diff.iter().map(|diff| ("diff".to_owned(), diff.as_str().into())));
+                    value.extend(
+                        step.diff
+                            .iter()
+                            .map(|diff| ("diff".to_owned(), diff.as_str().into())),
+                    );
                 }
                 value
             })
@@ -134,8 +138,7 @@ fn steps(args: &Args, plan: &Plan) -> Result<Vec<Step>, Diagnostic> {
             args.build_image,
             image(planned)
         );
-        let facts =
-            json!({"source": source, "builder": args.build_image, "image": image(planned)});
+        let facts = json!({"source": source, "builder": args.build_image, "image": image(planned)});
         (text, facts)
     });
     if let Some(file) = &args.call_hooks {
@@ -145,7 +148,9 @@ fn steps(args: &Args, plan: &Plan) -> Result<Vec<Step>, Diagnostic> {
             (text, json!({"file": file}))
         });
     }
-    steps.each("deliver", |planned| deliver(args, target, planned, image(planned)));
+    steps.each("deliver", |planned| {
+        deliver(args, target, planned, image(planned))
+    });
     if !args.no_edit {
         edits(plan, &mut steps, &shown)?;
     }
@@ -235,7 +240,10 @@ fn edits(
         let wanted = format!("{name}:{TAG}{digest}");
         let stand_in = format!("{name}:{STAND_IN}");
         let edited = checks::edits(&[pod], std::slice::from_ref(&stand_in))?;
-        let diff: String = edited.iter().map(|edited| edited.diff(&plan.root)).collect();
+        let diff: String = edited
+            .iter()
+            .map(|edited| edited.diff(&plan.root))
+            .collect();
         let workload = &pod.workload;
         let file = shown(&pod.manifest);
         let text = format!(
@@ -317,8 +325,9 @@ impl Report<'_> {
             });
         }
         if !args.json {
-            let line =
-                |(planned, done): &(&Planned, &Done)| format!("{} {}", planned.pod.name, done.deployed);
+            let line = |(planned, done): &(&Planned, &Done)| {
+                format!("{} {}", planned.pod.name, done.deployed)
+            };
             let lines: Vec<String> = pods.iter().map(line).collect();
             return print(&lines.join("\n"));
         }

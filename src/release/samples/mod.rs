@@ -193,6 +193,9 @@ mod tests {
             "def on_trigger(payload, headers):\n    return payload['absent']",
             "on_trigger",
         );
-        assert!(said.contains("File \"app.py\", line 4, in on_trigger"), "{said}");
+        assert!(
+            said.contains("File \"app.py\", line 4, in on_trigger"),
+            "{said}"
+        );
     }
 }
