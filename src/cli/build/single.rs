@@ -71,6 +71,11 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         let built = perform::perform(&ordered.job(&request, &again.flags), shared)?;
         return print_result(built);
     }
+    if shared.begin_file.is_some() {
+        // Who started this build keeps its record, and waits for it: without them it has none.
+        let parent = rustix::process::Signal::TERM;
+        let _ = rustix::process::set_parent_process_death_signal(Some(parent));
+    }
     if shared.entered.is_none() {
         warnings.tell(shared, args.s2i.common.quiet)?;
     }

@@ -159,8 +159,8 @@ fn recorded(
         .perform(begin, observer, |observer, _| match work(observer)? {
             Ok(made) => Ok(Performed {
                 facts: made.facts(),
+                platforms: vec![made.image.config.parsed.platform().to_string()],
                 value: Some(made),
-                platforms: Vec::new(),
                 result_file: None,
             }),
             Err(code) => {

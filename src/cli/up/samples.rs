@@ -40,12 +40,13 @@ pub(super) fn call(
         let functions = hooks::defined(&read.module, read.place);
         let lacking = samples.lacking(&functions);
         if !lacking.is_empty() {
-            observer.observe(Event::Note {
+            observer.observe(Event::Warning {
                 text: format!(
                     "{}: {} was not called, for there is no sample",
                     pod.name,
                     lacking.join(", ")
                 ),
+                hint: None,
             });
         }
         let Some(order) = samples.order(&functions, read.place.closing) else {

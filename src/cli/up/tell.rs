@@ -10,7 +10,7 @@ use super::first::SCRIPT;
 use super::{Args, Done, Plan, Planned, checks};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::{print, print_json};
-use crate::event::{Event, Observer};
+use crate::event::{Observer, stage};
 use crate::kubernetes::local::{Loader, Target};
 use crate::kubernetes::manifest::Edited;
 use crate::release::hopr::{CONTAINER, lock};
@@ -317,12 +317,11 @@ impl Report<'_> {
                 Some(_) => ", and it runs",
                 None => "",
             };
-            observer.observe(Event::Note {
-                text: format!(
-                    "{}: nothing to do: {} is where it is wanted{runs}",
-                    planned.pod.name, done.deployed
-                ),
-            });
+            let text = format!(
+                "{}: {} is where it is wanted{runs}",
+                planned.pod.name, done.deployed
+            );
+            stage(observer, "unchanged", text).finish("");
         }
         if !args.json {
             let line = |(planned, done): &(&Planned, &Done)| {

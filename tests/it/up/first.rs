@@ -97,7 +97,7 @@ fn the_delivered_script_deploys_for_the_first_time_and_a_failing_one_is_on_recor
     // It is there now, so the script is not run again; and the whole is left alone.
     let before = (blueprint.files(), blueprint.records());
     let done = blueprint.up(&["sink", "--timeout", "60s"]).ok();
-    let said = format!("sink: nothing to do: {image} is where it is wanted, and it runs");
+    let said = format!("==> unchanged: sink: {image} is where it is wanted, and it runs\n");
     assert!(done.stderr.contains(&said), "{}", done.stderr);
     assert_eq!((blueprint.files(), blueprint.records()), before);
     assert!(

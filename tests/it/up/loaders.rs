@@ -164,7 +164,7 @@ fn images_are_loaded_by_file_and_the_nodes_are_asked() {
         let again = blueprint.up(&["--to", to, "--no-deploy", "gateway"]).ok();
         assert_eq!(fakes.new_calls(), [&asked[..1], asked].concat());
         assert_eq!(again.stdout, done.stdout);
-        let said = format!("gateway: nothing to do: {image} is where it is wanted");
+        let said = format!("==> unchanged: gateway: {image} is where it is wanted\n");
         assert!(again.stderr.contains(&said), "{}", again.stderr);
         assert_eq!(blueprint.records(), records);
         assert_eq!(blueprint.files(), files);
@@ -413,12 +413,13 @@ fn a_cluster_that_does_not_answer_is_known_before_anything_is_built() {
     let kubeconfig = directory.path().join("kubeconfig");
     let port = crate::support::free_port();
     let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: k3d-x\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{port}\"}}}}]\n\
-         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: k3d-x, context: {{cluster: c, user: u}}}}]\n"
+        "apiVersion: v1\nkind: Config\ncurrent-context: k3d-dev\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{port}\"}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: k3d-dev, context: {{cluster: c, user: u}}}}]\n"
     );
     fs::write(&kubeconfig, text).unwrap();
     let overcoat = Overcoat::new().with("KUBECONFIG", kubeconfig.to_str().unwrap());
-    let blueprint = Blueprint::new(overcoat).locked();
+    let fakes = Fakes::new();
+    let blueprint = Blueprint::new(fakes.before(overcoat)).locked();
     let before = blueprint.files();
     let done = blueprint.up(&["sink"]);
     assert_eq!(done.code, Some(90), "{}", done.stderr);

@@ -34,7 +34,7 @@ fn functions_are_called_in_the_image_before_it_goes_anywhere() {
         .up(&[&call[..], &["gateway", "sink"]].concat())
         .ok();
     let order = r#"{"calls":[["on_trigger",[{"number":1},{}]]],"until":16}"#;
-    let said = format!("user 0 in /app: {order}");
+    let said = format!("user 0 in /opt/app-root/src: {order}");
     assert!(done.stderr.contains(&said), "{}", done.stderr);
     assert!(
         done.stderr
