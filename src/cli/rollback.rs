@@ -17,7 +17,7 @@ use crate::reference::Reference;
 use crate::registry;
 use crate::release::history::{Afterwards, Facts, Record};
 use crate::release::operation::Done;
-use crate::release::rollback::{Deployments, LOADED_INTO, ROLLBACK_OF, is_same_image};
+use crate::release::rollback::{Deployments, LOADED_INTO, MANIFEST, ROLLBACK_OF, is_same_image};
 
 /// Deploy an earlier image again
 ///
@@ -106,6 +106,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         previous: live.image(),
         ..Facts::default()
     };
+    let manifest = earlier.facts.results.get(MANIFEST).cloned();
+    facts
+        .results
+        .extend(manifest.map(|file| (MANIFEST.to_owned(), file)));
     if let Some(loaded) = &loaded {
         let word = loaded.target.word();
         facts.results.insert(LOADED_INTO.to_owned(), word);

@@ -1,6 +1,7 @@
 //! `overcoat up` on a blueprint of four pods, built on the tiny builder; k3d and docker are scripts that keep what they are given.
 
 mod back;
+mod before;
 mod cluster;
 mod first;
 mod loaders;
@@ -218,61 +219,6 @@ fn a_dry_run_shows_every_step_and_changes_nothing() {
         "{all:#}"
     );
     assert_eq!(blueprint.files(), before);
-    // Who may not write anything gets the plan too, and no store is made for it.
-    let mut overcoat = Overcoat::as_ordinary_user();
-    overcoat = overcoat.with("KUBECONFIG", "/nonexistent/kubeconfig");
-    let blueprint = Blueprint::new(overcoat);
-    let open = blueprint.directory.path().to_str().unwrap().to_owned();
-    tool("chmod", &["-R", "a+rX,go-w", &open]);
-    let before = blueprint.files();
-    let plan = blueprint.json(&["--to", "registry", "--repo", "h.example/r", "--dry-run"]);
-    assert_eq!(
-        plan["steps"].as_array().unwrap().last().unwrap()["step"],
-        "results"
-    );
-    assert_eq!(blueprint.files(), before);
-    assert!(!blueprint.overcoat.store().exists());
-}
-
-#[test]
-fn a_lock_is_not_written_on_what_git_knows_to_be_changed() {
-    let blueprint = Blueprint::new(no_kubeconfig());
-    let root = blueprint.root();
-    let git = |arguments: &[&str]| {
-        let root = root.to_str().unwrap();
-        let identity = ["-C", root, "-c", "user.name=a", "-c", "user.email=a@b.c"];
-        tool("git", &[&identity, arguments].concat());
-    };
-    git(&["init", "--quiet"]);
-    git(&["add", "."]);
-    git(&["commit", "--quiet", "-m", "delivered"]);
-    // Section 1 is free.
-    blueprint.replace("sink/app/app.py", "\"arrived\"", "\"here\"");
-    blueprint.replace("relay-1/app/app.py", "\"8000\"", "\"9000\"");
-    git(&["commit", "--quiet", "-am", "changed"]);
-    let before = blueprint.files();
-    let done = blueprint.up(&["--lock"]);
-    assert_eq!(done.code, Some(97), "{}", done.stderr);
-    for text in [
-        "relay-1/app/app.py: it differs outside of Section 1 from the commit ",
-        "+PORT = int(os.environ.get(\"PORT\", \"9000\"))",
-        "hint: take the change back",
-    ] {
-        assert!(done.stderr.contains(text), "{}", done.stderr);
-    }
-    assert_eq!(blueprint.files(), before);
-    // The person may know better: which commit has the delivered text, or that this is it.
-    blueprint
-        .up(&["--lock", "--baseline", "HEAD", "--dry-run"])
-        .ok();
-    assert_eq!(blueprint.files(), before);
-    let done = blueprint.up(&["--lock", "--allow-section2"]).ok();
-    assert!(
-        done.stderr.contains("it differs outside of Section 1"),
-        "{}",
-        done.stderr
-    );
-    assert!(blueprint.read(".overcoat-hopr.lock").contains("9000"));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::kubernetes::watch::{Reconcile, Wish};
 use crate::reference::Reference;
 use crate::release::history::{Record, Target};
 use crate::release::prune;
+use crate::release::rollback::MANIFEST;
 
 /// How long a cluster has for its answers, all together.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -89,7 +90,24 @@ pub(in crate::cli) fn redeploy(
                 cause: format!("overcoat rollback to the {deployment}"),
                 is_dry_run: mode == Mode::DryRun,
             };
-            into_cluster(&cluster, &request, observer)
+            let Some(file) = manifest_of(deployment, observer) else {
+                return into_cluster(&cluster, &request, observer);
+            };
+            // What the cluster would refuse is known before a file is written.
+            let trial = SetImage {
+                is_dry_run: true,
+                ..request.clone()
+            };
+            cluster.api.set_image(cluster.within(observer), &trial)?;
+            let wanted = Wanted {
+                container: Some(container.clone()),
+                workload: workload.parse().ok(),
+                ..Wanted::default()
+            };
+            let named = request.image.to_string();
+            let mut told = into_manifests(&[file], &wanted, &named, mode, observer)?;
+            told.extend(into_cluster(&cluster, &request, observer)?);
+            Ok(told)
         }
         // Nobody was told of it then either.
         Some(Target::Loader { .. }) if let Some(loaded) = loaded => {
@@ -181,6 +199,21 @@ fn into_manifests(
         }
     };
     Ok(vec![told])
+}
+
+/// The manifest that a deployment to a cluster gave the image to as well, while it is there: who applies it would bring the other image back.
+fn manifest_of(deployment: &Record, observer: &dyn Observer) -> Option<String> {
+    let file = deployment.facts.results.get(MANIFEST)?;
+    if Path::new(file).is_file() {
+        return Some(file.clone());
+    }
+    observer.observe(Event::Warning {
+        text: format!(
+            "the manifest `{file}` of the {deployment} is not there any more, and is left out"
+        ),
+        hint: None,
+    });
+    None
 }
 
 /// A cluster, and how long it has for its answers.

@@ -269,7 +269,7 @@ fn tell(
     let known = one.record.as_ref();
     let of_record = known.map(|record| (ROLLBACK_OF.to_owned(), record.id.to_string()));
     let digest = one.image.digest().cloned();
-    let mut results = scene.results();
+    let mut results = scene.results(one.planned);
     results.extend(of_record);
     results.insert("because".to_owned(), reason.to_owned());
     let facts = Facts {

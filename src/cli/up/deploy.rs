@@ -19,7 +19,7 @@ use crate::project::Operation;
 use crate::release::history::{Begin, Facts, Id, Target};
 use crate::release::hopr::CONTAINER;
 use crate::release::operation::{Done as Performed, Performed as Recorded};
-use crate::release::rollback::LOADED_INTO;
+use crate::release::rollback::{LOADED_INTO, MANIFEST};
 
 /// What is deployed where.
 pub(super) struct Scene<'a> {
@@ -194,7 +194,7 @@ impl Scene<'_> {
             digest: Some(done.made.image.digest().clone()),
             target: Some(self.target(planned)),
             links: links.unwrap_or_default(),
-            results: self.results(),
+            results: self.results(planned),
             ..Facts::default()
         };
         self.plan
@@ -212,14 +212,18 @@ impl Scene<'_> {
         }
     }
 
-    /// What records say besides: which nodes the image was loaded into.
-    pub(super) fn results(&self) -> BTreeMap<String, String> {
+    /// What records say besides: which nodes the image was loaded into, and which manifest names it.
+    pub(super) fn results(&self, planned: &Planned) -> BTreeMap<String, String> {
         let target = &self.plan.choice.target;
-        let loaded = target.has_nodes().then(|| target.word());
-        loaded
-            .into_iter()
-            .map(|word| (LOADED_INTO.to_owned(), word))
-            .collect()
+        let mut results = BTreeMap::new();
+        if target.has_nodes() {
+            results.insert(LOADED_INTO.to_owned(), target.word());
+        }
+        if !self.args.no_edit {
+            let manifest = planned.pod.manifest.display().to_string();
+            results.insert(MANIFEST.to_owned(), manifest);
+        }
+        results
     }
 
     /// Gives the container its image, with the project's hooks and a record around it.

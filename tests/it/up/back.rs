@@ -179,6 +179,8 @@ fn a_loaded_image_is_loaded_again_for_a_rollback_or_refused_when_it_is_gone() {
             .contains(&"k3d image import FILE --mode direct -c dev".to_owned())
     );
     assert_eq!(containers(&bed, "gateway")[1].1, first);
+    // The next `deploy.sh` would bring the other image back.
+    assert_eq!(blueprint.image("gateway"), first);
     let record = deployments(&blueprint)[0].clone();
     assert_eq!(record["results"]["loaded-into"], "k3d:dev", "{record:#}");
     assert_eq!(
@@ -200,4 +202,43 @@ fn a_loaded_image_is_loaded_again_for_a_rollback_or_refused_when_it_is_gone() {
     assert_eq!(containers(&bed, "gateway")[1].1, first);
     assert_eq!(deployments(&blueprint).len(), count + 1);
     assert_eq!(fakes.new_calls(), [""; 0]);
+}
+
+#[test]
+fn a_deployment_that_only_loaded_an_image_is_repeated_by_loading() {
+    let fakes = Fakes::new();
+    let blueprint = Blueprint::new(fakes.before(super::no_kubeconfig())).locked();
+    blueprint.write("overcoat.toml", "project = \"convoy\"\n");
+    let run = |arguments: &[&str]| -> Done {
+        let mut command = blueprint.overcoat.command(arguments);
+        command
+            .current_dir(blueprint.root())
+            .output()
+            .unwrap()
+            .into()
+    };
+    let mut images = Vec::new();
+    for word in ["\"hello\"", "\"good evening\""] {
+        let made = blueprint.json(&["--to", "archive", "--no-edit", "gateway"]);
+        let image = made["pods"][0]["image"].as_str().unwrap().to_owned();
+        run(&["deploy", "--to", "k3d:dev", "--image", &image]).ok();
+        images.push(image);
+        blueprint.replace("gateway/app/app.py", word, "\"good evening\"");
+    }
+    let live = &deployments(&blueprint)[0];
+    assert_eq!(live["results"]["loaded-into"], "k3d:dev", "{live:#}");
+    fakes.lose_images();
+    fakes.new_calls();
+    let done = rollback(&blueprint, &[]).ok();
+    assert!(done.stdout.starts_with(&images[0]), "{}", done.stdout);
+    let calls = fakes.new_calls();
+    let loaded = calls.iter().filter(|call| call.contains("import"));
+    assert_eq!(loaded.count(), 1, "{calls:?}");
+    // The nodes have it: they are not given it again.
+    rollback(&blueprint, &["--to", "1", "--repeat"]).ok();
+    let calls = fakes.new_calls();
+    assert!(
+        !calls.is_empty() && !calls.iter().any(|call| call.contains("import")),
+        "{calls:?}"
+    );
 }
