@@ -93,7 +93,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     };
     if args.dry_run || loaded.is_some() {
         // What would be refused is better known before nodes are given anything.
-        let changes = redeploy(redeploy::Mode::DryRun, &Silent)?;
+        let told: &dyn Observer = if args.dry_run { observer } else { &Silent };
+        let changes = redeploy(redeploy::Mode::DryRun, told)?;
         if args.dry_run {
             return print(&changes.join("\n"));
         }
@@ -125,6 +126,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         redeploy(redeploy::Mode::Write, observer)?;
         Ok(Done::<()>::default())
     })?;
+    let written = performed.record.as_ref().map(|record| record.id.clone());
     let record = performed.record.unwrap_or_else(|| earlier.clone());
     if args.watch {
         let mut wanted = Image::new(image.parse()?);
@@ -138,7 +140,9 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
                 error: Some(Failed(error.clone()).to_string()),
                 ..Afterwards::default()
             };
-            place.history.afterwards(&record.id, later)?;
+            if let Some(id) = &written {
+                place.history.afterwards(id, later)?;
+            }
             return Err(error);
         }
     }
