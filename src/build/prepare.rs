@@ -49,6 +49,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// True when somebody made all of it before: only names are to be given.
+    pub fn is_made(&self) -> bool {
+        self.steps.iter().all(|step| step.found.is_some()) && !self.needs_sandbox()
+    }
+
     /// True when something must be executed.
     pub fn needs_sandbox(&self) -> bool {
         let is_to_do = |name: &str| {

@@ -74,6 +74,10 @@ pub struct Shared {
     #[arg(long, hide = true, global = true)]
     pub report_file: Option<PathBuf>,
 
+    /// The file with which a build that another command started says that there is something to be done; it waits until the file is gone
+    #[arg(long, hide = true, global = true)]
+    pub begin_file: Option<PathBuf>,
+
     /// The log of the record that this command, started again, is a part of
     #[arg(long, hide = true, global = true)]
     pub log_file: Option<PathBuf>,

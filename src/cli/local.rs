@@ -36,6 +36,90 @@ pub(super) struct Delivered {
     pub(super) nodes: Vec<String>,
     /// The file that was written.
     pub(super) archive: Option<PathBuf>,
+    /// True when it was there already, and nothing was sent.
+    pub(super) was_there: bool,
+}
+
+/// That the program which loads into the target's nodes is there, and knows the cluster. Asked before anything is built.
+///
+/// # Errors
+/// [`Code::Loader`].
+pub(super) fn ready(
+    target: &Target,
+    limit: Duration,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<(), Diagnostic> {
+    if !target.has_nodes() {
+        return Ok(());
+    }
+    let store = open_store(shared)?;
+    let loader = Loader { target, limit };
+    Ok(loader.ready(store.workspace()?, observer)?)
+}
+
+/// The image where it is wanted already: on every node, or in the registry with the same digest. `name` has a tag that is made of the content.
+/// `None` when it has to be brought, or that cannot be told.
+///
+/// # Errors
+/// When nobody wants to know any more, or the store cannot be used.
+pub(super) fn is_there(
+    image: &Image,
+    name: &Reference,
+    way: &Way<'_>,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Option<Delivered>, Diagnostic> {
+    let store = open_store(shared)?;
+    let name = name.without_digest();
+    let there = |name, nodes| Delivered {
+        name,
+        nodes,
+        archive: None,
+        was_there: true,
+    };
+    match way.target {
+        Target::Archive(_) => Ok(None),
+        Target::Registry => {
+            let tools = tools(&name, way, &store, shared)?;
+            let registry = tools.registry().map_err(crate::build::Error::from)?;
+            // Whatever else is the matter, the push will tell.
+            let found = registry.resolve(&name, observer).ok();
+            let is_it = found.is_some_and(|found| found.digest == *image.digest());
+            let pinned = format!("{name}@{}", image.digest()).parse()?;
+            Ok(is_it.then(|| there(pinned, Vec::new())))
+        }
+        target => {
+            let loader = Loader {
+                target,
+                limit: way.limit,
+            };
+            let wanted = wanted(image, &name);
+            let nodes = loader.has(store.workspace()?, &wanted, observer)?;
+            Ok(nodes.map(|nodes| there(name, nodes)))
+        }
+    }
+}
+
+fn wanted<'a>(image: &'a Image, name: &'a Reference) -> local::Image<'a> {
+    local::Image {
+        name,
+        config: &image.config.descriptor.digest,
+        manifest: image.digest(),
+    }
+}
+
+/// What speaks with the registry of a name, as whoever the command line says.
+fn tools<'a>(
+    name: &Reference,
+    way: &Way<'_>,
+    store: &'a BlobStore,
+    shared: &Shared,
+) -> Result<Tools<'a>, Diagnostic> {
+    let mut host = env::host(shared)?;
+    way.creds
+        .apply(&mut host.registries, [name.host()], shared, false)?;
+    Ok(Tools::new(store, host))
 }
 
 /// Brings an image of the store, for one platform, to its target under `name`, and looks whether it is there.
@@ -55,6 +139,7 @@ pub(super) fn deliver(
         name: name.clone(),
         nodes,
         archive,
+        was_there: false,
     };
     match way.target {
         Target::Registry => push(image, &name, way, &store, shared, observer),
@@ -77,12 +162,7 @@ pub(super) fn deliver(
                 target,
                 limit: way.limit,
             };
-            let wanted = local::Image {
-                name: &name,
-                config: &image.config.descriptor.digest,
-                manifest: image.digest(),
-            };
-            match loader.load(&file, &[wanted], observer)? {
+            match loader.load(&file, &[wanted(image, &name)], observer)? {
                 Verified::On(nodes) => {
                     loading.finish(format!("{} has it", nodes.join(", ")));
                     Ok(delivered(nodes, None))
@@ -154,10 +234,7 @@ fn push(
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<Delivered, Diagnostic> {
-    let mut host = env::host(shared)?;
-    way.creds
-        .apply(&mut host.registries, [name.host()], shared, false)?;
-    let tools = Tools::new(store, host);
+    let tools = tools(name, way, store, shared)?;
     let registry = tools.registry().map_err(crate::build::Error::from)?;
     let pushing = stage(observer, "push", name.to_string());
     let report = registry.push(&PushRequest::new(image, name, store), observer)?;
@@ -181,6 +258,7 @@ fn push(
         name: format!("{name}@{}", report.digest).parse()?,
         nodes: Vec::new(),
         archive: None,
+        was_there: false,
     })
 }
 

@@ -45,6 +45,7 @@ mod release;
 mod remote;
 mod rm;
 mod rollback;
+mod rollouts;
 mod run;
 mod s2i;
 mod sbom;

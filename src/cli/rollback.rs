@@ -1,25 +1,29 @@
 //! `overcoat rollback`.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 
-use super::args::Shared;
+use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
-use super::records::{Flags, Place, redeploy};
+use super::records::loaded::Loaded;
+use super::records::{Failed, Flags, Place, redeploy};
 use super::{observer, print, project, release};
-use crate::event::{Event, Observer, stage};
+use crate::event::{Event, Observer, Silent, stage};
+use crate::kubernetes::rollout::Image;
 use crate::project::Operation;
 use crate::reference::Reference;
 use crate::registry;
-use crate::release::history::{Facts, Record};
+use crate::release::history::{Afterwards, Facts, Record};
 use crate::release::operation::Done;
-use crate::release::rollback::{Deployments, ROLLBACK_OF, is_same_image};
+use crate::release::rollback::{Deployments, LOADED_INTO, MANIFEST, ROLLBACK_OF, is_same_image};
 
 /// Deploy an earlier image again
 ///
 /// The image of an earlier deployment of the same environment goes where that deployment had put it, by its digest, after
-/// its registry has said that it still has it. Where a deployment was declared released before, the new one is too.
-/// Prints the image.
+/// its registry has said that it still has it; one that was loaded into the nodes of a local cluster is loaded again from the
+/// store, and goes by its tag. Where a deployment was declared released before, the new one is too. Prints the image.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     /// The application [default: the one of this directory, or the only one]
@@ -35,6 +39,14 @@ pub(super) struct Args {
     /// Deploy it although it is live
     #[arg(long)]
     repeat: bool,
+
+    /// Wait until it runs
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
+
+    /// How long the rollout may take
+    #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "10m", requires = "watch")]
+    timeout: Duration,
 
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -67,12 +79,25 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         });
         return release::tell(args.json, &place, &live, observer);
     }
-    let image = image_of(&earlier)?;
-    check(&place, &earlier, &image, shared, observer)?;
-    if args.dry_run {
-        let changes =
-            redeploy::redeploy(&earlier, &image, redeploy::Mode::DryRun, shared, observer)?;
-        return print(&changes.join("\n"));
+    let loaded = Loaded::of(&earlier, shared)?;
+    let image = match &loaded {
+        // Nodes know no digest.
+        Some(loaded) => loaded.name.to_string(),
+        None => image_of(&earlier)?,
+    };
+    if loaded.is_none() {
+        check(&place, &earlier, &image, shared, observer)?;
+    }
+    let redeploy = |mode, observer: &dyn Observer| {
+        redeploy::redeploy(&earlier, &image, loaded.as_ref(), mode, shared, observer)
+    };
+    if args.dry_run || loaded.is_some() {
+        // What would be refused is better known before nodes are given anything.
+        let told: &dyn Observer = if args.dry_run { observer } else { &Silent };
+        let changes = redeploy(redeploy::Mode::DryRun, told)?;
+        if args.dry_run {
+            return print(&changes.join("\n"));
+        }
     }
     let mut facts = Facts {
         image: earlier.facts.image.clone(),
@@ -82,15 +107,45 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         previous: live.image(),
         ..Facts::default()
     };
+    let manifest = earlier.facts.results.get(MANIFEST).cloned();
+    facts
+        .results
+        .extend(manifest.map(|file| (MANIFEST.to_owned(), file)));
+    if let Some(loaded) = &loaded {
+        let word = loaded.target.word();
+        facts.results.insert(LOADED_INTO.to_owned(), word);
+    }
     facts
         .results
         .insert(ROLLBACK_OF.to_owned(), earlier.id.to_string());
     let begin = place.beginning(Operation::Deploy, &application, Some(&environment), facts);
     let performed = place.perform(begin, observer, |observer, _| {
-        redeploy::redeploy(&earlier, &image, redeploy::Mode::Write, shared, observer)?;
+        if let Some(loaded) = &loaded {
+            loaded.load(shared, observer)?;
+        }
+        redeploy(redeploy::Mode::Write, observer)?;
         Ok(Done::<()>::default())
     })?;
-    let record = performed.record.unwrap_or(earlier);
+    let written = performed.record.as_ref().map(|record| record.id.clone());
+    let record = performed.record.unwrap_or_else(|| earlier.clone());
+    if args.watch {
+        let mut wanted = Image::new(image.parse()?);
+        wanted.digests.extend(record.facts.digest.clone());
+        if let Some(loaded) = &loaded {
+            let config = loaded.image.config.descriptor.digest.clone();
+            wanted.configs.insert(config);
+        }
+        if let Err(error) = redeploy::watch(&record, wanted, args.timeout, shared, observer) {
+            let later = Afterwards {
+                error: Some(Failed(error.clone()).to_string()),
+                ..Afterwards::default()
+            };
+            if let Some(id) = &written {
+                place.history.afterwards(id, later)?;
+            }
+            return Err(error);
+        }
+    }
     if deployments.released().is_some() {
         release::declare(&place, &record, observer)?;
     }

@@ -11,5 +11,6 @@ pub mod propagation;
 pub mod prune;
 pub mod result;
 pub mod rollback;
+pub mod samples;
 pub mod secrets;
 pub mod status;

@@ -11,6 +11,13 @@ use crate::project::Operation;
 /// The result in which the record of a rollback names the deployment that it repeats, by its id.
 pub const ROLLBACK_OF: &str = "rollback-of";
 
+/// The result in which the record of a deployment says which nodes its image was loaded into: `k3d:dev`. They know it by its tag alone.
+pub const LOADED_INTO: &str = "loaded-into";
+/// The result in which the record of a deployment to a cluster names the manifest that was given the image too, an absolute path.
+pub const MANIFEST: &str = "manifest";
+/// The result in which the record of a deployment that failed says which image was put back.
+pub const ROLLED_BACK_TO: &str = "rolled-back-to";
+
 /// Why no deployment can be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

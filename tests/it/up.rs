@@ -1,7 +1,11 @@
 //! `overcoat up` on a blueprint of four pods, built on the tiny builder; k3d and docker are scripts that keep what they are given.
 
+mod back;
+mod before;
 mod cluster;
+mod first;
 mod loaders;
+mod samples;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,8 +31,13 @@ pub struct Blueprint {
 
 impl Blueprint {
     pub fn new(overcoat: Overcoat) -> Self {
+        Self::on(&Tiny::default(), overcoat)
+    }
+
+    /// The same on another builder.
+    pub fn on(builder: &Tiny, overcoat: Overcoat) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let builder = Tiny::default().write(directory.path());
+        let builder = builder.write(directory.path());
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/hopr");
         let root = directory.path().join("convoy");
         tool(
@@ -143,9 +152,11 @@ fn a_dry_run_shows_every_step_and_changes_nothing() {
         .ok();
     let expected = [
         "1. check gateway: gateway/app/app.py: nothing speaks against it",
-        "9. deliver gateway: k3d image import FILE --mode direct -c dev, and ask the nodes for small-convoy/gateway:<content>",
-        "13. edit gateway: gateway/03-deployment.yaml:18: the image of `web-app` in Deployment/gateway from small-convoy/gateway:delivered to small-convoy/gateway:<content>",
-        "17. results: write build_result.json and the history",
+        "10. deliver gateway: k3d image import FILE --mode direct -c dev, and ask the nodes for small-convoy/gateway:<content>",
+        "5. ready: the k3d cluster `dev` is asked whether it is there",
+        "+          image: small-convoy/gateway:<content>   # changed by overcoat up",
+        "14. edit gateway: gateway/03-deployment.yaml:18: the image of `web-app` in Deployment/gateway from small-convoy/gateway:delivered to small-convoy/gateway:<content>",
+        "18. results: write build_result.json and the history",
     ];
     for line in expected {
         assert!(
@@ -166,21 +177,42 @@ fn a_dry_run_shows_every_step_and_changes_nothing() {
     let once = ["check", "build", "deliver", "edit", "deploy", "watch"];
     let mut expected: Vec<&str> = once.iter().flat_map(|name| [*name, *name]).collect();
     expected.push("results");
+    expected.insert(2, "ready");
     assert_eq!(names, expected);
-    let deploy = all["steps"][8]["what"].as_str().unwrap();
+    // What programs want to know is not in sentences alone.
+    let step = |number: usize| &all["steps"][number];
+    assert_eq!(step(3)["source"], "gateway/app");
+    assert_eq!(
+        step(5)["command"],
+        serde_json::json!(["kind", "load", "image-archive", "FILE", "--name", "dev"])
+    );
+    assert_eq!(step(8)["pod"], "relay-1");
+    assert_eq!(step(8)["before"], "small-convoy/relay-1:delivered");
+    let diff = step(8)["diff"].as_str().unwrap();
+    assert!(diff.contains("relay-1:<content>"), "{diff}");
+    assert!(
+        diff.starts_with("--- a/relay-1/03-deployment.yaml\n"),
+        "{diff}"
+    );
+    assert_eq!(step(9)["workload"], "Deployment/gateway");
+    assert_eq!(
+        (&step(11)["auto_trigger"], &step(11)["timeout_s"]),
+        (&Value::from(true), &Value::from(600))
+    );
+    let deploy = all["steps"][9]["what"].as_str().unwrap();
     assert!(
         deploy.ends_with("if it is not there yet, run deploy.sh as it is"),
         "{deploy}"
     );
     assert!(
-        all["steps"][10]["what"]
+        all["steps"][11]["what"]
             .as_str()
             .unwrap()
             .contains("auto-trigger"),
         "{all:#}"
     );
     assert!(
-        !all["steps"][11]["what"]
+        !all["steps"][12]["what"]
             .as_str()
             .unwrap()
             .contains("auto-trigger"),
@@ -330,7 +362,7 @@ fn a_change_outside_of_section_1_is_refused_whatever_knows_what_was_delivered() 
     git(&["commit", "--quiet", "-am", "changed"]);
     refused(&blueprint, "the commit ");
     // The commit that is named goes before the lock, and nothing stands in for it.
-    blueprint.up(&["--lock"]).ok();
+    blueprint.up(&["--lock", "--allow-section2"]).ok();
     let named = |revision: &str| {
         let option = format!("--baseline={revision}");
         blueprint.up(&["--to", "archive", "--dry-run", "relay-1", &option])

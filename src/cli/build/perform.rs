@@ -1,6 +1,7 @@
 //! A build from the decision to the report, entering a user namespace on the way where that is needed.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::build::{
     self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, Push, Tools,
@@ -66,6 +67,9 @@ impl Built {
     }
 }
 
+/// How often whoever started this command is looked for, and how many times.
+const LOOK: Duration = Duration::from_millis(5);
+const ANSWER_LOOKS: u32 = 6000;
 /// Larger files are not ours, in bytes.
 const MOST_REPORT: u64 = 16 << 20;
 
@@ -157,6 +161,12 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         Some(builds) => needs_sandbox(builds)?,
         None => true,
     };
+    let is_made = builds
+        .as_ref()
+        .is_some_and(|builds| builds.iter().all(|build| build.prepared.is_made()));
+    if let (false, Some(file), None) = (is_made, &shared.begin_file, &shared.entered) {
+        announce(file, observer)?;
+    }
     let explain = |builds: &[Decided], tools: &Tools<'_>| {
         for Decided { request, prepared } in builds.iter().filter(|_| job.explains) {
             build::explain(request, prepared, tools, observer);
@@ -235,6 +245,26 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         crate::fs::write_atomic(file, &bytes)?;
     }
     Ok(Built::Here(report))
+}
+
+/// Tells whoever started this command that there is something to be done, and waits until that is known there: a record has to be there
+/// before the work.
+fn announce(file: &Path, observer: &dyn Observer) -> Result<(), Diagnostic> {
+    crate::fs::write_atomic(file, b"")?;
+    for _ in 0..ANSWER_LOOKS {
+        if observer.is_cancelled() {
+            return Err(build::Error::Interrupted.into());
+        }
+        if !file.exists() {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK);
+    }
+    // It was killed: nobody waits for what would be built.
+    Err(Diagnostic::new(
+        Code::Internal,
+        "whoever started this build does not answer",
+    ))
 }
 
 /// One request for each platform, alike in all else.

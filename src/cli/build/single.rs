@@ -75,6 +75,11 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         let built = perform::perform(&ordered.job(&request, &again.flags), shared)?;
         return print_result(built);
     }
+    if shared.begin_file.is_some() {
+        // Who started this build keeps its record, and waits for it: without them it has none.
+        let parent = rustix::process::Signal::TERM;
+        let _ = rustix::process::set_parent_process_death_signal(Some(parent));
+    }
     if shared.entered.is_none() {
         warnings.tell(shared, args.s2i.common.quiet)?;
     }
@@ -175,7 +180,9 @@ impl Order<'_> {
         let names = request.tags.iter().map(|tag| tag.reference.name());
         let names: Vec<String> = name.clone().into_iter().chain(names).collect();
         outputs.forget_stale(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let delivered = match target.project.as_ref().zip(target.application.as_ref()) {
+        let of_project = target.project.as_ref().zip(target.application.as_ref());
+        // Who wants to be told when a build begins keeps its record.
+        let delivered = match of_project.filter(|_| shared.begin_file.is_none()) {
             Some((project, application)) => {
                 let place = Place::of(project.clone(), shared)?;
                 self.recorded(request, &place, &application.name)?

@@ -9,6 +9,7 @@ use crate::cli::args::{self, Format, Shared};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{creds, local, open_store, print, print_json, registry_client};
+use crate::digest::Digest;
 use crate::event::{Observer, stage};
 use crate::image::{Image, Platform};
 use crate::kubernetes::local::{self as loading, Choice, Confirmed, Wanted, choose};
@@ -34,15 +35,6 @@ pub(super) struct Args {
     creds: creds::Flags,
 }
 
-impl std::fmt::Display for Args {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.to {
-            Some(to) => write!(f, "{to}"),
-            None => f.write_str("nowhere"),
-        }
-    }
-}
-
 impl Args {
     /// True when the image is to be brought somewhere.
     pub(super) fn is_asked(&self) -> bool {
@@ -56,6 +48,10 @@ pub(super) struct Brought {
     pub(super) image: String,
     /// True when nodes were given it.
     pub(super) is_loaded: bool,
+    /// Where it went.
+    pub(super) place: loading::Target,
+    /// What it is, once it was brought.
+    pub(super) digest: Option<Digest>,
 }
 
 /// Brings the image, and looks whether it is there. It comes from the store, else from its registry. Prints its name.
@@ -98,7 +94,12 @@ pub(super) fn run(
         } else {
             image.to_owned()
         };
-        return Ok(Brought { image, is_loaded });
+        return Ok(Brought {
+            image,
+            is_loaded,
+            place,
+            digest: None,
+        });
     }
     let store = open_store(shared)?;
     let found = found(&name, &store, shared, observer)?;
@@ -126,6 +127,8 @@ pub(super) fn run(
     Ok(Brought {
         image: delivered.name.to_string(),
         is_loaded,
+        digest: Some(found.digest().clone()),
+        place,
     })
 }
 

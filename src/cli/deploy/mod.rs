@@ -23,7 +23,7 @@ use crate::kubernetes::manifest::{Wanted, WorkloadName};
 use crate::project::{Operation, Project};
 use crate::reference::Reference;
 use crate::release::operation::Done;
-use crate::release::{history, result};
+use crate::release::{self, history, result};
 
 /// Put an image into manifests, or give it to a cluster
 ///
@@ -176,8 +176,15 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
                 observer,
             )?;
             facts.target = Some(history::Target::Loader {
-                destination: args.local.to_string(),
+                destination: brought.place.word(),
             });
+            if brought.place.has_nodes() {
+                let word = brought.place.word();
+                facts
+                    .results
+                    .insert(release::rollback::LOADED_INTO.to_owned(), word);
+            }
+            facts.digest = facts.digest.or(brought.digest);
             image = brought.image;
             target.no_pin |= brought.is_loaded;
             if !is_for_files && !args.cluster.is_asked() {

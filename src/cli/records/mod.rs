@@ -3,6 +3,7 @@
 
 mod choose;
 mod diagnostic;
+pub(super) mod loaded;
 pub(super) mod redeploy;
 pub(super) mod table;
 

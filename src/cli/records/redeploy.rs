@@ -4,17 +4,22 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::loaded::Loaded;
 use crate::cli::args::Shared;
 use crate::cli::cluster::{Flags, confirm};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::rollouts;
 use crate::event::{Event, Observer};
-use crate::kubernetes::cluster::set_image::SetImage;
-use crate::kubernetes::cluster::{self, Cluster, Selector, Within, resource};
+use crate::kubernetes::cluster::set_image::{Origin, SetImage};
+use crate::kubernetes::cluster::{Cluster, Selector, Within, resource};
 use crate::kubernetes::manifest::{self, Manifest, Wanted, WorkloadName};
+use crate::kubernetes::rollout;
+use crate::kubernetes::watch::{Reconcile, Wish};
 use crate::reference::Reference;
 use crate::release::history::{Record, Target};
 use crate::release::prune;
+use crate::release::rollback::MANIFEST;
 
 /// How long a cluster has for its answers, all together.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,13 +33,15 @@ pub(in crate::cli) enum Mode {
     DryRun,
 }
 
-/// Deploys `image` as `deployment` was deployed; what changes, a text for each file or workload.
+/// Deploys `image` as `deployment` was deployed; what changes, a text for each file or workload. What is `loaded` has to be on its nodes already,
+/// and `image` is its tag alone.
 ///
 /// # Errors
 /// Those of the way it was deployed by; with [`Code::History`] when the record does not say which that was.
 pub(in crate::cli) fn redeploy(
     deployment: &Record,
     image: &str,
+    loaded: Option<&Loaded>,
     mode: Mode,
     shared: &Shared,
     observer: &dyn Observer,
@@ -74,16 +81,83 @@ pub(in crate::cli) fn redeploy(
                 })?),
                 container: Some(container.clone()),
                 image: hosting.deploy_name(&image).unwrap_or(image),
-                origin: cluster::set_image::Origin::Registry,
-                is_content_tag: false,
+                origin: match loaded {
+                    Some(_) => Origin::Loaded,
+                    None => Origin::Registry,
+                },
+                is_content_tag: loaded.is_some_and(Loaded::has_content_tag),
                 fixes_pull_policy: false,
                 cause: format!("overcoat rollback to the {deployment}"),
                 is_dry_run: mode == Mode::DryRun,
             };
-            into_cluster(&cluster, &request, observer)
+            let Some(file) = manifest_of(deployment, observer) else {
+                return into_cluster(&cluster, &request, observer);
+            };
+            // What the cluster would refuse is known before a file is written.
+            let trial = SetImage {
+                is_dry_run: true,
+                ..request.clone()
+            };
+            cluster.api.set_image(cluster.within(observer), &trial)?;
+            let wanted = Wanted {
+                container: Some(container.clone()),
+                workload: workload.parse().ok(),
+                ..Wanted::default()
+            };
+            let named = request.image.to_string();
+            let mut told = into_manifests(&[file], &wanted, &named, mode, observer)?;
+            told.extend(into_cluster(&cluster, &request, observer)?);
+            Ok(told)
+        }
+        // Nobody was told of it then either.
+        Some(Target::Loader { .. }) if let Some(loaded) = loaded => {
+            Ok(vec![format!("{image} in {}", loaded.target)])
         }
         target => Err(unknown(deployment, target.as_ref(), image)),
     }
+}
+
+/// Waits until the workload that a deployment was given to runs the image. Of a deployment that told no cluster there is nothing to wait for.
+///
+/// # Errors
+/// [`Code::RolloutFailed`], [`Code::RolloutTimeout`], and what the cluster says.
+pub(in crate::cli) fn watch(
+    deployment: &Record,
+    image: rollout::Image,
+    timeout: Duration,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<(), Diagnostic> {
+    let Some(Target::Cluster {
+        context,
+        namespace,
+        workload,
+        container,
+    }) = &deployment.facts.target
+    else {
+        observer.observe(Event::Warning {
+            text: format!("the {deployment} told no cluster, so there is no rollout to wait for"),
+            hint: None,
+        });
+        return Ok(());
+    };
+    let (kind, name) = workload.split_once('/').unwrap_or(("", workload));
+    let wish = Wish {
+        namespace: namespace.clone(),
+        kind: kind.parse().ok(),
+        name: name.to_owned(),
+        wanted: rollout::Wanted {
+            container: Some(container.clone()),
+            image: Some(image),
+        },
+        reconcile: Reconcile::Never,
+        with_source: false,
+        awaits_creation: false,
+        ready: Vec::new(),
+    };
+    let cluster = connect(context.as_deref(), namespace, shared, observer)?;
+    rollouts::wait(&[wish], timeout, &cluster.api, observer)?;
+    Ok(())
 }
 
 fn into_manifests(
@@ -125,6 +199,21 @@ fn into_manifests(
         }
     };
     Ok(vec![told])
+}
+
+/// The manifest that a deployment to a cluster gave the image to as well, while it is there: who applies it would bring the other image back.
+fn manifest_of(deployment: &Record, observer: &dyn Observer) -> Option<String> {
+    let file = deployment.facts.results.get(MANIFEST)?;
+    if Path::new(file).is_file() {
+        return Some(file.clone());
+    }
+    observer.observe(Event::Warning {
+        text: format!(
+            "the manifest `{file}` of the {deployment} is not there any more, and is left out"
+        ),
+        hint: None,
+    });
+    None
 }
 
 /// A cluster, and how long it has for its answers.

@@ -26,7 +26,10 @@ pub(super) struct Baselines<'a> {
     root: std::path::PathBuf,
     lock: Option<Lock>,
     git: source::Host,
+    /// Where images are looked for and pulled to; one of our own for a dry run, with the person's beside it.
     store: BlobStore,
+    beside: Option<BlobStore>,
+    _scratch: Option<tempfile::TempDir>,
     client: RegistryClient,
     /// Each pod with its text taken apart, if that can be done.
     others: Vec<(Pod, Option<compare::Read>)>,
@@ -38,12 +41,15 @@ impl<'a> Baselines<'a> {
             let text = check::text(&planned.pod.module())?;
             Ok((planned.pod.clone(), compare::read(&text).ok()))
         });
+        let (store, beside, scratch) = stores(args, shared)?;
         Ok(Self {
             args,
             root: plan.root.clone(),
             lock: Lock::read(&plan.root)?,
             git: env::git(),
-            store: open_store(shared)?,
+            store,
+            beside,
+            _scratch: scratch,
             client: project::registry_client(shared, &plan.place.project)?,
             others: others.collect::<Result<_, crate::release::hopr::Error>>()?,
         })
@@ -111,13 +117,9 @@ impl<'a> Baselines<'a> {
                 let from = commit_named(&commit);
                 return parts(&text).map(|parts| Baseline { from, parts });
             }
-            Some(baseline::Known::Shallow) => observer.observe(Event::Warning {
-                text: format!(
-                    "{}: the git repository is a shallow clone, so its first commit is not what was delivered, and is not compared with",
-                    lock::name(&self.root, &path)
-                ),
-                hint: Some("fetch the whole history, `git fetch --unshallow` (in CI, a checkout with `fetch-depth: 0`), or name the commit: `--baseline REV`".to_owned()),
-            }),
+            Some(baseline::Known::Shallow) => {
+                observer.observe(super::checks::shallow(&lock::name(&self.root, &path)));
+            }
             Some(baseline::Known::Nothing) | None => {}
         }
         let image = pod
@@ -158,21 +160,34 @@ impl<'a> Baselines<'a> {
         })
     }
 
+    /// An image that is here already. Of the store that a dry run must not write to, only one that is whole.
+    fn stored(&self, name: &Reference) -> Result<Option<(Image, &BlobStore)>, Diagnostic> {
+        for store in std::iter::once(&self.store).chain(&self.beside) {
+            let is_own = std::ptr::eq(store, &self.store);
+            let known = store.resolve(name)?;
+            let image = known.and_then(|named| store.image(&named.manifest).ok());
+            if let Some(image) =
+                image.filter(|image| is_own || store.lacks(&image.into()).is_empty())
+            {
+                return Ok(Some((image, store)));
+            }
+        }
+        Ok(None)
+    }
+
     /// `app.py` as an image has it: of the store, else of its registry.
     fn in_image(
         &self,
         name: &Reference,
         observer: &dyn Observer,
     ) -> Result<Option<String>, Diagnostic> {
-        let known = self.store.resolve(name)?;
-        let stored = known.and_then(|named| self.store.image(&named.manifest).ok());
-        let image: Image = match stored {
-            Some(image) => image,
+        let (image, store): (Image, &BlobStore) = match self.stored(name)? {
+            Some(found) => found,
             None => {
                 let pulled =
                     self.client
                         .pull(name, &Platform::host(), &self.store, Layers::None, observer);
-                pulled?
+                (pulled?, &self.store)
             }
         };
         let directory = image
@@ -184,14 +199,14 @@ impl<'a> Baselines<'a> {
         places.extend(PLACES.map(str::to_owned));
         places.dedup();
         let mut fetch = |layer: &crate::image::Descriptor| {
-            if !self.store.has(layer) {
+            if !store.has(layer) {
                 self.client
-                    .fetch_blobs(vec![layer], name, &self.store, observer)?;
+                    .fetch_blobs(vec![layer], name, store, observer)?;
             }
             Ok(())
         };
         for place in places {
-            let found = inside::file(&image, &place, MOST_MODULE_BYTES, &self.store, &mut fetch);
+            let found = inside::file(&image, &place, MOST_MODULE_BYTES, store, &mut fetch);
             if let Some(bytes) =
                 found.map_err(|error| Diagnostic::new(Code::DamagedImage, error))?
             {
@@ -202,6 +217,25 @@ impl<'a> Baselines<'a> {
     }
 }
 
-fn commit_named(commit: &str) -> String {
+/// A dry run writes nothing, not even an empty store.
+fn stores(
+    args: &Args,
+    shared: &Shared,
+) -> Result<(BlobStore, Option<BlobStore>, Option<tempfile::TempDir>), Diagnostic> {
+    if !args.dry_run {
+        return Ok((open_store(shared)?, None, None));
+    }
+    let scratch = tempfile::tempdir().map_err(|error| {
+        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
+    })?;
+    let root = env::store(shared)?;
+    let beside = match root.join("oci-layout").exists() {
+        true => Some(BlobStore::open(&root)?),
+        false => None,
+    };
+    Ok((BlobStore::open(scratch.path())?, beside, Some(scratch)))
+}
+
+pub(super) fn commit_named(commit: &str) -> String {
     format!("the commit {}", &commit[..12.min(commit.len())])
 }

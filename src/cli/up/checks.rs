@@ -8,14 +8,13 @@ use super::{Args, Plan};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::cli::print;
 use crate::event::{Event, Observer};
 use crate::kubernetes::local::process::Runner;
 use crate::kubernetes::local::pull_policy_problem;
 use crate::kubernetes::manifest::{self, Edited, Found, Manifest, Wanted, WorkloadName};
 use crate::release::hopr::check::{self, Section2};
 use crate::release::hopr::imports::Python;
-use crate::release::hopr::{CONTAINER, Finding, Level, Lock, Pod, compare, hooks, lock};
+use crate::release::hopr::{CONTAINER, Finding, Level, Pod, hooks, lock};
 use crate::release::secrets;
 use crate::source::{IgnoreFile, Rules, local};
 
@@ -263,31 +262,12 @@ pub(super) fn edits(pods: &[&Pod], images: &[String]) -> Result<Vec<Edited>, Dia
     Ok(manifest::edit_all(&manifests, &wishes)?)
 }
 
-/// Writes down what is outside of Section 1 of each pod now.
-///
-/// # Errors
-/// [`Code::Refused`] when a text cannot be taken apart, or the lock has another one: nothing is written then.
-pub(super) fn lock(root: &Path, pods: &[Pod], is_dry_run: bool) -> Result<(), Diagnostic> {
-    let mut lock = Lock::read(root)?.unwrap_or_default();
-    for pod in pods {
-        let path = pod.module();
-        let name = lock::name(root, &path);
-        let read = compare::read(&check::text(&path)?).map_err(|error| {
-            Diagnostic::new(
-                Code::Refused,
-                format!("{name}:{}: {}", error.line, error.reason),
-            )
-        })?;
-        if !lock.add(&name, &read.parts) {
-            return Err(Diagnostic::new(
-                Code::Refused,
-                format!("`{name}` differs outside of Section 1 from what `{}` says was delivered", lock::FILE),
-            )
-            .hint("`overcoat up --dry-run` shows the difference; remove the lock file if the new text is the delivered one"));
-        }
+/// That a shallow clone cannot tell what was delivered.
+pub(super) fn shallow(name: &str) -> Event {
+    Event::Warning {
+        text: format!(
+            "{name}: the git repository is a shallow clone, so its first commit is not what was delivered, and is not compared with"
+        ),
+        hint: Some("fetch the whole history, `git fetch --unshallow` (in CI, a checkout with `fetch-depth: 0`), or name the commit: `--baseline REV`".to_owned()),
     }
-    if !is_dry_run {
-        lock.write(root)?;
-    }
-    print(&Lock::path(root).display().to_string())
 }

@@ -1,113 +1,71 @@
 //! The cluster is told, and watched until the new images run.
 
-use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::{BTreeMap, VecDeque};
 
-use super::{Args, Done, Plan, Planned};
-use crate::cli::cluster::confirm;
+use super::rollouts::{self, Failed, Subject};
+use super::standing::Standing;
+use super::{Args, Done, Plan, Planned, back, first};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::Place;
 use crate::event::{Event, Observer, stage};
-use crate::fs;
+use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
 use crate::kubernetes::cluster::workload::{WorkloadKind, WorkloadName};
-use crate::kubernetes::cluster::{Cluster, objects};
-use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
-use crate::kubernetes::rollout::{Grace, Image, Kind, Wanted};
-use crate::kubernetes::watch::{self, Asked, Clock, Reconcile, Terms, Watched, Wish};
+use crate::kubernetes::manifest::Edited;
+use crate::kubernetes::rollout::Image;
+use crate::kubernetes::watch::Watched;
 use crate::project::Operation;
-use crate::release::history::{Facts, Target};
+use crate::release::history::{Begin, Facts, Id, Target};
 use crate::release::hopr::CONTAINER;
-use crate::release::operation::Done as Performed;
-use crate::yaml;
+use crate::release::operation::{Done as Performed, Performed as Recorded};
+use crate::release::rollback::{LOADED_INTO, MANIFEST};
 
-/// The script that a blueprint is deployed with for the first time.
-pub(super) const SCRIPT: &str = "deploy.sh";
-/// After the deadline, questions that tell why it was not kept.
-const EXPLANATION: Duration = Duration::from_secs(10);
-const SLICE: Duration = Duration::from_millis(50);
+/// What is deployed where.
+pub(super) struct Scene<'a> {
+    pub(super) args: &'a Args,
+    pub(super) plan: &'a Plan,
+    pub(super) done: &'a [Done],
+    /// What was changed in manifests.
+    pub(super) edits: &'a [Edited],
+    pub(super) cluster: &'a Cluster,
+}
 
 /// What the cluster has of a pod now.
 pub(super) struct Deployed {
-    /// What was changed, if the workload was there or is there now.
+    /// What was changed.
     pub(super) outcome: Outcome,
     /// The rollout, where it can be watched.
     pub(super) watched: Option<Watched>,
-}
-
-/// A cluster that answers, and that is meant.
-///
-/// # Errors
-/// [`Code::Cluster`], [`Code::Forbidden`], [`Code::Refused`].
-pub(super) fn connect(
-    args: &Args,
-    plan: &Plan,
-    observer: &dyn Observer,
-) -> Result<Cluster, Diagnostic> {
-    let cluster = Cluster::connect(&plan.access, args.cluster.within(observer))?;
-    confirm(&plan.access, &cluster, args.yes)?;
-    // One that does not answer, or does not let us look, is known before anything is built or written.
-    absent(args, plan, &cluster, observer)?;
-    Ok(cluster)
-}
-
-/// The pods whose workload the cluster does not have.
-fn absent<'p>(
-    args: &Args,
-    plan: &'p Plan,
-    cluster: &Cluster,
-    observer: &dyn Observer,
-) -> Result<Vec<&'p Planned>, Diagnostic> {
-    let mut absent = Vec::new();
-    for planned in &plan.pods {
-        let name = workload_name(planned);
-        let there = cluster.workloads(
-            args.cluster.within(observer),
-            namespace(planned, cluster),
-            Some(&name),
-        )?;
-        if there.is_empty() {
-            absent.push(planned);
-        }
-    }
-    Ok(absent)
+    /// Its record; none where nothing was done.
+    pub(super) record: Option<Id>,
+    /// True when it was not there before.
+    pub(super) is_fresh: bool,
 }
 
 /// Deploys what is not there yet, gives the others their new image, and waits for all of them.
 ///
 /// # Errors
 /// What the cluster says; [`Code::Script`] with the status of a script that failed; [`Code::RolloutFailed`], [`Code::RolloutTimeout`], [`Code::NotReady`].
+/// What was there before was put back then if that was wanted.
 pub(super) fn run(
-    args: &Args,
-    plan: &Plan,
-    done: &[Done],
-    cluster: &Cluster,
+    scene: &Scene<'_>,
+    standing: Vec<Standing>,
     observer: &dyn Observer,
 ) -> Result<Vec<Deployed>, Diagnostic> {
-    let fresh = first_time(args, plan, cluster, observer)?;
-    let pods: Vec<(&Planned, &Done)> = plan.pods.iter().zip(done).collect();
-    let mut outcomes = Vec::new();
-    for (planned, done) in &pods {
-        let deploying = stage(observer, "deploy", planned.pod.name.clone());
-        let outcome = set_image(args, plan, planned, done, cluster, observer)?;
-        for text in outcome.warnings.clone() {
-            observer.observe(Event::Warning { text, hint: None });
-        }
-        deploying.finish(match outcome.is_changed {
-            true => format!("{} instead of {}", outcome.image, outcome.previous_image),
-            false => "unchanged".to_owned(),
-        });
-        outcomes.push(outcome);
+    let mut deployed: Vec<Option<Deployed>> = scene.done.iter().map(|_| None).collect();
+    let result = scene
+        .tell(standing, &mut deployed, observer)
+        .map_err(Failed::from)
+        .and_then(|()| scene.watch(&mut deployed, observer));
+    match result {
+        Ok(()) => Ok(deployed.into_iter().flatten().collect()),
+        Err(failed) => Err(back::after(scene, &deployed, failed, observer)),
     }
-    let watched = watch_all(args, &pods, &outcomes, &fresh, cluster, observer)?;
-    let deployed = outcomes.into_iter().zip(watched);
-    Ok(deployed
-        .map(|(outcome, watched)| Deployed { outcome, watched })
-        .collect())
 }
 
-fn namespace<'a>(planned: &'a Planned, cluster: &'a Cluster) -> &'a str {
+/// The namespace that a pod's workload is in.
+pub(super) fn namespace<'a>(planned: &'a Planned, cluster: &'a Cluster) -> &'a str {
     planned
         .pod
         .workload
@@ -116,252 +74,253 @@ fn namespace<'a>(planned: &'a Planned, cluster: &'a Cluster) -> &'a str {
         .unwrap_or(cluster.namespace())
 }
 
-fn workload_name(planned: &Planned) -> WorkloadName {
+/// What a pod's workload is called.
+pub(super) fn workload_name(planned: &Planned) -> WorkloadName {
     WorkloadName {
         kind: WorkloadKind::named(&planned.pod.workload.kind),
         name: planned.pod.workload.name.clone(),
     }
 }
 
-/// Deploys workloads that the cluster does not have, and names their pods: by the blueprint's own script as it is, else by applying the manifests.
-fn first_time(
-    args: &Args,
-    plan: &Plan,
-    cluster: &Cluster,
-    observer: &dyn Observer,
-) -> Result<BTreeSet<String>, Diagnostic> {
-    let absent = absent(args, plan, cluster, observer)?;
-    let names: BTreeSet<String> = absent
-        .iter()
-        .map(|planned| planned.pod.name.clone())
-        .collect();
-    if absent.is_empty() {
-        return Ok(names);
-    }
-    let script = plan.root.join(SCRIPT);
-    if script.is_file() {
-        run_script(args, plan, &script, observer)?;
-        return Ok(names);
-    }
-    for planned in absent {
-        let applying = stage(observer, "apply", planned.pod.name.clone());
-        let mut count = 0;
-        for path in &planned.pod.manifests {
-            let bytes = fs::read_limited(path, yaml::MOST_BYTES as u64)?;
-            let text = String::from_utf8_lossy(&bytes);
-            let objects = objects(&text).map_err(|error| {
-                Diagnostic::new(Code::Manifest, format!("{}: {error}", path.display()))
-            })?;
-            for object in &objects {
-                cluster.apply(args.cluster.within(observer), object, false)?;
-                count += 1;
-            }
+impl Scene<'_> {
+    fn tell(
+        &self,
+        standing: Vec<Standing>,
+        deployed: &mut [Option<Deployed>],
+        observer: &dyn Observer,
+    ) -> Result<(), Diagnostic> {
+        self.first_time(&standing, deployed, observer)?;
+        for (place, standing) in standing.into_iter().enumerate() {
+            let (planned, done) = (&self.plan.pods[place], &self.done[place]);
+            deployed[place] = Some(match standing {
+                // Deployed just now.
+                Standing::Absent => continue,
+                Standing::AsWanted(outcome) => Deployed {
+                    outcome,
+                    watched: None,
+                    record: None,
+                    is_fresh: false,
+                },
+                Standing::Other => self.set_image(planned, done, observer)?,
+            });
         }
-        applying.finish(format!("{count} objects"));
-    }
-    Ok(names)
-}
-
-/// Runs the script unchanged, where it can only reach the cluster that is meant.
-///
-/// # Errors
-/// [`Code::Script`] with its status when it failed.
-fn run_script(
-    args: &Args,
-    plan: &Plan,
-    script: &std::path::Path,
-    observer: &dyn Observer,
-) -> Result<(), Diagnostic> {
-    // Scripts call kubectl, which takes the current context.
-    let current = plan.access.contexts()?.current;
-    if plan.access.context.is_some() && plan.access.context != current {
-        return Err(Diagnostic::new(
-            Code::Refused,
-            format!(
-                "`{SCRIPT}` would deploy to the current context `{}`, and `{}` is meant",
-                current.unwrap_or_default(),
-                plan.access.context.clone().unwrap_or_default()
-            ),
-        )
-        .hint(
-            "make it the current one: `kubectl config use-context`, or run the script yourself",
-        ));
-    }
-    let running = stage(observer, "run", SCRIPT);
-    let mut command = Command::new("bash");
-    command
-        .arg(script)
-        .current_dir(&plan.root)
-        .stdin(Stdio::null());
-    // Its output is for people; what programs read is ours.
-    command.stdout(std::io::stderr());
-    if let Some(file) = &args.cluster.kubeconfig {
-        command.env("KUBECONFIG", file);
-    }
-    let status = command
-        .status()
-        .map_err(|error| fs::Error::new("execute", script, error))?;
-    if status.success() {
-        running.finish("");
-        return Ok(());
-    }
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    let failed = Diagnostic::new(Code::Script, format!("`{SCRIPT}` failed: {status}"))
-        .hint("what it printed is above; its status is this command's");
-    Err(Diagnostic {
-        status: Some(code.unwrap_or(1)),
-        ..failed
-    })
-}
-
-/// Gives the container its image, with the project's hooks and a record around it.
-fn set_image(
-    args: &Args,
-    plan: &Plan,
-    planned: &Planned,
-    done: &Done,
-    cluster: &Cluster,
-    observer: &dyn Observer,
-) -> Result<Outcome, Diagnostic> {
-    let namespace = namespace(planned, cluster).to_owned();
-    let request = SetImage {
-        namespace: namespace.clone(),
-        workload: Some(workload_name(planned)),
-        container: Some(CONTAINER.to_owned()),
-        image: done.deployed.clone(),
-        origin: match plan.choice.target.is_loaded() {
-            true => Origin::Loaded,
-            false => Origin::Registry,
-        },
-        is_content_tag: true,
-        fixes_pull_policy: false,
-        cause: format!("overcoat up: {}", done.deployed),
-        is_dry_run: false,
-    };
-    let workload = &planned.pod.workload;
-    let facts = Facts {
-        image: Some(done.deployed.without_digest().to_string()),
-        digest: Some(done.made.image.digest().clone()),
-        target: Some(Target::Cluster {
-            context: plan.access.context.clone(),
-            namespace,
-            workload: format!("{}/{}", workload.kind, workload.name),
-            container: CONTAINER.to_owned(),
-        }),
-        ..Facts::default()
-    };
-    let name = &planned.pod.name;
-    let environment = args.environment.as_deref();
-    let begin = plan
-        .place
-        .beginning(Operation::Deploy, name, environment, facts.clone());
-    let performed = plan.place.perform(begin, observer, |observer, _| {
-        let outcome = cluster.set_image(args.cluster.within(observer), &request)?;
-        let facts = Facts {
-            previous: outcome.is_changed.then(|| outcome.previous_image.clone()),
-            ..facts
-        };
-        Ok(Performed {
-            value: Some(outcome),
-            facts,
-            platforms: Vec::new(),
-            result_file: None,
-        })
-    })?;
-    performed
-        .value
-        .ok_or_else(|| Diagnostic::new(Code::Internal, "a deployment has no result"))
-}
-
-/// Waits for all rollouts, with one deadline. What cannot be watched is told.
-fn watch_all(
-    args: &Args,
-    pods: &[(&Planned, &Done)],
-    outcomes: &[Outcome],
-    fresh: &BTreeSet<String>,
-    cluster: &Cluster,
-    observer: &dyn Observer,
-) -> Result<Vec<Option<Watched>>, Diagnostic> {
-    let mut wishes = Vec::new();
-    let mut places = Vec::new();
-    for (place, ((planned, done), outcome)) in pods.iter().zip(outcomes).enumerate() {
-        let workload = &planned.pod.workload;
-        let Ok(kind) = workload.kind.parse::<Kind>() else {
+        for text in deployed
+            .iter()
+            .flatten()
+            .flat_map(|one| &one.outcome.warnings)
+        {
             observer.observe(Event::Warning {
-                text: format!(
-                    "the rollout of {}/{} cannot be watched",
-                    workload.kind, workload.name
-                ),
+                text: text.clone(),
                 hint: None,
             });
-            continue;
-        };
-        let mut image = Image::new(done.deployed.clone());
-        image.digests.insert(done.made.image.digest().clone());
-        image
-            .configs
-            .insert(done.made.image.config.descriptor.digest.clone());
-        let is_asked = planned.has_trigger
-            && !args.no_auto_trigger
-            && (outcome.is_changed || fresh.contains(&planned.pod.name) || args.watch_log);
-        let ready = match is_asked {
-            true => vec![
-                ReadyCheck::count(AUTO_TRIGGER)
-                    .map_err(|error| Diagnostic::new(Code::Internal, error))?,
-            ],
-            false => Vec::new(),
-        };
-        wishes.push(Wish {
-            namespace: namespace(planned, cluster).to_owned(),
-            kind: Some(kind),
-            name: workload.name.clone(),
-            wanted: Wanted {
-                container: Some(CONTAINER.to_owned()),
-                image: Some(image),
-            },
-            reconcile: Reconcile::Never,
-            with_source: false,
-            awaits_creation: false,
-            ready,
-        });
-        places.push(place);
-    }
-    let start = Instant::now();
-    let now = || start.elapsed();
-    let pause = |time: Duration| {
-        let end = Instant::now() + time;
-        while !observer.is_cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(SLICE));
         }
-    };
-    let requested_at = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
-    let terms = Terms {
-        timeout: args.timeout,
-        interval: Duration::from_secs(1),
-        grace: Grace::default(),
-        requested_at: &requested_at,
-        clock: Clock {
-            now: &now,
-            pause: &pause,
-        },
-        observer,
-    };
-    let asked = Asked {
-        cluster,
-        observer,
-        deadline: start + args.timeout + EXPLANATION,
-    };
-    let mut watched: Vec<Option<Watched>> = pods.iter().map(|_| None).collect();
-    if wishes.is_empty() {
-        return Ok(watched);
+        Ok(())
     }
-    let done = watch::watch(&asked, &wishes, &terms)?;
-    for (place, one) in places.into_iter().zip(done) {
-        watched[place] = Some(one);
+
+    /// Deploys the pods that the cluster does not have, each with its hooks and its record around all of it.
+    fn first_time(
+        &self,
+        standing: &[Standing],
+        deployed: &mut [Option<Deployed>],
+        observer: &dyn Observer,
+    ) -> Result<(), Diagnostic> {
+        let is_absent = |place: &usize| matches!(standing.get(*place), Some(Standing::Absent));
+        let absent: Vec<usize> = (0..self.done.len()).filter(is_absent).collect();
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let pods: Vec<&Planned> = absent.iter().map(|place| &self.plan.pods[*place]).collect();
+        let begins = absent
+            .iter()
+            .map(|place| self.beginning(&self.plan.pods[*place], &self.done[*place]));
+        let begins: VecDeque<Begin> = begins.collect();
+        let mut ids = Vec::new();
+        let mut outcomes = Vec::new();
+        let mut work = |observer: &dyn Observer| {
+            first::deploy(self, &pods, observer)?;
+            for place in &absent {
+                // A script may have brought what its files said when it was written.
+                let request = self.request(&self.plan.pods[*place], &self.done[*place], false);
+                let outcome = self
+                    .cluster
+                    .set_image(self.args.cluster.within(observer), &request)?;
+                outcomes.push(Outcome {
+                    is_changed: true,
+                    previous_image: String::new(),
+                    ..outcome
+                });
+            }
+            Ok(())
+        };
+        nested(&self.plan.place, begins, &mut ids, observer, &mut work)?;
+        for (number, (place, outcome)) in absent.iter().zip(outcomes).enumerate() {
+            deployed[*place] = Some(Deployed {
+                outcome,
+                watched: None,
+                record: ids.get(number).cloned(),
+                is_fresh: true,
+            });
+        }
+        Ok(())
     }
-    Ok(watched)
+
+    /// What is asked of the cluster for a pod.
+    pub(super) fn request(&self, planned: &Planned, done: &Done, is_dry_run: bool) -> SetImage {
+        SetImage {
+            namespace: namespace(planned, self.cluster).to_owned(),
+            workload: Some(workload_name(planned)),
+            container: Some(CONTAINER.to_owned()),
+            image: done.deployed.clone(),
+            origin: match self.plan.choice.target.is_loaded() {
+                true => Origin::Loaded,
+                false => Origin::Registry,
+            },
+            is_content_tag: true,
+            fixes_pull_policy: false,
+            cause: format!("overcoat up: {}", done.deployed),
+            is_dry_run,
+        }
+    }
+
+    /// What is known of a pod's deployment when it begins.
+    pub(super) fn beginning(&self, planned: &Planned, done: &Done) -> Begin {
+        let links = self
+            .plan
+            .place
+            .links_of(&planned.application, Some(done.made.image.digest()));
+        let facts = Facts {
+            // As the registry calls it; inside the cluster it may have another name.
+            image: Some(done.delivered.name.without_digest().to_string()),
+            digest: Some(done.made.image.digest().clone()),
+            target: Some(self.target(planned)),
+            links: links.unwrap_or_default(),
+            results: self.results(planned),
+            ..Facts::default()
+        };
+        self.plan
+            .beginning(self.args, planned, Operation::Deploy, facts)
+    }
+
+    /// Where a pod's image is put.
+    pub(super) fn target(&self, planned: &Planned) -> Target {
+        let workload = &planned.pod.workload;
+        Target::Cluster {
+            context: self.plan.access.context.clone(),
+            namespace: namespace(planned, self.cluster).to_owned(),
+            workload: format!("{}/{}", workload.kind, workload.name),
+            container: CONTAINER.to_owned(),
+        }
+    }
+
+    /// What records say besides: which nodes the image was loaded into, and which manifest names it.
+    pub(super) fn results(&self, planned: &Planned) -> BTreeMap<String, String> {
+        let target = &self.plan.choice.target;
+        let mut results = BTreeMap::new();
+        if target.has_nodes() {
+            results.insert(LOADED_INTO.to_owned(), target.word());
+        }
+        if !self.args.no_edit {
+            let manifest = planned.pod.manifest.display().to_string();
+            results.insert(MANIFEST.to_owned(), manifest);
+        }
+        results
+    }
+
+    /// Gives the container its image, with the project's hooks and a record around it.
+    fn set_image(
+        &self,
+        planned: &Planned,
+        done: &Done,
+        observer: &dyn Observer,
+    ) -> Result<Deployed, Diagnostic> {
+        let request = self.request(planned, done, false);
+        let begin = self.beginning(planned, done);
+        let deploying = stage(observer, "deploy", planned.pod.name.clone());
+        let performed = self
+            .plan
+            .place
+            .perform(begin, observer, |observer, running| {
+                let outcome = self
+                    .cluster
+                    .set_image(self.args.cluster.within(observer), &request)?;
+                let facts = Facts {
+                    previous: outcome.is_changed.then(|| outcome.previous_image.clone()),
+                    ..Facts::default()
+                };
+                Ok(Performed {
+                    value: Some((outcome, running.map(|running| running.id().clone()))),
+                    facts,
+                    platforms: Vec::new(),
+                    result_file: None,
+                })
+            })?;
+        let (outcome, record) = performed
+            .value
+            .ok_or_else(|| Diagnostic::new(Code::Internal, "a deployment has no result"))?;
+        deploying.finish(format!(
+            "{} instead of {}",
+            outcome.image, outcome.previous_image
+        ));
+        Ok(Deployed {
+            outcome,
+            watched: None,
+            record,
+            is_fresh: false,
+        })
+    }
+
+    /// Waits for all rollouts.
+    fn watch(
+        &self,
+        deployed: &mut [Option<Deployed>],
+        observer: &dyn Observer,
+    ) -> Result<(), Failed> {
+        let mut subjects = Vec::new();
+        let mut places = Vec::new();
+        for (place, one) in deployed.iter().enumerate() {
+            let Some(one) = one else { continue };
+            let (planned, done) = (&self.plan.pods[place], &self.done[place]);
+            let mut image = Image::new(done.deployed.clone());
+            image.digests.insert(done.made.image.digest().clone());
+            image
+                .configs
+                .insert(done.made.image.config.descriptor.digest.clone());
+            subjects.push(Subject {
+                planned,
+                namespace: namespace(planned, self.cluster).to_owned(),
+                image,
+                has_to_trigger: planned.has_trigger
+                    && !self.args.no_auto_trigger
+                    && (one.outcome.is_changed || self.args.watch_log),
+            });
+            places.push(place);
+        }
+        let watched = rollouts::watch(self.args, subjects, self.cluster, observer)?;
+        for (place, watched) in places.into_iter().zip(watched) {
+            if let Some(one) = &mut deployed[place] {
+                one.watched = watched;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does one piece of work as several operations at once, each with its record and its hooks; their records.
+fn nested(
+    place: &Place,
+    mut begins: VecDeque<Begin>,
+    ids: &mut Vec<Id>,
+    observer: &dyn Observer,
+    work: &mut dyn FnMut(&dyn Observer) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    let Some(begin) = begins.pop_front() else {
+        return work(observer);
+    };
+    let done: Recorded<()> = place.perform(begin, observer, |observer, running| {
+        ids.extend(running.map(|running| running.id().clone()));
+        nested(place, begins, ids, observer, work)?;
+        Ok(Performed::default())
+    })?;
+    let () = done.value;
+    Ok(())
 }

@@ -1,19 +1,15 @@
 //! A pod's image: the application on the builder, with what the delivered Dockerfile says of working directory, command and user.
 
-use std::ffi::OsString;
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
-
+use super::child::Building;
 use super::{Args, Done, Plan, Planned};
-use crate::build::BuildReport;
 use crate::cli::args::Shared;
-use crate::cli::build::perform::read_report;
 use crate::cli::diagnostic::Diagnostic;
-use crate::cli::{env, local, open_store};
-use crate::event::{Observer, stage};
+use crate::cli::exit::Code;
+use crate::cli::{env, local};
+use crate::event::{Observer, Silent};
 use crate::image::edit::{Changes, NewLayer, append};
 use crate::image::{Descriptor, Image, media_type};
 use crate::kubernetes::local::Target;
@@ -23,11 +19,9 @@ use crate::reference::Reference;
 use crate::release::history::{Begin, Facts};
 use crate::release::operation::Done as Performed;
 use crate::release::result::{self, Entry as Built};
+use crate::source::git;
 use crate::store::BlobStore;
-use crate::ui::Progress;
 
-/// How often it is looked whether the person has had enough.
-const LOOK: Duration = Duration::from_millis(20);
 /// Where the delivered Dockerfile has the application.
 const DIRECTORY: &str = "/app";
 
@@ -41,8 +35,19 @@ pub(super) struct Made {
     pub(super) is_unchanged: bool,
 }
 
+impl Made {
+    /// What records keep of it.
+    fn facts(&self) -> Facts {
+        Facts {
+            image: Some(self.name.to_string()),
+            digest: Some(self.image.digest().clone()),
+            ..Facts::default()
+        }
+    }
+}
+
 /// How making one ended: with an image, with the status of a build that told why it failed, or otherwise badly.
-type Outcome = Result<Result<Made, u8>, Diagnostic>;
+pub(super) type Outcome = Result<Result<Made, u8>, Diagnostic>;
 
 /// Makes the images of all pods, several at once; or gives the status of the first build that failed and told why.
 ///
@@ -55,14 +60,6 @@ pub(super) fn all(
     observer: &dyn Observer,
 ) -> Result<Result<Vec<Made>, u8>, Diagnostic> {
     let host = env::host(shared)?;
-    let names: Vec<String> = plan
-        .pods
-        .iter()
-        .map(|planned| planned.name.reference.name())
-        .collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // What a pipeline reads is of this run, or is not there.
-    result::forget(&plan.root.join(result::FILE), &names)?;
     let next = Mutex::new(0..plan.pods.len());
     let made: Mutex<Vec<(usize, Outcome)>> = Mutex::default();
     let worker = || {
@@ -113,97 +110,91 @@ fn one(
     args: &Args,
     plan: &Plan,
     planned: &Planned,
-    program: &std::path::Path,
+    program: &Path,
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Outcome {
-    let pod = &planned.pod;
-    let is_recorded_there = plan
-        .place
-        .project
-        .application_of(&pod.application)
-        .is_some();
-    let build = |observer: &dyn Observer| -> Outcome {
-        let building = stage(observer, "pod", pod.name.clone());
-        let report = match child(
-            args,
-            planned,
-            plan.pods.len() > 1,
-            program,
-            shared,
-            observer,
-        )? {
-            Ok(report) => report,
-            Err(status) => return Ok(Err(status)),
-        };
-        let store = open_store(shared)?;
-        let built = Descriptor::new(
-            &report.media_type,
-            report.digest.clone(),
-            report.manifest_bytes,
-        );
-        let image = finished(&store.image(&built)?, &store)?;
-        let name = planned.name.of(image.digest()).reference;
-        store.tag(
-            &name,
-            &image.manifest.descriptor,
-            &image.config.parsed.platform(),
-        )?;
-        let is_unchanged = report.is_unchanged;
-        building.finish(format!(
-            "{name}{}",
-            if is_unchanged { ", unchanged" } else { "" }
-        ));
-        Ok(Ok(Made {
-            name,
-            image,
-            is_unchanged,
-        }))
-    };
-    if is_recorded_there {
-        return build(observer);
+    let is_one_of_several = plan.pods.len() > 1;
+    let start = || Building::start(args, planned, is_one_of_several, program, shared);
+    let mut hooks = plan.place.project.hooks.iter();
+    if hooks.any(|hook| hook.operation == Operation::Build) {
+        // They may make what is built, so they run before anything is looked at.
+        return recorded(args, plan, planned, observer, |observer| {
+            let mut building = start()?;
+            building.until_begun(observer)?;
+            building.go_on()?;
+            let status = building.end(observer)?;
+            building.made(status, planned, shared, observer)
+        });
     }
+    let mut building = start()?;
+    match building.until_begun(observer)? {
+        // Nothing is to be done, so there is nothing to keep a record of.
+        Some(0) => building.made(0, planned, shared, observer),
+        Some(status) => recorded(args, plan, planned, observer, |_| Ok(Err(status))),
+        None => recorded(args, plan, planned, observer, |observer| {
+            building.go_on()?;
+            let status = building.end(observer)?;
+            building.made(status, planned, shared, observer)
+        }),
+    }
+}
+
+/// A build with its hooks and its record.
+fn recorded(
+    args: &Args,
+    plan: &Plan,
+    planned: &Planned,
+    observer: &dyn Observer,
+    work: impl FnOnce(&dyn Observer) -> Outcome,
+) -> Outcome {
+    forget_results(plan)?;
     let mut status = None;
-    let performed = plan.place.perform(
-        begin(plan, args, planned, Operation::Build, Facts::default()),
-        observer,
-        |observer, _| match build(observer)? {
+    let begin = Begin {
+        commit: git::commit(&env::git(), &planned.pod.application, &Silent),
+        ..plan.beginning(args, planned, Operation::Build, Facts::default())
+    };
+    let performed = plan
+        .place
+        .perform(begin, observer, |observer, _| match work(observer)? {
             Ok(made) => Ok(Performed {
-                facts: Facts {
-                    image: Some(made.name.to_string()),
-                    digest: Some(made.image.digest().clone()),
-                    ..Facts::default()
-                },
+                facts: made.facts(),
+                platforms: vec![made.image.config.parsed.platform().to_string()],
                 value: Some(made),
-                platforms: Vec::new(),
                 result_file: None,
             }),
             Err(code) => {
                 status = Some(code);
-                let what = format!("the build of the pod `{}` ended with {code}", pod.name);
-                Err(Diagnostic::new(crate::cli::exit::Code::Script, what))
+                let what = format!(
+                    "the build of the pod `{}` ended with {code}",
+                    planned.pod.name
+                );
+                Err(Diagnostic::new(Code::Script, what))
             }
-        },
-    );
+        });
     match (performed, status) {
         (_, Some(status)) => Ok(Err(status)),
         (Ok(performed), None) => match performed.value {
             Some(made) => Ok(Ok(made)),
-            None => Ok(Err(crate::cli::exit::Code::Internal as u8)),
+            None => Ok(Err(Code::Internal as u8)),
         },
         (Err(diagnostic), None) => Err(diagnostic),
     }
 }
 
-/// What is known of an operation of a pod when it begins.
-fn begin(plan: &Plan, args: &Args, planned: &Planned, operation: Operation, facts: Facts) -> Begin {
-    let environment = args.environment.as_deref();
-    plan.place
-        .beginning(operation, &planned.pod.name, environment, facts)
+/// What a pipeline reads is of this run, or is not there; but it stays where this run changes nothing.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn forget_results(plan: &Plan) -> Result<(), Diagnostic> {
+    let names = plan.pods.iter().map(|it| it.name.reference.name());
+    let names: Vec<String> = names.collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(result::forget(&plan.root.join(result::FILE), &names)?)
 }
 
 /// Brings an image to where it is wanted; a push has its hooks and its record.
-pub(super) fn recorded(
+pub(super) fn recorded_push(
     plan: &Plan,
     args: &Args,
     planned: &Planned,
@@ -214,13 +205,9 @@ pub(super) fn recorded(
     if plan.choice.target != Target::Registry {
         return work(observer);
     }
-    let facts = Facts {
-        image: Some(made.name.to_string()),
-        digest: Some(made.image.digest().clone()),
-        ..Facts::default()
-    };
+    let facts = made.facts();
     let performed = plan.place.perform(
-        begin(plan, args, planned, Operation::Push, facts.clone()),
+        plan.beginning(args, planned, Operation::Push, facts.clone()),
         observer,
         |observer, _| {
             Ok(Performed {
@@ -233,103 +220,14 @@ pub(super) fn recorded(
     )?;
     performed
         .value
-        .ok_or_else(|| Diagnostic::new(crate::cli::exit::Code::Internal, "a push has no result"))
-}
-
-/// `overcoat build` as a process of its own: it may have to enter a user namespace, which starts the command again.
-fn child(
-    args: &Args,
-    planned: &Planned,
-    is_one_of_several: bool,
-    program: &std::path::Path,
-    shared: &Shared,
-    observer: &dyn Observer,
-) -> Result<Result<BuildReport, u8>, Diagnostic> {
-    let failed = |error| crate::fs::Error::new("start", program, error);
-    let directory = tempfile::tempdir().map_err(|error| {
-        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
-    })?;
-    let report = directory.path().join("report.json");
-    let application = &planned.pod.application;
-    let mut words: Vec<OsString> = vec!["build".into(), application.into()];
-    // What the delivered Dockerfile makes is `NAME`; this is what it is made of.
-    let name = format!(
-        "overcoat-up/{}:base",
-        planned.name.reference.repository().to_lowercase()
-    );
-    for word in [
-        "--build-image",
-        &args.build_image,
-        "--tag",
-        &name,
-        "--env",
-        "APP_FILE=app.py",
-        "--report-file",
-    ] {
-        words.push(word.into());
-    }
-    words.push((&report).into());
-    // The pods' own output file is ours to write.
-    let flag =
-        |words: &mut Vec<OsString>, flag: &str, value: OsString| words.extend([flag.into(), value]);
-    if let Some(store) = &shared.store {
-        flag(&mut words, "--store", store.into());
-    }
-    for host in &shared.insecure_registry {
-        flag(&mut words, "--insecure-registry", host.into());
-    }
-    if let Some(file) = &shared.registry_config {
-        flag(&mut words, "--registry-config", file.into());
-    }
-    if let Some(file) = &shared.config {
-        flag(&mut words, "--config", file.into());
-    }
-    let progress = match shared.progress {
-        Progress::Json => Some("json"),
-        Progress::Plain => Some("plain"),
-        // Bars of several processes would write over each other.
-        _ if is_one_of_several => Some("plain"),
-        _ => None,
-    };
-    if let Some(progress) = progress {
-        flag(&mut words, "--progress", progress.into());
-    }
-    let mut child = Command::new(program)
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    let mut is_told = false;
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            break status;
-        }
-        if observer.is_cancelled() && !is_told {
-            is_told = true;
-            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = rustix::process::kill_process(pid, Signal::TERM);
-            }
-        }
-        std::thread::sleep(LOOK);
-    };
-    if observer.is_cancelled() {
-        return Err(crate::build::Error::Interrupted.into());
-    }
-    match status.success() {
-        true => Ok(Ok(read_report(&report)?)),
-        false => Ok(Err(status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1))),
-    }
+        .ok_or_else(|| Diagnostic::new(Code::Internal, "a push has no result"))
 }
 
 /// The image as the delivered Dockerfile would make it: its application in `/app`, `python app.py` as root.
 ///
 /// # Spec
 /// `path-to-production.md` §3.1.
-fn finished(base: &Image, store: &BlobStore) -> Result<Image, Diagnostic> {
+pub(super) fn finished(base: &Image, store: &BlobStore) -> Result<Image, Diagnostic> {
     let config = &base.config.parsed;
     let directory = config.working_directory().trim_matches('/').to_owned();
     let mut layers = Vec::new();

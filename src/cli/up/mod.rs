@@ -7,10 +7,19 @@
 //! Every step can be done again: builds are found in the cache, images are known by their content, manifests are edited all or
 //! none and only where they differ, the cluster is told nothing that it has. Whoever was interrupted starts again.
 
+mod back;
 mod baseline;
 mod checks;
+mod child;
+mod deliver;
 mod deploy;
+mod first;
+mod lock;
 mod make;
+mod plan;
+mod rollouts;
+mod samples;
+mod standing;
 mod tell;
 
 use std::path::PathBuf;
@@ -23,15 +32,16 @@ use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::records::Place;
-use super::{cluster, creds, local, observer, project};
+use super::{cluster, creds, local, observer};
 use crate::build::Tag;
-use crate::event::{Observer, stage};
+use crate::event::stage;
 use crate::kubernetes::cluster::Access;
-use crate::kubernetes::local::{Choice, Confirmed, Target, Wanted, choose};
-use crate::kubernetes::manifest::Edited;
-use crate::project::{Environment, Project};
+use crate::kubernetes::local::{Choice, Wanted};
+use crate::project::Operation;
 use crate::reference::Reference;
+use crate::release::history::{Begin, Facts};
 use crate::release::hopr::{self, Pod};
+use crate::release::samples::Samples;
 
 /// Build the changed pods of a blueprint, and bring them into the cluster
 ///
@@ -92,6 +102,14 @@ pub(super) struct Args {
     #[arg(long)]
     no_auto_trigger: bool,
 
+    /// When the rollout or the auto-trigger fails, put back what manifests and cluster named before
+    #[arg(long, conflicts_with = "no_deploy")]
+    rollback_on_failure: bool,
+
+    /// Before anything is loaded or pushed, call the functions of Section 1 in the built images with the arguments of this file, in the sandbox
+    #[arg(long, value_name = "FILE")]
+    call_hooks: Option<PathBuf>,
+
     /// Build although something outside of Section 1 differs
     #[arg(long)]
     allow_section2: bool,
@@ -138,6 +156,8 @@ struct Plan {
 /// One pod, and what its image will be called.
 struct Planned {
     pod: Pod,
+    /// The application of the project that it is, else its own name: what records call it.
+    application: String,
     /// Its name with the tag still to come.
     name: Tag,
     /// Whether its Section 1 defines the function whose call is checked.
@@ -152,6 +172,21 @@ struct Done {
     delivered: local::Delivered,
 }
 
+impl Plan {
+    /// What is known of an operation of a pod when it begins.
+    fn beginning(
+        &self,
+        args: &Args,
+        planned: &Planned,
+        operation: Operation,
+        facts: Facts,
+    ) -> Begin {
+        let environment = args.environment.as_deref();
+        self.place
+            .beginning(operation, &planned.application, environment, facts)
+    }
+}
+
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     let start = Instant::now();
@@ -161,218 +196,59 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         .map_err(|error| crate::fs::Error::new("find", args.root.clone(), error))?;
     let pods = hopr::discover(&root, &args.pods)?;
     if args.lock {
-        return checks::lock(&root, &pods, args.dry_run).map(|()| Code::Success as u8);
+        return lock::run(args, &root, &pods, observer).map(|()| Code::Success as u8);
     }
-    let mut plan = plan(args, shared, root, pods)?;
+    let samples = args.call_hooks.as_deref().map(Samples::read).transpose()?;
+    let mut plan = plan::plan(args, shared, root, pods)?;
     stage(observer, "target", plan.choice.target.to_string()).finish(plan.choice.because.clone());
     checks::run(args, &mut plan, shared, observer)?;
     if args.dry_run {
         tell::plan(args, &plan)?;
         return Ok(Code::Success as u8);
     }
-    // A cluster that cannot be reached is better known before minutes of work.
+    // A loader that is not there, or a cluster that cannot be reached, is better known before minutes of work.
+    local::ready(&plan.choice.target, args.timeout, shared, observer)?;
     let cluster = match plan.is_deployed {
-        true => Some(deploy::connect(args, &plan, observer)?),
+        true => Some(standing::connect(args, &plan, observer)?),
         false => None,
     };
+    let hosting = deliver::hosting(args, &plan, cluster.as_ref(), observer)?;
     let made = match make::all(args, &plan, shared, observer)? {
         Ok(made) => made,
         // The build has told what was wrong.
         Err(status) => return Ok(status),
     };
-    let done = deliver(args, &plan, made, cluster.as_ref(), shared, observer)?;
+    if let Some(samples) = &samples {
+        samples::call(args, &plan, &made, samples, shared, observer)?;
+    }
+    let done = deliver::all(args, &plan, made, hosting.as_ref(), shared, observer)?;
+    let standing = match &cluster {
+        Some(cluster) => standing::look(args, &plan, &done, cluster, observer)?,
+        None => Vec::new(),
+    };
     let edits = match args.no_edit {
         true => Vec::new(),
-        false => edit(&plan, &done, observer)?,
+        false => deliver::edit(&plan, &done, observer)?,
     };
     // The images are where they were to go, whatever becomes of the rollout.
     make::results(&plan, &done)?;
-    let mut rollouts = Vec::new();
+    let mut deployed = Vec::new();
     if let Some(cluster) = &cluster {
-        rollouts = deploy::run(args, &plan, &done, cluster, observer)?;
+        let scene = deploy::Scene {
+            args,
+            plan: &plan,
+            done: &done,
+            edits: &edits,
+            cluster,
+        };
+        deployed = deploy::run(&scene, standing, observer)?;
     }
-    tell::done(args, &plan, &done, &edits, &rollouts, start.elapsed())?;
+    let report = tell::Report {
+        plan: &plan,
+        done: &done,
+        edits: &edits,
+        deployed: &deployed,
+    };
+    report.tell(args, start.elapsed(), observer)?;
     Ok(Code::Success as u8)
-}
-
-fn plan(args: &Args, shared: &Shared, root: PathBuf, pods: Vec<Pod>) -> Result<Plan, Diagnostic> {
-    let project = project::load_from(shared, &root)?;
-    let environment = args
-        .environment
-        .as_deref()
-        .map(|name| project.environment(name))
-        .transpose()?;
-    let mut access = args.cluster.access(shared, environment, None)?;
-    let context = match &access.context {
-        Some(context) => Some(context.clone()),
-        None => access.contexts()?.current,
-    };
-    let confirmed = if args.yes {
-        Confirmed::Yes
-    } else {
-        Confirmed::No
-    };
-    let choice = choose(&args.to, context.as_deref(), confirmed)?;
-    // Who loads into one cluster does not want another one to be told.
-    if access.context.is_none() {
-        access.context = match &choice.target {
-            Target::K3d(name) => Some(format!("k3d-{name}")),
-            Target::Kind(name) => Some(format!("kind-{name}")),
-            Target::Minikube(name) => Some(name.clone()),
-            Target::Registry => context,
-            Target::Archive(_) => None,
-        };
-    }
-    if let (Target::Archive(Some(file)), [_, _, ..]) = (&choice.target, pods.as_slice()) {
-        return Err(Diagnostic::new(
-            Code::Usage,
-            format!(
-                "`{}` is one file, and there are {} pods",
-                file.display(),
-                pods.len()
-            ),
-        )
-        .hint("`--to archive` writes one for each pod, `POD.tar`"));
-    }
-    let names = pods.into_iter().map(|pod| {
-        let name = name_of(args, &project, environment, &pod, &choice.target)?;
-        Ok(Planned {
-            pod,
-            name,
-            has_trigger: false,
-        })
-    });
-    let pods = names.collect::<Result<_, Diagnostic>>()?;
-    let is_archive = matches!(choice.target, Target::Archive(_));
-    Ok(Plan {
-        root,
-        pods,
-        is_deployed: !is_archive && !args.no_deploy,
-        choice,
-        access,
-        place: Place::of(project, shared)?,
-    })
-}
-
-/// What a pod's image is called: below what is said on the command line or by the environment, else as in the manifest, for
-/// that is where its nodes look.
-fn name_of(
-    args: &Args,
-    project: &Project,
-    environment: Option<&Environment>,
-    pod: &Pod,
-    target: &Target,
-) -> Result<Tag, Diagnostic> {
-    let registry = environment.and_then(|environment| environment.registry.as_ref());
-    let root = args
-        .repo
-        .clone()
-        .or_else(|| registry.map(|registry| registry.value.clone()));
-    let plain =
-        Tag::from_directory_name(&pod.name).map_or_else(|| "pod".to_owned(), |tag| tag.typed);
-    let written = pod
-        .workload
-        .image
-        .as_deref()
-        .and_then(|image| image.parse::<Reference>().ok());
-    let of_project = project
-        .registry
-        .as_ref()
-        .filter(|registry| registry.origin != crate::project::Origin::Default);
-    let name = match (root, written, of_project) {
-        (Some(root), _, _) => format!("{}/{plain}", root.trim_end_matches('/')),
-        (None, Some(written), _) => written.name(),
-        (None, None, Some(registry)) => format!("{}/{plain}", registry.value),
-        (None, None, None) if target.is_loaded() => plain,
-        (None, None, None) => {
-            return Err(Diagnostic::new(
-                Code::Usage,
-                format!(
-                    "nothing says where the image of the pod `{}` is to be pushed",
-                    pod.name
-                ),
-            )
-            .hint("say it: `--repo HOST/NAME`"));
-        }
-    };
-    let tag = format!("{name}{}", crate::build::CONTENT).parse();
-    tag.map_err(|error| {
-        Diagnostic::from(error)
-            .attempting(format!("cannot name the image of the pod `{}`", pod.name))
-    })
-}
-
-/// Brings the images to where they are wanted, and knows by what names manifests call them then.
-fn deliver(
-    args: &Args,
-    plan: &Plan,
-    made: Vec<Made>,
-    cluster: Option<&crate::kubernetes::cluster::Cluster>,
-    shared: &Shared,
-    observer: &dyn Observer,
-) -> Result<Vec<Done>, Diagnostic> {
-    // A registry on this machine may have another name inside the cluster.
-    let hosting = match (cluster, &plan.choice.target) {
-        (Some(cluster), Target::Registry) => {
-            cluster.local_registry(args.cluster.within(observer))?
-        }
-        _ => None,
-    };
-    let mut done = Vec::new();
-    for (planned, made) in plan.pods.iter().zip(made) {
-        let push_name = hosting
-            .as_ref()
-            .and_then(|hosting| hosting.push_name(&made.name));
-        let name = push_name.unwrap_or_else(|| made.name.clone());
-        let way = local::Way {
-            target: &plan.choice.target,
-            limit: args.timeout,
-            creds: &args.creds,
-            file: format!("{}.tar", planned.pod.name).into(),
-        };
-        let work =
-            |observer: &dyn Observer| local::deliver(&made.image, &name, &way, shared, observer);
-        let delivered = make::recorded(plan, args, planned, &made, observer, work)?;
-        let deploy_name = hosting
-            .as_ref()
-            .and_then(|hosting| hosting.deploy_name(&delivered.name));
-        done.push(Done {
-            deployed: deploy_name.unwrap_or_else(|| delivered.name.clone()),
-            made,
-            delivered,
-        });
-    }
-    Ok(done)
-}
-
-/// Edits the manifests of all pods, or none.
-fn edit(plan: &Plan, done: &[Done], observer: &dyn Observer) -> Result<Vec<Edited>, Diagnostic> {
-    let images: Vec<String> = done.iter().map(|done| done.deployed.to_string()).collect();
-    let pods: Vec<&Pod> = plan.pods.iter().map(|planned| &planned.pod).collect();
-    let edits = checks::edits(&pods, &images)?;
-    crate::kubernetes::manifest::apply_all(&edits)?;
-    for edited in edits.iter().filter(|edited| edited.is_change()) {
-        stage(observer, "edit", edited.path.display().to_string()).finish("");
-    }
-    Ok(edits)
-}
-
-impl From<hopr::Error> for Diagnostic {
-    fn from(error: hopr::Error) -> Self {
-        use hopr::Error;
-        let hints = error.hints();
-        let code = match error {
-            Error::File(error) => return error.into(),
-            Error::NoPods { .. } | Error::NotText { .. } | Error::TooMany { .. } => Code::NoSource,
-            Error::NoSuchPod { .. } => Code::NoEnvironment,
-            Error::SameName { .. } => Code::Usage,
-            Error::NoWorkload { .. } => Code::NoContainer,
-            Error::SeveralWorkloads { .. } => Code::Manifest,
-            Error::Lock { .. } => Code::Project,
-        };
-        Self {
-            hints,
-            ..Self::new(code, &error)
-        }
-    }
 }

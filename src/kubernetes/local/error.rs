@@ -31,6 +31,14 @@ pub enum Error {
         /// `k3d`.
         program: String,
     },
+    /// The loader works, and knows no node of the cluster.
+    #[error("{target} has no nodes, as far as `{program}` knows")]
+    NoSuchCluster {
+        /// The loader.
+        program: &'static str,
+        /// The cluster: `the k3d cluster `dev``.
+        target: String,
+    },
     /// The loader ended badly, or said that it failed and ended well.
     #[error("`{command}` failed: {how}")]
     Failed {
@@ -109,6 +117,13 @@ impl Error {
             ),
             Self::NoProgram { program } => vec![format!(
                 "install {program}, or write the image to a file and load it yourself: `--to archive:FILE`"
+            )],
+            Self::NoSuchCluster { program, .. } => vec![format!(
+                "`{program} {}` lists what there is; make the cluster, or name another: `--to {program}:NAME`",
+                match *program {
+                    "kind" => "get clusters",
+                    _ => "cluster list",
+                }
             )],
             Self::Failed { .. } | Self::NotOnNode { .. } => one(
                 "look whether the cluster runs; the archive can be kept with `--to archive:FILE` and loaded by hand",

@@ -46,6 +46,41 @@ impl Loader<'_> {
         Some(words.into_iter().map(str::to_owned).collect())
     }
 
+    /// That the program is there and knows the cluster; `place` is a directory for what programs print while they run.
+    ///
+    /// # Errors
+    /// As [`verify::ready`].
+    pub fn ready(&self, place: &Path, observer: &dyn Observer) -> Result<(), Error> {
+        verify::ready(self.target, self.runner(place, observer))
+    }
+
+    /// The nodes, when every one of them has the image already under its name; `None` when one lacks it or has another, or nobody can be
+    /// asked. Minikube tells names alone, so there the tag has to be one that is made of the content.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], [`Error::File`].
+    pub fn has(
+        &self,
+        place: &Path,
+        image: &Image<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Option<Vec<String>>, Error> {
+        match verify::verify(self.target, image, &[], self.runner(place, observer)) {
+            Ok(Verified::On(nodes)) => Ok(Some(nodes)),
+            Ok(Verified::Unknown(_)) => Ok(None),
+            Err(Error::NotOnNode { .. } | Error::OtherOnNode { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn runner<'a>(&self, place: &'a Path, observer: &'a dyn Observer) -> Runner<'a> {
+        Runner {
+            place,
+            limit: self.limit,
+            observer,
+        }
+    }
+
     /// Loads the archive, an absolute path, and asks the nodes whether they have `images` then. Loading again what is there does
     /// no harm.
     ///
@@ -62,11 +97,7 @@ impl Loader<'_> {
             return Ok(Verified::Unknown("nothing was loaded".to_owned()));
         };
         let arguments: Vec<&str> = command[1..].iter().map(String::as_str).collect();
-        let runner = Runner {
-            place: archive.parent().unwrap_or(Path::new(".")),
-            limit: self.limit,
-            observer,
-        };
+        let runner = self.runner(archive.parent().unwrap_or(Path::new(".")), observer);
         let ended = runner.run(&command[0], &arguments)?;
         if !ended.status.success() {
             return Err(ended.failed());

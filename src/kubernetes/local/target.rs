@@ -64,6 +64,28 @@ impl Target {
     pub fn is_loaded(&self) -> bool {
         !matches!(self, Self::Registry)
     }
+
+    /// True when a program loads the image into nodes.
+    pub fn has_nodes(&self) -> bool {
+        matches!(self, Self::K3d(_) | Self::Kind(_) | Self::Minikube(_))
+    }
+
+    /// As it is written after `--to`: what [`Wanted`] reads.
+    pub fn word(&self) -> String {
+        Wanted::from(self.clone()).to_string()
+    }
+}
+
+impl From<Target> for Wanted {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::K3d(name) => Self::K3d(Some(name)),
+            Target::Kind(name) => Self::Kind(Some(name)),
+            Target::Minikube(name) => Self::Minikube(Some(name)),
+            Target::Registry => Self::Registry,
+            Target::Archive(file) => Self::Archive(file),
+        }
+    }
 }
 
 /// A target, and why it is that.
@@ -235,6 +257,10 @@ mod tests {
             let wanted: Wanted = wanted.parse().unwrap();
             let choice = choose(&wanted, context, Confirmed::No).unwrap();
             assert_eq!(choice.target, expected, "{wanted:?} {context:?}");
+            // What is on record is read again.
+            let again = choice.target.word().parse().unwrap();
+            let again = choose(&again, None, Confirmed::No).unwrap();
+            assert_eq!(again.target, expected);
         }
     }
 

@@ -77,6 +77,36 @@ pub fn verify(
     Ok(Verified::On(nodes))
 }
 
+/// That the loader's program is there, works, and knows the cluster. Asked before minutes of work.
+///
+/// # Errors
+/// [`Error::NoProgram`], [`Error::Failed`], [`Error::NoSuchCluster`], [`Error::Timeout`], [`Error::Interrupted`]. An answer that is not understood
+/// is none: loading will tell.
+pub fn ready(target: &Target, runner: Runner<'_>) -> Result<(), Error> {
+    let (program, arguments): (&'static str, Vec<&str>) = match target {
+        Target::K3d(_) => ("k3d", vec!["node", "list", "-o", "json"]),
+        Target::Kind(name) => ("kind", vec!["get", "nodes", "--name", name]),
+        Target::Minikube(profile) => ("minikube", vec!["status", "-p", profile]),
+        Target::Registry | Target::Archive(_) => return Ok(()),
+    };
+    let ended = runner.run(program, &arguments)?;
+    if !ended.status.success() {
+        return Err(ended.failed());
+    }
+    let nodes = match target {
+        Target::K3d(name) => nodes_of_k3d(&ended.stdout, name),
+        Target::Kind(_) => Some(nodes_of_kind(&ended.stdout)),
+        _ => None,
+    };
+    match nodes {
+        Some(nodes) if nodes.is_empty() => Err(Error::NoSuchCluster {
+            program,
+            target: target.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Names that may be an argument of a program.
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -128,9 +158,13 @@ fn kind_nodes(cluster: &str, runner: Runner<'_>) -> Asked<Vec<String>> {
         Ok(ended) => ended,
         Err(reason) => return Ok(Err(reason)),
     };
-    let names = ended.stdout.split_whitespace();
+    Ok(Ok(nodes_of_kind(&ended.stdout)))
+}
+
+fn nodes_of_kind(said: &str) -> Vec<String> {
     let is_node = |name: &&str| is_name(name) && !name.ends_with("-external-load-balancer");
-    Ok(Ok(names.filter(is_node).map(str::to_owned).collect()))
+    let names = said.split_whitespace().filter(is_node);
+    names.map(str::to_owned).collect()
 }
 
 /// The engine that has the node's container.

@@ -38,6 +38,17 @@ pub(super) enum Line {
         #[serde(flatten)]
         facts: Facts,
     },
+    /// What came to be known after its end.
+    Afterwards {
+        /// Of which.
+        id: Id,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        #[serde(flatten)]
+        facts: Facts,
+    },
     /// It is not shown any more.
     Forget {
         /// Which.
@@ -140,6 +151,21 @@ impl Assembly {
             Line::Update { id, facts } => {
                 if let Some(record) = self.find(number, &id) {
                     record.facts.add(facts);
+                }
+            }
+            Line::Afterwards {
+                id,
+                state,
+                error,
+                facts,
+            } => {
+                if let Some(record) = self.find(number, &id) {
+                    record.facts.add(facts);
+                    record.error = error.or(record.error.take());
+                    // One that has not ended ends by itself.
+                    if record.finished.is_some() {
+                        record.state = state.unwrap_or(record.state);
+                    }
                 }
             }
             Line::End {

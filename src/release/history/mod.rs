@@ -88,6 +88,17 @@ pub struct Outcome {
     pub facts: Facts,
 }
 
+/// What came to be known of an operation after its end: that what it deployed did not come to run.
+#[derive(Clone, Debug, Default)]
+pub struct Afterwards {
+    /// True when it counts as failed from now on.
+    pub has_failed: bool,
+    /// What failed.
+    pub error: Option<String>,
+    /// What is known now; added to what was known before.
+    pub facts: Facts,
+}
+
 /// The three ways to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -163,6 +174,14 @@ impl History {
     /// As [`Self::read`].
     pub fn records(&self, filter: &Filter) -> Result<Vec<Record>, Error> {
         Ok(self.read()?.select(filter))
+    }
+
+    /// Writes down, durably, what came to be known of an operation that had ended. A record that is not there is a damaged line for readers.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn afterwards(&self, id: &Id, later: Afterwards) -> Result<(), Error> {
+        writer::afterwards(self, id, later)
     }
 
     /// Forgets records and removes their logs. Their numbers are not given again. Unknown ones are left out; records

@@ -1,5 +1,6 @@
 //! Records written and read again.
 
+mod afterwards;
 mod choosing;
 mod crashes;
 

@@ -12,7 +12,7 @@ use super::log::Log;
 use super::process::Process;
 use super::record::{Facts, Id, Record, State};
 use super::sequences::Sequences;
-use super::{Begin, Ending, Error, History, Outcome, Recording};
+use super::{Afterwards, Begin, Ending, Error, History, Outcome, Recording};
 use crate::event::Observer;
 use crate::fs::{self, Context};
 use crate::source::redact;
@@ -161,6 +161,17 @@ fn shortened(mut text: String) -> String {
         text.push_str(" …");
     }
     text
+}
+
+/// See [`History::afterwards`].
+pub(super) fn afterwards(history: &History, id: &Id, later: Afterwards) -> Result<(), Error> {
+    let line = Line::Afterwards {
+        id: id.clone(),
+        state: later.has_failed.then_some(State::Error),
+        error: later.error.map(|text| shortened(redact(&text))),
+        facts: later.facts.clean(),
+    };
+    Appender::open(&history.directory)?.add(&line, Durable::Now)
 }
 
 /// See [`History::forget`].

@@ -7,7 +7,7 @@
 //!
 //! Source: specification *The path to production*, §2.3, which also names what other tools do wrong here.
 
-mod process;
+pub mod process;
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;

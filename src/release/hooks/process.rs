@@ -1,4 +1,4 @@
-//! A hook that runs: its lines, its time, and its end with everything that it has started.
+//! A hook or another command of the project that runs: its lines, its time, and its end with everything that it has started.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
@@ -22,15 +22,23 @@ const MAX_LINE: u64 = 16 << 10;
 /// How many lines an error shows.
 const TAIL: usize = 10;
 
-/// How a hook ended.
-pub(super) enum End {
+/// How a command ended.
+#[derive(Debug)]
+pub enum End {
+    /// By itself.
     Exited(ExitStatus),
+    /// Its time was over: after so long.
     TimedOut(Duration),
+    /// The person wanted to stop.
     Interrupted,
 }
 
-/// Runs a command to its end, which is forced when its time is over or the person wants to stop; its last lines.
-pub(super) fn run(
+/// Runs a command without standard input to its end, which is forced when its time is over or the person wants to stop; its last lines.
+/// Every line that it prints is told as `step`'s. What it leaves behind is not waited for.
+///
+/// # Errors
+/// When it cannot be started or waited for.
+pub fn run(
     command: &mut Command,
     limit: Option<Duration>,
     step: &str,
@@ -109,7 +117,7 @@ impl Drop for Minder {
 }
 
 /// `ended with status 3`.
-pub(super) fn how(status: ExitStatus) -> String {
+pub fn how(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),

@@ -194,7 +194,8 @@ impl Serialize for BuildResult {
 /// As [`BuildResult::read`] for a file that is there and makes no sense, and [`Error::File`].
 pub fn update(path: &Path, builds: &[Entry]) -> Result<(), Error> {
     let _lock = lock(path)?;
-    let mut all = present(path)?.unwrap_or_default();
+    let before = present(path)?;
+    let mut all = before.clone().unwrap_or_default();
     for (number, build) in builds.iter().enumerate() {
         // Two tags of one image, both made now, are both told.
         let is_again = builds[..number].iter().any(|it| it.name() == build.name());
@@ -203,7 +204,11 @@ pub fn update(path: &Path, builds: &[Entry]) -> Result<(), Error> {
             false => all.put(build.clone()),
         }
     }
-    all.write(path)
+    // What says the same already is left as it is.
+    match before.as_ref() == Some(&all) {
+        true => Ok(()),
+        false => all.write(path),
+    }
 }
 
 /// Removes what earlier builds of these names left in a file, and the file when nothing else is in it: who fails now must

@@ -8,7 +8,14 @@ use crate::support::Overcoat;
 use crate::support::cluster::{ADMIN, Bed, Fate};
 
 /// The blueprint in the namespace of the bed; its context is that of the k3d cluster `dev`.
-fn blueprint(bed: &Bed, fakes: &Fakes) -> Blueprint {
+pub fn blueprint(bed: &Bed, fakes: &Fakes) -> Blueprint {
+    blueprint_with(bed, fakes, |blueprint| {
+        std::fs::remove_file(blueprint.root().join("deploy.sh")).unwrap();
+    })
+}
+
+/// The same with `deploy.sh`, changed further before it is locked.
+pub fn blueprint_with(bed: &Bed, fakes: &Fakes, change: impl Fn(&Blueprint)) -> Blueprint {
     let kubeconfig = bed.kubeconfig("k3d-dev", ADMIN);
     let overcoat = Overcoat::new().with("KUBECONFIG", kubeconfig.to_str().unwrap());
     let blueprint = Blueprint::new(fakes.before(overcoat));
@@ -24,11 +31,11 @@ fn blueprint(bed: &Bed, fakes: &Fakes) -> Blueprint {
     for pod in ["relay-1", "relay-2", "sink"] {
         std::fs::remove_file(blueprint.root().join(format!("{pod}/02-secrets.yaml"))).unwrap();
     }
-    std::fs::remove_file(blueprint.root().join("deploy.sh")).unwrap();
+    change(&blueprint);
     blueprint.locked()
 }
 
-fn containers(bed: &Bed, name: &str) -> Vec<(String, String)> {
+pub fn containers(bed: &Bed, name: &str) -> Vec<(String, String)> {
     let deployment = bed.get("apps/v1", "deployments", name);
     let containers = deployment["spec"]["template"]["spec"]["containers"]
         .as_array()
@@ -91,7 +98,10 @@ fn a_blueprint_is_deployed_changed_and_left_alone() {
             .unwrap()
     };
     let before = [generation("gateway"), generation("sink")];
+    let (files, records) = (blueprint.files(), blueprint.records());
     let again = blueprint.json(&["gateway", "sink", "--timeout", "60s"]);
+    assert_eq!(again["pods"][1]["did"], serde_json::json!([]), "{again:#}");
+    assert_eq!((blueprint.files(), blueprint.records()), (files, records));
     assert_eq!(
         again["pods"][0]["deployed"]["is_changed"], false,
         "{again:#}"

@@ -16,7 +16,7 @@ pub struct Fakes {
 const K3D: &str = r#"#!/bin/sh
 echo "k3d $*" >> "$STATE/calls"
 case "$1 $2" in
-"image import") cp "$3" "$STATE/loaded.tar"; echo "INFO[0001] Successfully imported 1 image(s) into 1 cluster(s)" ;;
+"image import") cp "$3" "$(mktemp "$STATE/loaded.XXXXXX")"; echo "INFO[0001] Successfully imported 1 image(s) into 1 cluster(s)" ;;
 "node list") echo '[{"name":"k3d-dev-server-0","role":"server","runtimeLabels":{"k3d.cluster":"dev"}},{"name":"k3d-dev-serverlb","role":"loadbalancer","runtimeLabels":{"k3d.cluster":"dev"}}]' ;;
 esac
 "#;
@@ -24,7 +24,7 @@ esac
 const KIND: &str = r#"#!/bin/sh
 echo "kind $*" >> "$STATE/calls"
 case "$1 $2" in
-"load image-archive") cp "$3" "$STATE/loaded.tar" ;;
+"load image-archive") cp "$3" "$(mktemp "$STATE/loaded.XXXXXX")" ;;
 "get nodes") printf 'dev-control-plane\ndev-external-load-balancer\n' ;;
 esac
 "#;
@@ -35,10 +35,15 @@ echo "docker $*" >> "$STATE/calls"
 case "$1" in
 container) echo true ;;
 exec)
-	manifest=$(tar --extract --to-stdout --file "$STATE/loaded.tar" manifest.json)
-	config=$(echo "$manifest" | sed 's|.*"Config":"blobs/sha256/\([0-9a-f]*\)".*|\1|')
-	tag=$(echo "$manifest" | sed "s|.*\"RepoTags\":\[\"\([^\"]*\)\".*|\1|; s|^docker.io/||")
-	echo "{\"images\":[{\"id\":\"sha256:$config\",\"repoTags\":[\"docker.io/$tag\"]}]}" ;;
+	list=
+	for tar in "$STATE"/loaded.*; do
+		[ -e "$tar" ] || continue
+		manifest=$(tar --extract --to-stdout --file "$tar" manifest.json)
+		config=$(echo "$manifest" | sed 's|.*"Config":"blobs/sha256/\([0-9a-f]*\)".*|\1|')
+		tag=$(echo "$manifest" | sed "s|.*\"RepoTags\":\[\"\([^\"]*\)\".*|\1|; s|^docker.io/||")
+		list="$list${list:+,}{\"id\":\"sha256:$config\",\"repoTags\":[\"docker.io/$tag\"]}"
+	done
+	echo "{\"images\":[$list]}" ;;
 esac
 "#;
 
@@ -75,6 +80,23 @@ impl Fakes {
         overcoat
             .with("PATH", &path)
             .with("STATE", self.path("state").to_str().unwrap())
+    }
+
+    /// The nodes lose every image that was loaded.
+    pub fn lose_images(&self) {
+        for entry in fs::read_dir(self.path("state")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_stem().is_some_and(|name| name == "loaded") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
+    /// What was called since the last time.
+    pub fn new_calls(&self) -> Vec<String> {
+        let calls = self.calls();
+        let _ = fs::remove_file(self.path("state").join("calls"));
+        calls.iter().map(|call| shape(call)).collect()
     }
 
     pub fn calls(&self) -> Vec<String> {
@@ -125,8 +147,10 @@ fn images_are_loaded_by_file_and_the_nodes_are_asked() {
         let fakes = Fakes::new();
         let (blueprint, done) = load(&fakes, to);
         let done = done.ok();
-        let calls: Vec<String> = fakes.calls().iter().map(|call| shape(call)).collect();
-        assert_eq!(calls, expected);
+        // The cluster is asked before anything is built, the nodes before and after they are given the image.
+        let asked = &expected[1..];
+        let all = [&asked[..1], asked, &expected].concat();
+        assert_eq!(fakes.new_calls(), all);
         // A loaded image is known by its tag alone.
         let image = blueprint.image("gateway");
         assert_eq!(done.stdout, format!("gateway {image}\n"));
@@ -135,6 +159,36 @@ fn images_are_loaded_by_file_and_the_nodes_are_asked() {
             "{image}"
         );
         assert!(blueprint.overcoat.left_behind().is_empty());
+        // Again: nobody is given anything, no file changes, and there is no record of it.
+        let (files, records) = (blueprint.files(), blueprint.records());
+        let again = blueprint.up(&["--to", to, "--no-deploy", "gateway"]).ok();
+        assert_eq!(fakes.new_calls(), [&asked[..1], asked].concat());
+        assert_eq!(again.stdout, done.stdout);
+        let said = format!("==> unchanged: gateway: {image} is where it is wanted\n");
+        assert!(again.stderr.contains(&said), "{}", again.stderr);
+        assert_eq!(blueprint.records(), records);
+        assert_eq!(blueprint.files(), files);
+    }
+}
+
+#[test]
+fn a_loader_or_cluster_that_is_not_there_is_known_before_anything_is_built() {
+    let fakes = Fakes::new();
+    fs::remove_file(fakes.path("bin").join("kind")).unwrap();
+    for (to, text) in [
+        ("kind:dev", "there is no program `kind`"),
+        (
+            "k3d:other",
+            "the k3d cluster `other` has no nodes, as far as `k3d` knows",
+        ),
+    ] {
+        let blueprint = Blueprint::new(fakes.before(no_kubeconfig())).locked();
+        let before = blueprint.files();
+        let done = blueprint.up(&["--to", to, "--no-deploy", "gateway"]);
+        assert_eq!(done.code, Some(98), "{}", done.stderr);
+        assert!(done.stderr.contains(text), "{}", done.stderr);
+        assert!(!done.stderr.contains("==> pod"), "{}", done.stderr);
+        assert_eq!(blueprint.files(), before);
     }
 }
 
@@ -293,9 +347,10 @@ fn deploy_loads_an_image_of_the_store_and_writes_its_tag() {
         done.stdout
     );
     assert_eq!(blueprint.image("gateway"), image);
-    assert_eq!(
-        shape(&fakes.calls()[0]),
-        "k3d image import FILE --mode direct -c dev"
+    assert!(
+        fakes
+            .new_calls()
+            .contains(&"k3d image import FILE --mode direct -c dev".to_owned())
     );
     // To a file, which is as the one of `up`.
     let done = deploy(&["--to", "archive:here.tar", "--format", "json"]).ok();
@@ -358,12 +413,13 @@ fn a_cluster_that_does_not_answer_is_known_before_anything_is_built() {
     let kubeconfig = directory.path().join("kubeconfig");
     let port = crate::support::free_port();
     let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: k3d-x\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{port}\"}}}}]\n\
-         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: k3d-x, context: {{cluster: c, user: u}}}}]\n"
+        "apiVersion: v1\nkind: Config\ncurrent-context: k3d-dev\nclusters: [{{name: c, cluster: {{server: \"http://127.0.0.1:{port}\"}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: k3d-dev, context: {{cluster: c, user: u}}}}]\n"
     );
     fs::write(&kubeconfig, text).unwrap();
     let overcoat = Overcoat::new().with("KUBECONFIG", kubeconfig.to_str().unwrap());
-    let blueprint = Blueprint::new(overcoat).locked();
+    let fakes = Fakes::new();
+    let blueprint = Blueprint::new(fakes.before(overcoat)).locked();
     let before = blueprint.files();
     let done = blueprint.up(&["sink"]);
     assert_eq!(done.code, Some(90), "{}", done.stderr);

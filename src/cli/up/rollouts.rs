@@ -1,0 +1,99 @@
+//! The new images, watched until they run.
+
+use super::{Args, Planned};
+use crate::cli::diagnostic::Diagnostic;
+use crate::cli::exit::Code;
+use crate::cli::rollouts::wait;
+use crate::event::{Event, Observer};
+use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
+use crate::kubernetes::rollout::{Image, Kind, Wanted};
+use crate::kubernetes::watch::{self, Reconcile, Watched, Wish};
+use crate::release::hopr::CONTAINER;
+
+/// A pod that is watched.
+pub(super) struct Subject<'a> {
+    pub(super) planned: &'a Planned,
+    pub(super) namespace: String,
+    /// What should run in it.
+    pub(super) image: Image,
+    /// Whether its new pods have to say that the auto-trigger has sent everything.
+    pub(super) has_to_trigger: bool,
+}
+
+/// A watch that ended badly.
+pub(super) struct Failed {
+    pub(super) diagnostic: Diagnostic,
+    /// The workload that is to blame, `deployment/web`, where one is.
+    pub(super) workload: Option<String>,
+}
+
+impl<E: Into<Diagnostic>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self {
+            diagnostic: error.into(),
+            workload: None,
+        }
+    }
+}
+
+/// Waits for all rollouts, with one deadline; in the order of the subjects. What cannot be watched is told.
+///
+/// # Errors
+/// [`Code::RolloutFailed`], [`Code::RolloutTimeout`], [`Code::NotReady`], and what the cluster says.
+pub(super) fn watch(
+    args: &Args,
+    subjects: Vec<Subject<'_>>,
+    cluster: &Cluster,
+    observer: &dyn Observer,
+) -> Result<Vec<Option<Watched>>, Failed> {
+    let mut watched: Vec<Option<Watched>> = subjects.iter().map(|_| None).collect();
+    let mut wishes = Vec::new();
+    let mut places = Vec::new();
+    for (place, subject) in subjects.into_iter().enumerate() {
+        let workload = &subject.planned.pod.workload;
+        let Ok(kind) = workload.kind.parse::<Kind>() else {
+            observer.observe(Event::Warning {
+                text: format!(
+                    "the rollout of {}/{} cannot be watched",
+                    workload.kind, workload.name
+                ),
+                hint: None,
+            });
+            continue;
+        };
+        let trigger = subject.has_to_trigger.then(|| {
+            ReadyCheck::count(AUTO_TRIGGER).map_err(|error| Diagnostic::new(Code::Internal, error))
+        });
+        wishes.push(Wish {
+            namespace: subject.namespace,
+            kind: Some(kind),
+            name: workload.name.clone(),
+            wanted: Wanted {
+                container: Some(CONTAINER.to_owned()),
+                image: Some(subject.image),
+            },
+            reconcile: Reconcile::Never,
+            with_source: false,
+            awaits_creation: false,
+            ready: trigger.transpose()?.into_iter().collect(),
+        });
+        places.push(place);
+    }
+    if wishes.is_empty() {
+        return Ok(watched);
+    }
+    let done = wait(&wishes, args.timeout, cluster, observer).map_err(|error| Failed {
+        workload: match &error {
+            watch::Error::Failed { workload, .. }
+            | watch::Error::Timeout { workload, .. }
+            | watch::Error::NotReady { workload, .. } => Some(workload.clone()),
+            _ => None,
+        },
+        diagnostic: error.into(),
+    })?;
+    for (place, one) in places.into_iter().zip(done) {
+        watched[place] = Some(one);
+    }
+    Ok(watched)
+}
