@@ -212,7 +212,15 @@ fn failures_have_the_statuses_and_annotations_of_op() {
             "`--image-pattern` has no effect",
         ),
         (
-            &["watch-deployment", "--component", "c", "--environment", "e", "--poll-timeout", "1m"],
+            &[
+                "watch-deployment",
+                "--component",
+                "c",
+                "--environment",
+                "e",
+                "--poll-timeout",
+                "1m",
+            ],
             1,
             "`--poll-timeout` has no effect",
         ),

@@ -111,13 +111,19 @@ fn what_has_no_effect_says_so_in_its_help_and_nothing_else_does() {
             continue;
         };
         let help = argument.get_help().unwrap().to_string();
-        assert_eq!(help.contains("no effect"), state == "no effect", "{flag}: {help}");
+        assert_eq!(
+            help.contains("no effect"),
+            state == "no effect",
+            "{flag}: {help}"
+        );
     }
 }
 
 #[test]
 fn start_registry_is_refused_whatever_its_flags_and_says_what_else_will_do() {
-    let flags = START_REGISTRY.split_whitespace().map(|flag| format!("--{flag}"));
+    let flags = START_REGISTRY
+        .split_whitespace()
+        .map(|flag| format!("--{flag}"));
     let words: Vec<String> = ["op".to_owned(), "start-registry".to_owned()]
         .into_iter()
         .chain(flags)
