@@ -89,16 +89,17 @@ fn what_is_not_seen_in_time_is_an_error_and_no_pipeline_is_told_of_it() {
     let bench = Bench::new();
     bench.run(&["build", "web", "--tag", "web:1"]).ok();
     let wait = ["--propagation-timeout", "300ms"];
-    for (number, other) in ["old", "none"].into_iter().enumerate() {
-        let (relay, _) = Relay::lagging(bench.registry.host(), "v1", other, usize::MAX);
-        let name = format!("{}/web:v1", relay.host());
+    // A tag that stands for the image already would not be written again.
+    for (tag, other) in [("v1", "old"), ("v2", "none")] {
+        let (relay, _) = Relay::lagging(bench.registry.host(), tag, other, usize::MAX);
+        let name = format!("{}/web:{tag}", relay.host());
         let push = ["push", "web:1", &name, "--digest-file", "digest"];
         let build = ["build", "web", "--push", "--tag", &name, "--no-cache"];
         for words in [&push[..], &build[..]] {
             let done = bench.run(&[words, &wait].concat());
             assert_eq!(done.code, Some(30), "{words:?}: {}", done.stderr);
-            let found = match number {
-                0 => format!("stands for {}", bench.old),
+            let found = match other {
+                "old" => format!("stands for {}", bench.old),
                 _ => format!("there is no `{name}`"),
             };
             for part in ["does not show it after 300ms", &found, "allow more time"] {
@@ -109,6 +110,9 @@ fn what_is_not_seen_in_time_is_an_error_and_no_pipeline_is_told_of_it() {
             assert!(!is_built || !bench.has("build_result.json"));
         }
     }
+    let alone = bench.run(&[&["build", "web"][..], &wait].concat());
+    assert_eq!(alone.code, Some(2), "{}", alone.stderr);
+    assert!(alone.stderr.contains("say `--push`"), "{}", alone.stderr);
     let history = bench.run(&["history", "--json"]).ok().stdout;
     assert!(history.contains("\"push\""), "{history}");
 }

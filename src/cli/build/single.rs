@@ -1,5 +1,7 @@
 //! One build, from what was ordered to where the image is wanted.
 
+mod engines;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +43,10 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         platforms,
         warnings,
     } = request::request(args, target)?;
+    if args.propagation.is_given() && request.push == Push::No {
+        let what = "`--propagation-timeout` is about what is pushed, and nothing is";
+        return Err(Diagnostic::new(Code::Usage, what).hint("say `--push`, or leave it out"));
+    }
     let flags = &args.s2i;
     let brought = source::bring(
         &target.source,
@@ -391,33 +397,6 @@ impl Order<'_> {
             tags,
             report,
         })
-    }
-
-    /// True when Skaffold will look for the image in Docker's own store.
-    fn is_for_docker(&self) -> bool {
-        let wanted = self.target.skaffold.as_ref();
-        wanted.is_some_and(|wanted| !wanted.push)
-    }
-
-    /// Why the image has to be in Docker's store, where nobody asked for that but Skaffold.
-    fn of_skaffold(&self, error: Diagnostic) -> Diagnostic {
-        match self.is_for_docker() {
-            false => error,
-            true => error
-                .attempting("PUSH_IMAGE is `false`: Skaffold will look for the image in Docker's own store")
-                .hint("let Skaffold push: `build.local.push: true` in skaffold.yaml, or `skaffold build --push`"),
-        }
-    }
-
-    /// The engines that get the image.
-    fn engines(&self) -> Result<Vec<(Engine, Found)>, Diagnostic> {
-        let mut engines = self.args.load.find()?;
-        if self.is_for_docker() && !engines.iter().any(|(engine, _)| *engine == Engine::Docker) {
-            let found = Engine::Docker.find(&env::engines());
-            let found = found.map_err(|error| self.of_skaffold(error.into()))?;
-            engines.push((Engine::Docker, found));
-        }
-        Ok(engines)
     }
 
     fn job<'b>(&'b self, request: &'b BuildRequest, flags: &'b confine::Flags) -> Job<'b> {

@@ -87,13 +87,15 @@ impl Relay {
             let is_meant = path.contains(&format!("/manifests/{tag} "));
             match method {
                 "PUT" if is_meant => is_written.store(true, Ordering::SeqCst),
-                "GET" | "HEAD" if is_meant && is_written.load(Ordering::SeqCst) => {
-                    if seen.fetch_add(1, Ordering::SeqCst) < count {
-                        *first = first.replace(
-                            &format!("/manifests/{tag} "),
-                            &format!("/manifests/{other} "),
-                        );
-                    }
+                "GET" | "HEAD"
+                    if is_meant
+                        && is_written.load(Ordering::SeqCst)
+                        && seen.fetch_add(1, Ordering::SeqCst) < count =>
+                {
+                    *first = first.replace(
+                        &format!("/manifests/{tag} "),
+                        &format!("/manifests/{other} "),
+                    );
                 }
                 _ => {}
             }
