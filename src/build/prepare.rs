@@ -49,6 +49,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What the names that are to be pushed, and the images that are caches, stood for when it was looked.
+    pub fn previous(&self) -> &[PreviousImage] {
+        &self.previous
+    }
+
     /// True when something must be executed.
     pub fn needs_sandbox(&self) -> bool {
         let is_to_do = |name: &str| {

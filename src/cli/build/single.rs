@@ -1,12 +1,13 @@
 //! One build, from what was ordered to where the image is wanted.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::Args;
 use super::facts;
-use super::perform::{self, Built, Job};
+use super::perform::{self, Built, Job, Sender};
 use super::request::{self, Ordered};
 use super::target::Target;
+use super::told::{self, Told};
 use crate::build::{self, BuildReport, BuildRequest, Push, Tag, Tools};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
@@ -17,15 +18,14 @@ use crate::cli::s2i::order::Called;
 use crate::cli::s2i::previous::Replaced;
 use crate::cli::s2i::source::{self, Brought};
 use crate::cli::s2i::{afterwards, dockerfile};
-use crate::cli::{check, confine, env, load, observer, print, push};
-use crate::event::{Observer, Silent};
+use crate::cli::{check, confine, env, load, observer, print};
+use crate::event::{Observer, Silent, stage};
 use crate::image::Platform;
 use crate::output::load::{Engine, Found};
-use crate::project::Operation;
+use crate::project::{Operation, Project};
 use crate::reference::Reference;
-use crate::release::history::{self, Begin};
+use crate::release::history;
 use crate::release::operation::Done;
-use crate::release::outputs::{Others, Outputs, ResultFile};
 use crate::release::result;
 use crate::source::git;
 use crate::store::BlobStore;
@@ -69,10 +69,15 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         request.push = Push::No;
         request.cache.is_used = false;
         let built = perform::perform(&ordered.job(&request, &again.flags), shared)?;
-        return print_result(built);
+        return Ok(status_of(&built));
     }
     if shared.entered.is_none() {
         warnings.tell(shared, args.s2i.common.quiet)?;
+        if let Some(wanted) = &target.skaffold {
+            // A variable that the shell had before wins over Skaffold's: who wonders sees here what came.
+            let observer = observer(shared, args.s2i.common.quiet)?;
+            stage(observer.as_ref(), "from Skaffold", wanted.to_string()).finish("");
+        }
     }
     if let Some(out) = given(&args.s2i.build.as_dockerfile) {
         let (builder, _) = request::builder(args, target);
@@ -134,37 +139,43 @@ struct Delivered {
     tags: Vec<Tag>,
     /// What was built, if it was.
     report: Option<BuildReport>,
+    /// What sends it, where that is an operation of its own.
+    sender: Option<Sender>,
 }
 
 impl Order<'_> {
     /// Builds, and brings the image to where it is wanted beside the store, with the project's hooks and a record around it.
     fn deliver(&self, request: &BuildRequest) -> Result<Delivered, Diagnostic> {
         let Self { target, shared, .. } = *self;
-        if shared.entered.is_some() {
-            return self.build(request, None);
+        let owner = target.project.as_ref().zip(target.application.as_ref());
+        let mut request = request.clone();
+        if let (Some((project, _)), Push::Yes) = (owner, request.push) {
+            // What hooks beside a push look at is the image in the store. Else its layers may go from registry to registry
+            // without coming here.
+            let mut hooks = project.hooks.iter();
+            let is_whole = hooks.any(|hook| hook.operation == Operation::Push);
+            request.push = Push::Later { is_whole };
         }
-        // Of a build that another command of ours has started, that one writes what pipelines read.
-        let outputs = match shared.only_application.is_some() || shared.report_file.is_some() {
-            true => Outputs::default(),
-            false => self.outputs()?,
-        };
-        let name = target
-            .application
-            .as_ref()
-            .map(|it| it.image_name().to_owned());
-        outputs.check(1, self.platforms.len().max(1))?;
-        let names = request.tags.iter().map(|tag| tag.reference.name());
-        let names: Vec<String> = name.clone().into_iter().chain(names).collect();
-        outputs.forget_stale(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let delivered = match target.project.as_ref().zip(target.application.as_ref()) {
+        if shared.entered.is_some() {
+            return self.build(&request, None);
+        }
+        let told = Told::new(self.args, target, shared);
+        told.begin(&request.tags, self.platforms.len().max(1))?;
+        let delivered = match owner {
             Some((project, application)) => {
-                let place = Place::of(project.clone(), shared)?;
-                self.recorded(request, &place, &application.name)?
+                self.recorded(&request, project, &application.name, &told)?
             }
-            None => self.build(request, None)?,
+            None => {
+                let delivered = self.build(&request, None)?;
+                if let Some(report) = &delivered.report {
+                    told.write(report)?;
+                }
+                delivered
+            }
         };
         if let Some(report) = &delivered.report {
-            outputs.write(&[facts::of(report, name.as_deref())?])?;
+            let lines = told::lines(report, self.args.s2i.common.quiet);
+            print(&lines.join("\n"))?;
         }
         Ok(delivered)
     }
@@ -173,24 +184,23 @@ impl Order<'_> {
     fn recorded(
         &self,
         request: &BuildRequest,
-        place: &Place,
+        project: &Project,
         application: &str,
+        told: &Told<'_>,
     ) -> Result<Delivered, Diagnostic> {
+        let place = Place::of(project.clone(), self.shared)?;
         let environment = self.args.records.asked();
-        let begin = |operation, facts| Begin {
-            commit: git::commit(&env::git(), &request.source, &Silent),
-            ..place.beginning(operation, application, environment, facts)
+        let commit = git::commit(&env::git(), &request.source, &Silent);
+        let begin = |operation, facts| {
+            let mut begin = place.beginning(operation, application, environment, facts);
+            begin.commit.clone_from(&commit);
+            begin.labels.extend(self.args.labels.iter().cloned());
+            begin
         };
-        let mut hooks = place.project.hooks.iter();
-        let has_push_hooks = hooks.any(|hook| hook.operation == Operation::Push);
         let observer = observer(self.shared, self.args.s2i.common.quiet)?;
-        let is_pushed = request.push == Push::Yes;
-        // Layers go from registry to registry without coming here, unless something is to be done between.
-        let is_pushed_later = is_pushed && has_push_hooks;
-        let mut request = request.clone();
-        if is_pushed_later {
-            request.push = Push::No;
-        }
+        let is_pushed = request.push.is_wanted();
+        // A file that cannot be written takes back nothing of what was done.
+        let mut untold = None;
         let built = place.perform(
             begin(Operation::Build, history::Facts::default()),
             observer.as_ref(),
@@ -200,77 +210,74 @@ impl Order<'_> {
                     observer,
                     log: log.as_deref(),
                 };
-                let delivered = self.build(&request, Some(watcher))?;
+                let delivered = self.build(request, Some(watcher))?;
                 let Some(report) = &delivered.report else {
                     return Err(Diagnostic::told(delivered.status));
                 };
+                let mut result_file = None;
+                if !is_pushed {
+                    untold = told.write(report).err();
+                    result_file = told.result_file().filter(|_| untold.is_none());
+                }
                 Ok(Done {
                     facts: facts::recorded(&facts::of(report, None)?),
-                    platforms: report
-                        .images
-                        .iter()
-                        .map(|image| image.platform.clone())
-                        .collect(),
-                    result_file: self.result_file(),
+                    platforms: told::platforms(report),
+                    result_file,
                     value: delivered,
                 })
             },
         )?;
-        let mut delivered = built.value;
-        let (true, Some(report)) = (is_pushed, delivered.report.as_mut()) else {
-            return Ok(delivered);
-        };
-        let facts = history::Facts {
-            links: built
-                .record
-                .iter()
-                .map(|record| (Operation::Build, record.id.clone()))
-                .collect(),
-            ..facts::recorded(&facts::of(report, None)?)
-        };
-        place.perform(begin(Operation::Push, facts), observer.as_ref(), |_, _| {
-            if is_pushed_later {
-                for tag in &delivered.tags {
-                    let name = tag.reference.without_digest().to_string();
-                    push::send(&name, tag, &self.args.creds, self.shared)?;
-                }
-                report.is_pushed = true;
+        let delivered = match is_pushed {
+            false => built.value,
+            true => {
+                let record = built.record.iter();
+                let links = record.map(|record| (Operation::Build, record.id.clone()));
+                let facts = match &built.value.report {
+                    Some(report) => facts::recorded(&facts::of(report, None)?),
+                    None => history::Facts::default(),
+                };
+                let facts = history::Facts {
+                    links: links.collect(),
+                    ..facts
+                };
+                let begin = begin(Operation::Push, facts);
+                let pushed = place.perform(begin, observer.as_ref(), |observer, _| {
+                    let (delivered, report) = self.push(built.value, observer)?;
+                    untold = told.write(&report).err();
+                    Ok(Done {
+                        value: delivered,
+                        facts: history::Facts::default(),
+                        platforms: told::platforms(&report),
+                        result_file: told.result_file().filter(|_| untold.is_none()),
+                    })
+                })?;
+                pushed.value
             }
-            Ok(Done {
-                value: (),
-                facts: history::Facts::default(),
-                platforms: report
-                    .images
-                    .iter()
-                    .map(|image| image.platform.clone())
-                    .collect(),
-                result_file: self.result_file(),
-            })
-        })?;
-        Ok(delivered)
+        };
+        untold.map_or(Ok(delivered), Err)
     }
 
-    /// The file of results that there will be.
-    fn result_file(&self) -> Option<PathBuf> {
-        let named = self.args.pipeline.result_file();
-        let project = self.target.project.as_ref();
-        named.or_else(|| project.map(|project| project.root.join(result::FILE)))
-    }
-
-    /// What pipelines read, and in a project the file of results.
-    fn outputs(&self) -> Result<Outputs, Diagnostic> {
-        let mut outputs = self.args.pipeline.outputs();
-        if let (None, Some(project), Some(_)) = (
-            &outputs.result,
-            &self.target.project,
-            &self.target.application,
-        ) {
-            outputs.result = Some(ResultFile {
-                path: project.root.join(result::FILE),
-                others: Others::Stay,
-            });
+    /// Sends what was built to the registries of its names, and tells who started this command.
+    fn push(
+        &self,
+        built: Delivered,
+        observer: &dyn Observer,
+    ) -> Result<(Delivered, BuildReport), Diagnostic> {
+        let (Some(sender), Some(mut report)) = (&built.sender, built.report.clone()) else {
+            let what = "nothing was prepared for the push";
+            return Err(Diagnostic::new(Code::Internal, what));
+        };
+        sender.send(&report, &built.tags, self.shared, observer)?;
+        report.is_pushed = true;
+        if let Some(file) = &self.shared.report_file {
+            perform::write_report(file, &report)?;
         }
-        Ok(outputs)
+        let report_of_all = report.clone();
+        let built = Delivered {
+            report: Some(report),
+            ..built
+        };
+        Ok((built, report_of_all))
     }
 
     /// Builds, and gives the image to engines and comparisons.
@@ -298,7 +305,7 @@ impl Order<'_> {
             log: watcher.as_ref().and_then(|watcher| watcher.log),
             ..self.job(request, &args.confine)
         };
-        let built = perform::perform(&job, shared)?;
+        let (built, sender) = perform::perform_to_send(&job, shared)?;
         let report = built.report().cloned();
         let tags: Vec<Tag> = match &report {
             Some(report) => request
@@ -308,12 +315,13 @@ impl Order<'_> {
                 .collect(),
             None => request.tags.clone(),
         };
-        let status = print_result(built)?;
+        let status = status_of(&built);
         if !engines.is_empty() && status == Code::Success as u8 {
             let references = tags.iter().map(|tag| tag.reference.clone());
             let references: Vec<Reference> = references.collect();
             let name = references[0].without_digest().to_string();
-            load::load(&engines, &name, &references, shared, is_quiet)?;
+            load::load(&engines, &name, &references, shared, is_quiet)
+                .map_err(|error| self.about_skaffold(error))?;
             if let Some(replaced) = replaced {
                 replaced.remove(shared, is_quiet)?;
             }
@@ -325,26 +333,36 @@ impl Order<'_> {
             status,
             tags,
             report,
+            sender,
         })
     }
 
     /// The engines that get the image.
     fn engines(&self) -> Result<Vec<(Engine, Found)>, Diagnostic> {
         let mut engines = self.args.load.find()?;
-        let is_for_docker = self
-            .target
-            .skaffold
-            .as_ref()
-            .is_some_and(|wanted| !wanted.push);
+        let is_for_docker = self.is_for_skaffold_s_docker();
         if is_for_docker && !engines.iter().any(|(engine, _)| *engine == Engine::Docker) {
-            let found = Engine::Docker.find(&env::engines()).map_err(|error| {
-                Diagnostic::from(error)
-                    .attempting("PUSH_IMAGE is `false`: Skaffold will look for the image in Docker's own store")
-                    .hint("let Skaffold push: `build.local.push: true` in skaffold.yaml, or `skaffold build --push`")
-            })?;
+            let found = Engine::Docker.find(&env::engines());
+            let found = found.map_err(|error| self.about_skaffold(error.into()))?;
             engines.push((Engine::Docker, found));
         }
         Ok(engines)
+    }
+
+    /// Whether Skaffold looks for the image in Docker's own store.
+    fn is_for_skaffold_s_docker(&self) -> bool {
+        let wanted = self.target.skaffold.as_ref();
+        wanted.is_some_and(|wanted| !wanted.push)
+    }
+
+    /// What is to be done when there is no Docker that takes what Skaffold wants to be there.
+    fn about_skaffold(&self, error: Diagnostic) -> Diagnostic {
+        match self.is_for_skaffold_s_docker() {
+            false => error,
+            true => error
+                .attempting("PUSH_IMAGE is `false`: Skaffold will look for the image in Docker's own store")
+                .hint("let Skaffold push: `build.local.push: true` in skaffold.yaml, or `skaffold build --push`"),
+        }
     }
 
     fn job<'b>(&'b self, request: &'b BuildRequest, flags: &'b confine::Flags) -> Job<'b> {
@@ -390,14 +408,11 @@ impl Order<'_> {
     }
 }
 
-/// Prints one line for every name, unless the process in the namespace has; the exit status.
-fn print_result(built: Built) -> Result<u8, Diagnostic> {
+/// The exit status: that of the process in the namespace, where one was needed.
+fn status_of(built: &Built) -> u8 {
     match built {
-        Built::Inside { status, .. } => Ok(status),
-        Built::Here(report) => {
-            print(&report.references.join("\n"))?;
-            Ok(Code::Success as u8)
-        }
+        Built::Inside { status, .. } => *status,
+        Built::Here(_) => Code::Success as u8,
     }
 }
 
