@@ -79,8 +79,8 @@ pub use request::{
 };
 pub use runtime::RuntimePlan;
 pub use s2i::{ArtifactError, Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
-pub use send::send;
 pub use scripts::{Found as FoundScript, NoScripts, Scripts, fetch_scripts};
+pub use send::send;
 pub use step_output::log_file;
 pub use usage::usage;
 pub use work::{Found, Origin, PreviousImage, Step};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::error::listed;
 use super::{
-    Application, DEFAULT_BUILDER, DEFAULT_STRATEGY, Environment, Error, Hook, Kind, OnFailure, Operation, Origin, Project, Role,
-    Setting, When,
+    Application, DEFAULT_BUILDER, DEFAULT_STRATEGY, Environment, Error, Hook, Kind, OnFailure,
+    Operation, Origin, Project, Role, Setting, When,
 };
 use crate::source::redact;
 
@@ -134,12 +134,27 @@ fn rows_of_application(rows: &mut Rows, application: &Application) {
         }
     };
     rows.text(&key("builder"), application.builder.as_ref());
-    by_default(rows, "builder", application.builder.is_some(), DEFAULT_BUILDER);
+    by_default(
+        rows,
+        "builder",
+        application.builder.is_some(),
+        DEFAULT_BUILDER,
+    );
     rows.text(&key("strategy"), application.strategy.as_ref());
-    by_default(rows, "strategy", application.strategy.is_some(), DEFAULT_STRATEGY);
+    by_default(
+        rows,
+        "strategy",
+        application.strategy.is_some(),
+        DEFAULT_STRATEGY,
+    );
     rows.pairs(&key("environment"), &application.environment);
     rows.texts(&key("platforms"), application.platforms.as_ref());
-    by_default(rows, "platforms", application.platforms.is_some(), THIS_MACHINE);
+    by_default(
+        rows,
+        "platforms",
+        application.platforms.is_some(),
+        THIS_MACHINE,
+    );
     rows.pairs(&key("labels"), &application.labels);
     rows.text(&key("container"), application.container.as_ref());
     rows.text(&key("workload"), application.workload.as_ref());

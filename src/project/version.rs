@@ -112,10 +112,7 @@ fn of_ci(variables: &BTreeMap<String, String>) -> Option<Tag> {
         origin,
     };
     let commit = |text: &str, digits, origin| Tag::Commit {
-        tag: sanitised(
-            &text.chars().take(digits).collect::<String>(),
-            MOST_BYTES,
-        ),
+        tag: sanitised(&text.chars().take(digits).collect::<String>(), MOST_BYTES),
         origin,
     };
     if let Some((reference, origin)) = variable("GITHUB_REF") {

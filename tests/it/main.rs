@@ -54,6 +54,7 @@ mod check;
 mod cluster;
 mod config;
 mod copy;
+mod deliveries;
 mod direct;
 mod dockerfile;
 mod doctor;

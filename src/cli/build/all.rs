@@ -78,7 +78,11 @@ pub(super) fn run(
     let host = env::host(shared)?;
     let jobs = args.jobs.map_or(host.threads, usize::from);
     let outcomes = build(&host.program, &names, jobs, shared, observer.as_ref())?;
-    let is_made = |it: &Outcome| it.report.as_ref().is_some_and(|report| report.is_pushed || !args.push);
+    let is_made = |it: &Outcome| {
+        it.report
+            .as_ref()
+            .is_some_and(|report| report.is_pushed || !args.push)
+    };
     let failed: Vec<&Outcome> = outcomes.iter().filter(|it| !is_made(it)).collect();
     let troubled = outcomes.iter().find(|it| it.status != Code::Success as u8);
     for Outcome {

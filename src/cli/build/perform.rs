@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::build::{
-    self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, PreviousImage, Push, Tag, Tools,
+    self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, PreviousImage, Push, Tag,
+    Tools,
 };
 use crate::cli::args::Shared;
 use crate::cli::confine::{self, HandedFiles, Needs, Way};
@@ -133,7 +134,10 @@ pub(in crate::cli) fn read_report(file: &Path) -> Result<BuildReport, Diagnostic
 /// When the file cannot be written.
 pub(super) fn write_report(file: &Path, report: &BuildReport) -> Result<(), Diagnostic> {
     let bytes = serde_json::to_vec(report).map_err(|error| {
-        Diagnostic::new(Code::Internal, format!("cannot write down what was built: {error}"))
+        Diagnostic::new(
+            Code::Internal,
+            format!("cannot write down what was built: {error}"),
+        )
     })?;
     Ok(crate::fs::write_atomic(file, &bytes)?)
 }
@@ -274,7 +278,8 @@ pub(super) fn perform_to_send(
                     (0, Some(file)) => Some(read_report(file)?),
                     _ => None,
                 };
-                let sender = Sender::of(tools, builds.as_deref().unwrap_or_default(), request.push)?;
+                let sender =
+                    Sender::of(tools, builds.as_deref().unwrap_or_default(), request.push)?;
                 return Ok((Built::Inside { status, report }, sender));
             }
         }

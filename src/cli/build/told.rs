@@ -24,7 +24,10 @@ impl<'a> Told<'a> {
     /// Those that were asked for, and in a project the file of results.
     pub(super) fn new(args: &Args, target: &'a Target, shared: &Shared) -> Self {
         let mut outputs = args.pipeline.outputs();
-        let own = target.project.as_ref().filter(|_| target.application.is_some());
+        let own = target
+            .project
+            .as_ref()
+            .filter(|_| target.application.is_some());
         if let (None, Some(project)) = (&outputs.result, own) {
             outputs.result = Some(ResultFile {
                 path: project.root.join(result::FILE),
@@ -59,7 +62,12 @@ impl<'a> Told<'a> {
         }
         self.outputs.check(1, platforms)?;
         let names = tags.iter().map(|tag| tag.reference.name());
-        let names: Vec<String> = self.name().map(str::to_owned).into_iter().chain(names).collect();
+        let names: Vec<String> = self
+            .name()
+            .map(str::to_owned)
+            .into_iter()
+            .chain(names)
+            .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok(self.outputs.forget_stale(&names)?)
     }
@@ -93,7 +101,11 @@ pub(super) fn lines(report: &BuildReport, is_quiet: bool) -> Vec<&str> {
     if !is_quiet {
         return all.collect();
     }
-    let is_latest = |name: &String| name.rsplit('/').next().is_some_and(|last| last.ends_with(&format!(":{DEFAULT_TAG}")));
+    let is_latest = |name: &String| {
+        name.rsplit('/')
+            .next()
+            .is_some_and(|last| last.ends_with(&format!(":{DEFAULT_TAG}")))
+    };
     let telling = report.names.iter().position(|name| !is_latest(name));
     all.skip(telling.unwrap_or(0)).take(1).collect()
 }

@@ -379,7 +379,9 @@ fn image_names(plan: &Plan) -> Vec<String> {
     let environments = project.environments.iter();
     let registries = environments.filter_map(|environment| environment.registry.as_ref());
     // What cannot be read matters only where it is used.
-    let known = registries.chain(&project.registry).filter_map(|it| it.value.parse().ok());
+    let known = registries
+        .chain(&project.registry)
+        .filter_map(|it| it.value.parse().ok());
     let known: Vec<Root> = known.collect();
     let names = plan.pods.iter().map(|planned| {
         let reference = &planned.name.reference;
