@@ -236,7 +236,7 @@ pub(super) fn previous(
 }
 
 /// The images that the person named as caches, as far as they are there: `--cache-from`, and what is about to be
-/// replaced.
+/// replaced. Where the push is an operation of its own, a registry that cannot be asked for the latter is a warning.
 ///
 /// # Errors
 /// As [`previous`].
@@ -246,7 +246,7 @@ pub(super) fn previous_images(
     observer: &dyn Observer,
 ) -> Result<Vec<PreviousImage>, Error> {
     let mut references = request.cache.from.clone();
-    if request.push == Push::Yes {
+    if request.push.is_wanted() {
         for tag in &request.tags {
             // A name of its content has no predecessor; what its repository calls the latest is the nearest to one.
             if !references.contains(&tag.reference) {
@@ -254,6 +254,7 @@ pub(super) fn previous_images(
             }
         }
     }
+    let is_later = matches!(request.push, Push::Later { .. });
     let mut found = Vec::new();
     for reference in references {
         let looking = stage(observer, "look at", reference.to_string());
@@ -261,7 +262,18 @@ pub(super) fn previous_images(
             true => Access::Pull,
             false => Access::PullAndPush,
         };
-        let image = previous(&reference, &request.platform, tools, access, observer)?;
+        let image = match previous(&reference, &request.platform, tools, access, observer) {
+            // The build goes without, and the push that comes later says that the registry fails.
+            Err(error) if access == Access::PullAndPush && is_later && !observer.is_cancelled() => {
+                looking.finish("nobody knows");
+                observer.observe(Event::Warning {
+                    text: format!("layers of `{reference}` are not re-used: {error}"),
+                    hint: None,
+                });
+                break;
+            }
+            image => image?,
+        };
         looking.finish(match &image {
             Some(image) => format!("{} layers", image.manifest.layers.len()),
             None => "there is none yet".to_owned(),
@@ -293,7 +305,7 @@ pub(super) fn obtain_for(
     } = request;
     let mut previous = None;
     let may_be_carried =
-        request.cache.is_used && (request.push == Push::Yes || !request.cache.from.is_empty());
+        request.cache.is_used && (request.push.is_wanted() || !request.cache.from.is_empty());
     if let ImageSource::Recipe(name) = builder
         && may_be_carried
     {

@@ -1,7 +1,5 @@
 //! Doing what was decided: layers, image, names, outputs, pushes.
 
-use std::collections::BTreeMap;
-
 use super::bytecode::{self, Bytecode};
 use super::cache::inputs::{
     APPLICATION, ASSEMBLE, ASSEMBLE_RUNTIME, BYTECODE, DEPENDENCIES, bytecode_inputs,
@@ -13,13 +11,13 @@ use super::prepare::{Prepared, slot};
 use super::report::BuildReport;
 use super::request::{BuildRequest, Push, Tag};
 use super::runtime;
-use super::work::{Found, Origin, Step, age};
+use super::send::Sending;
+use super::work::{Found, Origin, PreviousImage, Step, age};
 use super::{Error, Tools, assemble, builder, commit, direct, incremental, metadata, onbuild};
 use crate::event::{Event, Observer, stage};
 use crate::image::edit::{self, NewLayer};
 use crate::image::{Content, Image};
 use crate::reference::Reference;
-use crate::registry::{Previous, PushRequest};
 use crate::store;
 
 /// A build that was prepared.
@@ -55,7 +53,7 @@ pub fn execute(
     }
     let index = match images.len() {
         1 => None,
-        _ => Some(edit::index(images.clone(), &BTreeMap::new())?),
+        _ => Some(edit::index(images.clone(), &builds[0].request.labels)?),
     };
     let content = match &index {
         None => Content::from(&images[0]),
@@ -68,7 +66,9 @@ pub fn execute(
     name(builds, &tags, &content, tools, observer)?;
     deliver(builds, &tags, &content, tools, observer)?;
     let mut steps = builds.iter().flat_map(|build| &build.prepared.steps);
+    let origins = origins(builds);
     Ok(BuildReport {
+        origins: origins.iter().map(ToString::to_string).collect(),
         took_artifacts,
         is_pushed: request.push == Push::Yes,
         is_unchanged: steps.all(|step| step.found.is_some()),
@@ -372,7 +372,10 @@ fn name(
     let request = &builds[0].request;
     if !tools.store.lacks(content).is_empty() {
         let is_wanted_here = !request.outputs.is_empty() || !request.loads.is_empty();
-        let is_sent_only = request.push == Push::Yes && !is_wanted_here;
+        let is_sent_only = match request.push {
+            Push::Yes | Push::Later { is_whole: false } => !is_wanted_here,
+            Push::Later { is_whole: true } | Push::No => false,
+        };
         if is_sent_only {
             // Its layers are where it is pushed, or where the builder image is.
             return Ok(());
@@ -422,31 +425,22 @@ fn deliver(
         destination.write(content.clone(), &names, tools.store, observer)?;
         writing.finish("");
     }
-    if request.push == Push::No {
+    if request.push != Push::Yes {
         return Ok(());
     }
-    let registry = tools.registry()?;
-    let origins = origins(builds);
+    let previous: Vec<PreviousImage> = previous_of(builds).cloned().collect();
+    let sending = Sending {
+        content: content.clone(),
+        origins: &origins(builds),
+        previous: &previous,
+    };
     for tag in tags {
-        let pushing = stage(observer, "push", tag.reference.to_string());
-        let mut previous = builds.iter().flat_map(|build| &build.prepared.previous);
-        let known = previous.find(|image| image.reference == tag.reference);
-        let known = known.map_or(Previous::Unknown, |image| {
-            Previous::Manifest(&image.fetched)
-        });
-        let report = registry.push(
-            &PushRequest {
-                mount_from: &origins,
-                origins: &origins,
-                previous: known,
-                ..PushRequest::new(content.clone(), &tag.reference, tools.store)
-            },
-            observer,
-        )?;
-        pushing.finish(format!(
-            "{} blobs sent, {} bytes",
-            report.uploaded_blobs, report.bytes
-        ));
+        sending.send(&tag.reference, tools.registry()?, tools.store, observer)?;
     }
     Ok(())
+}
+
+/// The images that were looked at, of all platforms.
+fn previous_of(builds: &[Decided]) -> impl Iterator<Item = &PreviousImage> {
+    builds.iter().flat_map(|build| &build.prepared.previous)
 }

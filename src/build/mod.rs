@@ -45,6 +45,7 @@ pub mod rootfs;
 mod runtime;
 mod s2i;
 mod scripts;
+mod send;
 mod split;
 mod step_output;
 mod summary;
@@ -79,6 +80,7 @@ pub use request::{
 pub use runtime::RuntimePlan;
 pub use s2i::{ArtifactError, Incremental, PullPolicy, RuntimeArtifact, RuntimeImage, S2iOptions};
 pub use scripts::{Found as FoundScript, NoScripts, Scripts, fetch_scripts};
+pub use send::send;
 pub use step_output::log_file;
 pub use usage::usage;
 pub use work::{Found, Origin, PreviousImage, Step};
@@ -309,6 +311,18 @@ impl<'a> Tools<'a> {
                 let client = Arc::new(Http::new(&self.network)?);
                 Ok(self.client.get_or_init(|| client))
             }
+        }
+    }
+
+    /// The client for registries, for what comes after the build: it has its connections and its tokens.
+    ///
+    /// # Errors
+    /// As [`Self::http`].
+    pub fn into_registry(self) -> Result<RegistryClient, http::Error> {
+        self.registry()?;
+        match self.registry.into_inner() {
+            Some(client) => Ok(client),
+            None => unreachable!("it was made a line above"),
         }
     }
 

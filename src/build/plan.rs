@@ -417,7 +417,10 @@ fn changes(
     all_labels.extend(request.s2i.generated_labels.clone());
     all_labels.extend(request.labels.clone());
     let digest = builder.image().digest().to_string();
-    let mut annotations = BTreeMap::from([
+    // What a person says of the image, and only that: registries and their users see it without reading the configuration.
+    let mut annotations = request.labels.clone();
+    // Where the image comes from is not theirs to say.
+    annotations.extend([
         (labels::BASE_NAME.to_owned(), builder.name().to_owned()),
         (labels::BASE_DIGEST.to_owned(), digest),
     ]);

@@ -234,3 +234,27 @@ fn bytecode_is_compiled_only_when_asked_for_and_needs_the_sandbox() {
     assert_eq!(bytecode.directories, [plan.application_directory]);
     assert_eq!(bytecode.interpreter.working_directory, "/");
 }
+
+#[test]
+fn labels_that_a_person_gave_are_annotations_and_no_others_are() {
+    let builder = s2i_builder();
+    let annotations = |labels: &[(&str, &str)]| {
+        let own = labels.iter();
+        let own = own.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let mut request = request(Strategy::Assemble);
+        request.labels = own.collect();
+        request.s2i.generated_labels =
+            BTreeMap::from([("io.k8s.display-name".to_owned(), "app".to_owned())]);
+        let way = Way::Assemble("a test".to_owned());
+        let plan = make(&request, &source(&["app.py"]), &builder, way).unwrap();
+        plan.changes.annotations
+    };
+    // Without labels, what it was before: the same bytes.
+    let without = annotations(&[]);
+    let keys: Vec<&str> = without.keys().map(String::as_str).collect();
+    assert_eq!(keys, [labels::BASE_DIGEST, labels::BASE_NAME]);
+    let with = annotations(&[("team", "blue"), (labels::BASE_NAME, "elsewhere")]);
+    assert_eq!(with["team"], "blue");
+    assert_eq!(with[labels::BASE_NAME], without[labels::BASE_NAME]);
+    assert_eq!(with.len(), 3);
+}

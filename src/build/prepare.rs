@@ -54,6 +54,11 @@ impl Prepared {
         self.steps.iter().all(|step| step.found.is_some()) && !self.needs_sandbox()
     }
 
+    /// What the names that are to be pushed, and the images that are caches, stood for when it was looked.
+    pub fn previous(&self) -> &[PreviousImage] {
+        &self.previous
+    }
+
     /// True when something must be executed.
     pub fn needs_sandbox(&self) -> bool {
         let is_to_do = |name: &str| {

@@ -31,6 +31,9 @@ pub struct BuildReport {
     pub references: Vec<String>,
     /// The names, with their tags.
     pub names: Vec<String>,
+    /// The images in whose registries layers may be that are not in the store.
+    #[serde(default)]
+    pub origins: Vec<String>,
     /// True when the names were pushed.
     pub is_pushed: bool,
     /// True when no step had to be done.
@@ -87,6 +90,7 @@ impl BuildReport {
                 .collect(),
             base: annotation(BASE_NAME).zip(annotation(BASE_DIGEST)),
             names: tags.iter().map(|tag| tag.reference.to_string()).collect(),
+            origins: Vec::new(),
             is_pushed: false,
             is_unchanged: false,
             references: tags

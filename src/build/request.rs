@@ -100,8 +100,22 @@ impl Default for Cache {
 pub enum Push {
     /// To the registry of every name.
     Yes,
+    /// To the registry of every name, by [`super::send`] once the build is over: the two are operations of their own, each
+    /// with its record and its hooks.
+    Later {
+        /// Whether the image is whole in the store before it is sent, for whoever looks at it in between. Otherwise layers
+        /// that a registry has go from there to the other without coming here.
+        is_whole: bool,
+    },
     /// Nowhere.
     No,
+}
+
+impl Push {
+    /// Whether every name gets to its registry in the end.
+    pub fn is_wanted(self) -> bool {
+        self != Self::No
+    }
 }
 
 /// A name for the result: what it means, and how the person wrote it.

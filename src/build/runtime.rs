@@ -87,7 +87,9 @@ impl RuntimePlan {
             (labels::BASE_NAME, image.name().to_owned()),
             (labels::BASE_DIGEST, digest),
         ];
-        changes.annotations = base.map(|(name, value)| (name.to_owned(), value)).into();
+        changes.annotations.clone_from(&request.labels);
+        let base = base.map(|(name, value)| (name.to_owned(), value));
+        changes.annotations.extend(base);
         Ok(Self {
             process,
             scripts: found.clone(),

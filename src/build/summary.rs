@@ -1,7 +1,7 @@
 //! What a plan says of itself: one line for each decision.
 
 use super::plan::{Direct, INTERPRETER, Steps};
-use super::request::{BuildRequest, Push};
+use super::request::BuildRequest;
 use crate::builder_image::BuilderImage;
 use crate::image::edit::Changes;
 use crate::source::SourceTree;
@@ -102,7 +102,7 @@ pub(super) fn lines(
         lines.push(("sets", name.clone()));
     }
     for tag in &request.tags {
-        let push = if request.push == Push::Yes {
+        let push = if request.push.is_wanted() {
             ", pushed to its registry"
         } else {
             ""

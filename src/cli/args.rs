@@ -128,6 +128,16 @@ pub fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Reads `KEY=VALUE` of a label; the same keys are refused as in `overcoat.toml`.
+///
+/// # Errors
+/// A sentence for clap when it is none, or one that overcoat writes itself.
+pub fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = variable(text)?;
+    crate::project::check_label(&key)?;
+    Ok((key, value))
+}
+
 /// Reads `USER[:GROUP]`, names or numbers; which of them exist only the image knows. Empty text is passed on.
 ///
 /// # Errors
@@ -205,6 +215,15 @@ pub fn time_limit(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_of_our_own_are_nobody_else_s() {
+        let own = |key: &str| label(&format!("{key}=v"));
+        assert_eq!(own("team").unwrap(), ("team".to_owned(), "v".to_owned()));
+        for key in ["io.overcoat.z", "", "a b"] {
+            assert!(own(key).is_err(), "{key}");
+        }
+    }
 
     #[test]
     fn a_user_is_one_name_or_number_and_perhaps_a_group() {

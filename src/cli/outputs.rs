@@ -76,11 +76,6 @@ enum CiOutputs {
 }
 
 impl Flags {
-    /// The file of results that is named.
-    pub(super) fn result_file(&self) -> Option<PathBuf> {
-        self.result_file.clone()
-    }
-
     /// What is wanted, GitHub's files included where this runs on GitHub Actions.
     pub(super) fn outputs(&self) -> Outputs {
         self.outputs_on(match self.ci_outputs {

@@ -150,6 +150,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         return dry_run(&checked, args.format, &told);
     }
     let mut promoted = Vec::new();
+    // A file that cannot be written takes back nothing of what was done.
+    let mut written = Ok(());
     let is_recorded = project.file.is_some() || shared.history.is_some();
     let records = match is_recorded {
         true => Some(records::Place::of(project, shared)?),
@@ -160,7 +162,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         None => Vec::new(),
     };
     let mut steps = Some(steps);
-    let mut carry_out = |observer: &dyn Observer| -> Result<(), Diagnostic> {
+    let mut carry_out = |observer: &dyn Observer| -> Result<Option<PathBuf>, Diagnostic> {
         let steps = steps.take().unwrap_or_default();
         let checked = promote::check(steps, &request, registry, observer)?;
         for image in &checked {
@@ -168,13 +170,15 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
             told.line(&format!("-> {}", image.way.destination))?;
         }
         promoted = promote::carry_out(&checked, &request, registry, &store, observer)?;
-        Ok(())
+        // Hooks after it read what was promoted.
+        written = write_outputs(&outputs, &promoted, &entries);
+        Ok(outputs.result_file().filter(|_| written.is_ok()))
     };
     match &records {
-        None => carry_out(observer.as_ref())?,
-        Some(records) => records.perform_all(begins, observer.as_ref(), &mut carry_out)?,
-    }
-    write_outputs(&outputs, &promoted, &entries)?;
+        None => carry_out(observer.as_ref()),
+        Some(records) => records.perform_all(begins, observer.as_ref(), &mut carry_out),
+    }?;
+    written?;
     match args.format {
         Format::Table => {
             let lines: Vec<String> = promoted.iter().map(Promoted::pinned).collect();

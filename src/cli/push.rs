@@ -19,7 +19,7 @@ use crate::reference::Reference;
 use crate::registry::{PushReport, PushRequest};
 use crate::release::history;
 use crate::release::operation::Done;
-use crate::release::outputs::{Base, Facts, PlatformImage};
+use crate::release::outputs::{Base, Facts, Outputs, PlatformImage};
 use crate::release::propagation::Pushed;
 
 /// The annotation that names the image that another was made from.
@@ -70,10 +70,13 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let facts = facts(&args.image, &target, shared)?;
     outputs.forget_stale(&[&facts.name])?;
     let report = match project::is_there(shared, Path::new("."))? {
-        false => args.send(&target, shared)?,
-        true => recorded(args, &target, &facts, shared)?,
+        false => {
+            let report = args.send(&target, shared)?;
+            outputs.write(&[facts])?;
+            report
+        }
+        true => recorded(args, &target, &facts, &outputs, shared)?,
     };
-    outputs.write(&[facts])?;
     match args.format {
         Format::Table => print(&format!("{}@{}", target.typed, report.digest))?,
         Format::Json => print_json(&json!({
@@ -101,6 +104,7 @@ fn recorded(
     args: &Args,
     target: &Tag,
     facts: &Facts,
+    outputs: &Outputs,
     shared: &Shared,
 ) -> Result<PushReport, Diagnostic> {
     let project = project::load(shared)?;
@@ -114,15 +118,20 @@ fn recorded(
         ..history::Facts::default()
     };
     let begin = place.beginning(Operation::Push, &application, args.records.asked(), known);
+    // A file that cannot be written takes back nothing of what was done.
+    let mut written = Ok(());
     let done = place.perform(begin, observer.as_ref(), |_, _| {
         let platforms = facts.platforms.iter();
+        let value = args.send(target, shared)?;
+        written = outputs.write(std::slice::from_ref(facts));
         Ok(Done {
-            value: args.send(target, shared)?,
+            value,
             facts: history::Facts::default(),
             platforms: platforms.map(|image| image.platform.to_string()).collect(),
-            result_file: args.pipeline.result_file(),
+            result_file: outputs.result_file().filter(|_| written.is_ok()),
         })
     })?;
+    written?;
     Ok(done.value)
 }
 

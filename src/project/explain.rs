@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use super::error::listed;
 use super::{
-    Application, Environment, Error, Hook, Kind, Note, OnFailure, Operation, Origin, Project,
-    RunContext, Setting, When,
+    Application, DEFAULT_BUILDER, DEFAULT_STRATEGY, Environment, Error, Hook, Kind, Note,
+    OnFailure, Operation, Origin, Project, RunContext, Setting, When,
 };
 use crate::source::redact;
+
+/// The platforms where nobody names any. Which machine that is, is no setting.
+const THIS_MACHINE: &str = "this machine's";
 
 /// A line of `config explain`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,10 +152,35 @@ fn rows_of_application(rows: &mut Rows, application: &Application) {
         Some(image) => rows.text(&key("image"), Some(image)),
         None => rows.put(key("image"), application.image_name(), &Origin::Default),
     }
+    // What is not built here has no defaults of a build.
+    let is_ours = application.foreign.is_none();
+    let by_default = |rows: &mut Rows, name: &str, said: bool, default: &str| {
+        if is_ours && !said {
+            rows.put(key(name), default, &Origin::Default);
+        }
+    };
     rows.text(&key("builder"), application.builder.as_ref());
+    by_default(
+        rows,
+        "builder",
+        application.builder.is_some(),
+        DEFAULT_BUILDER,
+    );
     rows.text(&key("strategy"), application.strategy.as_ref());
+    by_default(
+        rows,
+        "strategy",
+        application.strategy.is_some(),
+        DEFAULT_STRATEGY,
+    );
     rows.pairs(&key("environment"), &application.environment);
     rows.texts(&key("platforms"), application.platforms.as_ref());
+    by_default(
+        rows,
+        "platforms",
+        application.platforms.is_some(),
+        THIS_MACHINE,
+    );
     rows.pairs(&key("labels"), &application.labels);
     rows.text(&key("container"), application.container.as_ref());
     rows.text(&key("workload"), application.workload.as_ref());

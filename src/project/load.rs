@@ -25,6 +25,10 @@ const DEFAULT_REPOSITORY: &str = "SKAFFOLD_DEFAULT_REPO";
 const PROFILE: &str = "SKAFFOLD_PROFILE";
 /// op's reader of settings takes this one for `default_repo`.
 const OCTOPILOT_REPOSITORY: &str = "DEFAULT_REPO";
+/// The project's own registry at GitLab, where its CI runs.
+const GITLAB_REGISTRY: &str = "CI_REGISTRY_IMAGE";
+/// `true` in GitLab's CI.
+const GITLAB: &str = "GITLAB_CI";
 /// Dev's registry is the default repository of op's older generation.
 const DEV_REPOSITORY: &str = "GOOGLE_GKE_IMAGE_REPOSITORY";
 
@@ -172,7 +176,8 @@ fn first_of(directory: &Path, names: &[&str]) -> Result<Option<Text>, Error> {
 /// Where images go.
 ///
 /// # Spec
-/// `path-to-production.md` §1.3, the row of the Go generation, with the older one's variable last.
+/// `path-to-production.md` §1.3, the row of the Go generation, with the older one's variable behind it; §4.3 for GitLab's,
+/// which is there in every job whether somebody wants it or not, and so counts only where nobody said anything.
 fn default_registry(
     project: &mut Project,
     wanted: &Wanted,
@@ -210,6 +215,9 @@ fn default_registry(
     }
     candidates.extend(of_variable(DEV_REPOSITORY, variables)?);
     candidates.extend(property(DEV_REPOSITORY)?);
+    if variables.get(GITLAB).is_some_and(|value| value == "true") {
+        candidates.extend(of_variable(GITLAB_REGISTRY, variables)?);
+    }
     let default = Setting::new(registries::DEFAULT.to_owned(), Origin::Default);
     candidates.push(default);
     project.registry = project.first("default-registry", candidates);

@@ -225,11 +225,14 @@ fn explain_shows_every_value_without_passwords() {
         [
             ("default-registry", "localhost:5001", None),
             ("applications.web.image", "web", None),
+            ("applications.web.builder", "builder:python-3.11", None),
+            ("applications.web.strategy", "auto", None),
             (
                 "applications.web.environment.INDEX",
                 "https://index.example/simple",
                 Some(2)
             ),
+            ("applications.web.platforms", "this machine's", None),
             ("environments.dev.registry", "a.example", Some(4)),
             ("environments.dev.manifests", "", Some(5)),
             (
@@ -240,7 +243,7 @@ fn explain_shows_every_value_without_passwords() {
         ]
     );
     let some = project.explain(Some("environments.dev")).unwrap();
-    assert_eq!(some, rows[3..5]);
+    assert_eq!(some, rows[6..8]);
     let error = project.explain(Some("environments.de")).unwrap_err();
     assert!(
         error.to_string().contains("no setting `environments.de`"),

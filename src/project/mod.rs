@@ -39,9 +39,15 @@ pub use find::find;
 pub use load::{Wanted, load};
 pub use origin::{Origin, Setting};
 pub use registries::{Destination, Destinations};
+pub use rules::check_label;
 
 /// The name of our own file.
 pub const FILE: &str = "overcoat.toml";
+
+/// The builder image where nobody names one, as for `--build-image`.
+pub const DEFAULT_BUILDER: &str = "builder:python-3.11";
+/// The strategy where nobody names one, as for `--strategy`.
+pub const DEFAULT_STRATEGY: &str = "auto";
 
 /// A project: everything that was read, merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -131,6 +131,14 @@ pub(super) fn variable(name: &str) -> Result<(), String> {
 
 /// A label's key; its value may be anything.
 pub(super) fn label(key: &str, _value: &str) -> Result<(), String> {
+    check_label(key)
+}
+
+/// Looks whether a person may give a label with this key.
+///
+/// # Errors
+/// A sentence that says why not: it is no word, or overcoat writes such labels itself.
+pub fn check_label(key: &str) -> Result<(), String> {
     if key.is_empty() || key.contains(char::is_whitespace) || key.contains(char::is_control) {
         return Err("a label's key is a word".to_owned());
     }

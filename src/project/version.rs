@@ -12,6 +12,8 @@ pub const LATEST: &str = "latest";
 const CONTENT_DIGITS: usize = 12;
 /// How many digits of a commit are a tag.
 const COMMIT_DIGITS: usize = 7;
+/// How many of them GitLab shows, and has in its variable.
+const GITLAB_DIGITS: usize = 8;
 /// The longest tag, in bytes.
 ///
 /// # Spec
@@ -101,7 +103,7 @@ impl TagFrom {
     /// [`LongTag`] for a release whose name is too long for a tag.
     ///
     /// # Spec
-    /// `path-to-production.md` §1.2.2: `refs/tags/v1.2.3` and a git tag on the commit are releases without their `v`; where
+    /// `path-to-production.md` §1.2.2, §4.3: `refs/tags/v1.2.3` and a git tag on the commit are releases without their `v`; where
     /// a CI says that it builds no tag, git is not asked for one.
     pub fn choose(
         self,
@@ -130,18 +132,15 @@ fn of_ci(variables: &BTreeMap<String, String>) -> Option<Result<Tag, LongTag>> {
         let tag = whole(without_v(text), "", &origin)?;
         Ok(Tag::Release { tag, origin })
     };
-    let commit = |text: &str, origin| Tag::Commit {
-        tag: sanitised(
-            &text.chars().take(COMMIT_DIGITS).collect::<String>(),
-            MOST_BYTES,
-        ),
+    let commit = |text: &str, digits, origin| Tag::Commit {
+        tag: sanitised(&text.chars().take(digits).collect::<String>(), MOST_BYTES),
         origin,
     };
     if let Some((reference, origin)) = variable("GITHUB_REF") {
         return Some(match reference.strip_prefix("refs/tags/") {
             Some(tag) if !tag.is_empty() => release(tag, origin),
             _ => match variable("GITHUB_SHA") {
-                Some((sha, origin)) => Ok(commit(sha, origin)),
+                Some((sha, origin)) => Ok(commit(sha, COMMIT_DIGITS, origin)),
                 None => Ok(Tag::Content),
             },
         });
@@ -149,7 +148,10 @@ fn of_ci(variables: &BTreeMap<String, String>) -> Option<Result<Tag, LongTag>> {
     if let Some((tag, origin)) = variable("CI_COMMIT_TAG") {
         return Some(release(tag, origin));
     }
-    variable("CI_COMMIT_SHA").map(|(sha, origin)| Ok(commit(sha, origin)))
+    if let Some((short, origin)) = variable("CI_COMMIT_SHORT_SHA") {
+        return Some(Ok(commit(short, MOST_BYTES, origin)));
+    }
+    variable("CI_COMMIT_SHA").map(|(sha, origin)| Ok(commit(sha, GITLAB_DIGITS, origin)))
 }
 
 fn of_git(head: &Head) -> Result<Tag, LongTag> {
@@ -292,7 +294,16 @@ mod tests {
             (
                 &[("CI_COMMIT_TAG", ""), ("CI_COMMIT_SHA", "abcdef0123456789")],
                 Some(&v2),
-                &["abcdef0"],
+                &["abcdef01"],
+            ),
+            // What GitLab calls short is the tag as it is.
+            (
+                &[
+                    ("CI_COMMIT_SHA", "0123456789abcdef"),
+                    ("CI_COMMIT_SHORT_SHA", "01234567"),
+                ],
+                Some(&v2),
+                &["01234567"],
             ),
             (&[], Some(&v2), &["2.0.0", "latest"]),
             (&[("GITHUB_REF", "")], Some(&v2), &["2.0.0", "latest"]),

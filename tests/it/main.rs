@@ -55,6 +55,7 @@ mod check;
 mod cluster;
 mod config;
 mod copy;
+mod deliveries;
 mod direct;
 mod dockerfile;
 mod doctor;

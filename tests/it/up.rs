@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::engine::Engine;
 use super::support::registry::Registry;
@@ -407,6 +407,12 @@ fn the_image_in_a_registry_tells_what_was_delivered() {
     assert!(
         image.starts_with(&format!("{repo}/relay-2:")) && image.ends_with(&format!("@{digest}")),
         "{image}"
+    );
+    // By the name that `promote --image-name` asks for.
+    let results: Value = serde_json::from_str(&blueprint.read("build_result.json")).unwrap();
+    assert_eq!(
+        results["builds"],
+        json!([{ "imageName": "relay-2", "tag": image }])
     );
     assert!(
         blueprint

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 use super::args::Args;
 use super::facts;
 use super::target::Target;
-use super::{perform, single};
+use super::{perform, single, told};
 use crate::build::BuildReport;
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
@@ -80,7 +80,12 @@ pub(super) fn run(
     let host = env::host(shared)?;
     let jobs = args.jobs.map_or(host.threads, usize::from);
     let outcomes = build(&host.program, &names, jobs, shared, observer.as_ref())?;
-    let failed: Vec<&Outcome> = outcomes.iter().filter(|it| it.report.is_none()).collect();
+    let is_made = |it: &Outcome| {
+        it.report
+            .as_ref()
+            .is_some_and(|report| report.is_pushed || !args.push)
+    };
+    let failed: Vec<&Outcome> = outcomes.iter().filter(|it| !is_made(it)).collect();
     let troubled = outcomes.iter().find(|it| it.status != Code::Success as u8);
     for Outcome {
         name,
@@ -89,10 +94,16 @@ pub(super) fn run(
     } in &outcomes
     {
         let Some(report) = report else { continue };
-        print(&report.references.join("\n"))?;
+        if *status == Code::Success as u8 {
+            let lines = told::lines(report, args.s2i.common.quiet);
+            print(&lines.join("\n"))?;
+        }
         let how = match (status, report.is_unchanged) {
             (0, true) => "unchanged".to_owned(),
             (0, false) => "built".to_owned(),
+            (status, _) if report.is_pushed => {
+                format!("pushed, and something after it failed ({status})")
+            }
             (status, _) => format!("built, and something after it failed ({status})"),
         };
         stage(observer.as_ref(), "application", name.clone()).finish(how);
@@ -119,10 +130,16 @@ pub(super) fn run(
         outputs.write(&facts?)?;
         return Ok(troubled.map_or(Code::Success as u8, |it| it.status));
     };
+    // What single builds have told their hooks is no result of all of them.
+    outputs.forget_stale(&images)?;
     let names: Vec<String> = failed.iter().map(|it| format!("`{}`", it.name)).collect();
+    let what = match failed.iter().any(|it| it.report.is_none()) {
+        true => "built",
+        false => "pushed",
+    };
     observer.observe(Event::Warning {
         text: format!(
-            "{} could not be built; {} of {} are",
+            "{} could not be {what}; {} of {} are",
             names.join(", "),
             outcomes.len() - failed.len(),
             outcomes.len()

@@ -88,8 +88,8 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) load: load::Flags,
 
-    /// Set a label of the image; may be repeated
-    #[arg(long = "label", value_name = "K=V", value_parser = args::variable)]
+    /// Set a label of the image, which is also an annotation of its manifest; may be repeated
+    #[arg(long = "label", value_name = "K=V", value_parser = args::label)]
     pub(super) labels: Vec<(String, String)>,
 
     /// How to make the layers [default: auto]

@@ -8,14 +8,14 @@ mod request;
 mod single;
 mod skaffold;
 mod target;
+mod told;
 
 use self::args::Args;
 use self::target::Chosen;
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 
-/// The builder that is used when none is named.
-pub(super) const DEFAULT_BUILDER: &str = "builder:python-3.11";
+pub(super) use crate::project::DEFAULT_BUILDER;
 
 /// Runs the command; the exit status.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {

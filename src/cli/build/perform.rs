@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::build::{
-    self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, Push, Tools,
+    self, BuildReport, BuildRequest, Decided, EngineAccess, ImageSource, PreviousImage, Push, Tag,
+    Tools,
 };
 use crate::cli::args::Shared;
 use crate::cli::confine::{self, HandedFiles, Needs, Way};
@@ -13,6 +14,8 @@ use crate::cli::exit::Code;
 use crate::cli::{creds, env, observer, open_store};
 use crate::event::Observer;
 use crate::image::Platform;
+use crate::reference::Reference;
+use crate::registry::RegistryClient;
 use crate::release::history::Continuing;
 use crate::ui::{Held, Muted};
 
@@ -70,6 +73,50 @@ impl Built {
 /// How often whoever started this command is looked for, and how many times.
 const LOOK: Duration = Duration::from_millis(5);
 const ANSWER_LOOKS: u32 = 6000;
+/// What sends a build's image to its registries afterwards: with the connections and the tokens that the build has.
+pub(super) struct Sender {
+    registry: RegistryClient,
+    previous: Vec<PreviousImage>,
+}
+
+impl Sender {
+    /// What is left of a build's tools; nothing unless the image is to be sent after the build.
+    fn of(tools: Tools<'_>, builds: &[Decided], push: Push) -> Result<Option<Self>, Diagnostic> {
+        if !matches!(push, Push::Later { .. }) {
+            return Ok(None);
+        }
+        let previous = builds.iter().flat_map(|build| build.prepared.previous());
+        Ok(Some(Self {
+            previous: previous.cloned().collect(),
+            registry: tools.into_registry().map_err(build::Error::from)?,
+        }))
+    }
+
+    /// Sends what was built to the registries of these names.
+    ///
+    /// # Errors
+    /// What a registry says.
+    pub(super) fn send(
+        &self,
+        report: &BuildReport,
+        tags: &[Tag],
+        shared: &Shared,
+        observer: &dyn Observer,
+    ) -> Result<(), Diagnostic> {
+        let store = open_store(shared)?;
+        let names = tags.iter().map(|tag| tag.reference.without_digest());
+        let names: Vec<Reference> = names.collect();
+        Ok(build::send(
+            report,
+            &names,
+            &self.previous,
+            &self.registry,
+            &store,
+            observer,
+        )?)
+    }
+}
+
 /// Larger files are not ours, in bytes.
 const MOST_REPORT: u64 = 16 << 20;
 
@@ -85,12 +132,37 @@ pub(in crate::cli) fn read_report(file: &Path) -> Result<BuildReport, Diagnostic
     })
 }
 
+/// Writes down what was built, for who started this command.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_report(file: &Path, report: &BuildReport) -> Result<(), Diagnostic> {
+    let bytes = serde_json::to_vec(report).map_err(|error| {
+        Diagnostic::new(
+            Code::Internal,
+            format!("cannot write down what was built: {error}"),
+        )
+    })?;
+    Ok(crate::fs::write_atomic(file, &bytes)?)
+}
+
 /// Builds as asked for, here or in a user namespace.
 ///
 /// # Errors
 /// Whatever a build can fail of. What fails in the namespace was told there: [`Built::Inside`] has its status, and
 /// what was built in it.
 pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, Diagnostic> {
+    perform_to_send(job, shared).map(|(built, _)| built)
+}
+
+/// As [`perform`], with what sends the image afterwards where the request is to push it later.
+///
+/// # Errors
+/// As [`perform`].
+pub(super) fn perform_to_send(
+    job: &Job<'_>,
+    shared: &Shared,
+) -> Result<(Built, Option<Sender>), Diagnostic> {
     let (request, flags) = (job.request, job.flags);
     let store = open_store(shared)?;
     let mut host = env::host_for(shared, &request.source)?;
@@ -208,11 +280,17 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
                     log: job.log,
                 };
                 let status = confine::go_inside(&program, &namespace, &decided, handed, files)?;
-                let report = match (status, &ours) {
+                let file = match shared.check_with {
+                    None => ours.as_ref().or(shared.report_file.as_ref()),
+                    Some(_) => None,
+                };
+                let report = match (status, file) {
                     (0, Some(file)) => Some(read_report(file)?),
                     _ => None,
                 };
-                return Ok(Built::Inside { status, report });
+                let sender =
+                    Sender::of(tools, builds.as_deref().unwrap_or_default(), request.push)?;
+                return Ok((Built::Inside { status, report }, sender));
             }
         }
     }
@@ -241,10 +319,10 @@ pub(in crate::cli) fn perform(job: &Job<'_>, shared: &Shared) -> Result<Built, D
         crate::fs::write_atomic(file, b"")?;
     }
     if let (Some(file), None) = (&shared.report_file, &shared.check_with) {
-        let bytes = serde_json::to_vec(&report).unwrap_or_default();
-        crate::fs::write_atomic(file, &bytes)?;
+        write_report(file, &report)?;
     }
-    Ok(Built::Here(report))
+    let sender = Sender::of(tools, &builds, request.push)?;
+    Ok((Built::Here(report), sender))
 }
 
 /// Tells whoever started this command that there is something to be done, and waits until that is known there: a record has to be there
@@ -311,7 +389,7 @@ fn can_execute(request: &BuildRequest) -> Result<(), Diagnostic> {
 /// Whose registries `--creds` is for.
 pub(super) fn registries(request: &BuildRequest) -> Vec<&str> {
     match (request.push, &request.builder) {
-        (Push::Yes, _) => request
+        (Push::Yes | Push::Later { .. }, _) => request
             .tags
             .iter()
             .map(|tag| tag.reference.host())

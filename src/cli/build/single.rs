@@ -1,39 +1,32 @@
 //! One build, from what was ordered to where the image is wanted.
 
 mod engines;
+mod recorded;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use super::args::Args;
 use super::facts;
-use super::perform::{self, Built, Job};
+use super::perform::{self, Built, Job, Sender};
 use super::request::{self, Ordered};
 use super::target::Target;
+use super::told::{self, Told};
 use crate::build::{self, BuildReport, BuildRequest, Push, Tag, Tools};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::cli::records::Place;
 use crate::cli::s2i::flags::given;
 use crate::cli::s2i::order::Called;
 use crate::cli::s2i::previous::Replaced;
 use crate::cli::s2i::source::{self, Brought};
 use crate::cli::s2i::{afterwards, dockerfile};
-use crate::cli::{check, confine, env, load, observer, print, push, sbom};
-use crate::event::{Observer, Silent};
-use crate::http::Http;
+use crate::cli::{check, confine, env, load, observer, print, sbom};
+use crate::event::{Observer, stage};
 use crate::image::Platform;
 use crate::output::load::{Engine, Found};
 use crate::project::Operation;
 use crate::reference::Reference;
-use crate::registry::RegistryClient;
-use crate::release::history::{self, Begin};
-use crate::release::operation::Done;
-use crate::release::outputs::{Others, Outputs, ResultFile};
-use crate::release::propagation::Pushed;
 use crate::release::result;
-use crate::source::git;
 use crate::store::BlobStore;
 
 /// Runs the command; the exit status.
@@ -43,10 +36,6 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         platforms,
         warnings,
     } = request::request(args, target)?;
-    if args.propagation.is_given() && request.push == Push::No {
-        let what = "`--propagation-timeout` is about what is pushed, and nothing is";
-        return Err(Diagnostic::new(Code::Usage, what).hint("say `--push`, or leave it out"));
-    }
     let flags = &args.s2i;
     let brought = source::bring(
         &target.source,
@@ -79,7 +68,7 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         request.push = Push::No;
         request.cache.is_used = false;
         let built = perform::perform(&ordered.job(&request, &again.flags), shared)?;
-        return print_result(built);
+        return Ok(status_of(&built));
     }
     if shared.begin_file.is_some() {
         // Who started this build keeps its record, and waits for it: without them it has none.
@@ -88,6 +77,11 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
     }
     if shared.entered.is_none() {
         warnings.tell(shared, args.s2i.common.quiet)?;
+        if let Some(wanted) = &target.skaffold {
+            // A variable that the shell had before wins over Skaffold's: who wonders sees here what came.
+            let observer = observer(shared, args.s2i.common.quiet)?;
+            stage(observer.as_ref(), "from Skaffold", wanted.to_string()).finish("");
+        }
     }
     if let Some(out) = given(&args.s2i.build.as_dockerfile) {
         if args.sbom.are_given() {
@@ -155,192 +149,77 @@ struct Delivered {
     tags: Vec<Tag>,
     /// What was built, if it was.
     report: Option<BuildReport>,
+    /// What sends it, where that is an operation of its own.
+    sender: Option<Sender>,
 }
 
 impl Order<'_> {
     /// Builds, and brings the image to where it is wanted beside the store, with the project's hooks and a record around it.
     fn deliver(&self, request: &BuildRequest) -> Result<Delivered, Diagnostic> {
         let Self { target, shared, .. } = *self;
-        if shared.entered.is_some() {
-            return self.build(request, None);
-        }
-        let is_part = shared.only_application.is_some() || shared.report_file.is_some();
-        // Of a build that another command of ours has started, that one writes what pipelines read.
-        let outputs = match is_part {
-            true => Outputs::default(),
-            false => self.outputs()?,
-        };
-        let name = target
-            .application
-            .as_ref()
-            .map(|it| it.image_name().to_owned());
-        let bills = (!is_part && self.args.sbom.are_given()).then_some(&self.args.sbom);
-        let bill = match &target.application {
-            Some(application) => application.name.clone(),
-            None => sbom::last_part(&request.tags[0].reference).to_owned(),
-        };
-        if let Some(bills) = bills {
-            bills.prepare(&[&bill], self.platforms, request.push == Push::Yes)?;
-        }
-        outputs.check(1, self.platforms.len().max(1))?;
-        let names = request.tags.iter().map(|tag| tag.reference.name());
-        let names: Vec<String> = name.clone().into_iter().chain(names).collect();
-        outputs.forget_stale(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let of_project = target.project.as_ref().zip(target.application.as_ref());
+        let owner = target.project.as_ref().zip(target.application.as_ref());
         // Who wants to be told when a build begins keeps its record.
-        let delivered = match of_project.filter(|_| shared.begin_file.is_none()) {
+        let owner = owner.filter(|_| shared.begin_file.is_none());
+        let mut request = request.clone();
+        if let (Some((project, _)), Push::Yes) = (owner, request.push) {
+            // What hooks beside a push look at is the image in the store. Else its layers may go from registry to registry
+            // without coming here.
+            let mut hooks = project.hooks.iter();
+            let is_whole = hooks.any(|hook| hook.operation == Operation::Push);
+            request.push = Push::Later { is_whole };
+        }
+        if shared.entered.is_some() {
+            return self.build(&request, None);
+        }
+        let told = Told::new(self.args, target, shared);
+        let bills = self.bills(&request)?;
+        told.begin(&request.tags, self.platforms.len().max(1))?;
+        let delivered = match owner {
             Some((project, application)) => {
-                let place = Place::of(project.clone(), shared)?;
-                self.recorded(request, &place, &application.name)?
+                self.recorded(&request, project, &application.name, &told)?
             }
             None => {
-                let delivered = self.build(request, None)?;
-                if request.push == Push::Yes {
+                let delivered = self.build(&request, None)?;
+                if request.push.is_wanted() {
                     self.await_sight(&delivered, observer(shared, true)?.as_ref())?;
+                }
+                if let Some(report) = &delivered.report {
+                    told.write(report)?;
                 }
                 delivered
             }
         };
         if let Some(report) = &delivered.report {
-            if let Some(bills) = bills {
-                let name = bill.as_str();
+            if let Some(name) = &bills {
                 let observer = observer(shared, self.args.s2i.common.quiet)?;
                 let built = [sbom::Built { name, report }];
-                bills.deliver(&built, &self.args.creds, shared, observer.as_ref())?;
+                let creds = &self.args.creds;
+                self.args
+                    .sbom
+                    .deliver(&built, creds, shared, observer.as_ref())?;
             }
-            outputs.write(&[facts::of(report, name.as_deref())?])?;
+            let lines = told::lines(report, self.args.s2i.common.quiet);
+            print(&lines.join("\n"))?;
         }
         Ok(delivered)
     }
 
-    /// The build, and the push, each with its hooks and its record.
-    fn recorded(
-        &self,
-        request: &BuildRequest,
-        place: &Place,
-        application: &str,
-    ) -> Result<Delivered, Diagnostic> {
-        let environment = self.args.records.asked();
-        let begin = |operation, facts| Begin {
-            commit: git::commit(&env::git(), &request.source, &Silent),
-            ..place.beginning(operation, application, environment, facts)
-        };
-        let mut hooks = place.project.hooks.iter();
-        let has_push_hooks = hooks.any(|hook| hook.operation == Operation::Push);
-        let observer = observer(self.shared, self.args.s2i.common.quiet)?;
-        let is_pushed = request.push == Push::Yes;
-        // Layers go from registry to registry without coming here, unless something is to be done between.
-        let is_pushed_later = is_pushed && has_push_hooks;
-        let mut request = request.clone();
-        if is_pushed_later {
-            request.push = Push::No;
+    /// What the image's bill of materials is called, if one is wanted; it is known then that it can be written.
+    fn bills(&self, request: &BuildRequest) -> Result<Option<String>, Diagnostic> {
+        // Of a build that another command of ours has started, that one writes it.
+        let is_part = self.shared.only_application.is_some() || self.shared.report_file.is_some();
+        if is_part || !self.args.sbom.are_given() {
+            return Ok(None);
         }
-        let built = place.perform(
-            begin(Operation::Build, history::Facts::default()),
-            observer.as_ref(),
-            |observer, running| {
-                let log = running.map(|running| place.history.log_path(running.id()));
-                let watcher = Watcher {
-                    observer,
-                    log: log.as_deref(),
-                };
-                let delivered = self.build(&request, Some(watcher))?;
-                let Some(report) = &delivered.report else {
-                    return Err(Diagnostic::told(delivered.status));
-                };
-                Ok(Done {
-                    facts: facts::recorded(&facts::of(report, None)?),
-                    platforms: report
-                        .images
-                        .iter()
-                        .map(|image| image.platform.clone())
-                        .collect(),
-                    result_file: self.result_file(),
-                    value: delivered,
-                })
-            },
-        )?;
-        let mut delivered = built.value;
-        let (true, Some(report)) = (is_pushed, delivered.report.as_mut()) else {
-            return Ok(delivered);
+        let name = match &self.target.application {
+            Some(application) => application.name.clone(),
+            None => sbom::last_part(&request.tags[0].reference).to_owned(),
         };
-        let facts = history::Facts {
-            links: built
-                .record
-                .iter()
-                .map(|record| (Operation::Build, record.id.clone()))
-                .collect(),
-            ..facts::recorded(&facts::of(report, None)?)
-        };
-        report.is_pushed = true;
-        let platforms = report.images.iter().map(|image| image.platform.clone());
-        let platforms: Vec<String> = platforms.collect();
-        let begin = begin(Operation::Push, facts);
-        place.perform(begin, observer.as_ref(), |observer, _| {
-            if is_pushed_later {
-                for tag in &delivered.tags {
-                    let name = tag.reference.without_digest().to_string();
-                    push::send(&name, tag, &self.args.creds, self.shared)?;
-                }
-            }
-            self.await_sight(&delivered, observer)?;
-            Ok(Done {
-                value: (),
-                facts: history::Facts::default(),
-                platforms: platforms.clone(),
-                result_file: self.result_file(),
-            })
-        })?;
-        Ok(delivered)
-    }
-
-    /// Waits until what was pushed is seen, if that was asked for.
-    fn await_sight(
-        &self,
-        delivered: &Delivered,
-        observer: &dyn Observer,
-    ) -> Result<(), Diagnostic> {
-        let propagation = self.args.propagation;
-        let (true, Some(report)) = (propagation.is_given(), &delivered.report) else {
-            return Ok(());
-        };
-        let mut host = env::host_for(self.shared, Path::new(&self.target.source))?;
-        if let Some(file) = self.args.s2i.common.dockercfg() {
-            host.registries.auth_files.insert(0, file.to_owned());
-        }
-        let hosts = delivered.tags.iter().map(|tag| tag.reference.host());
-        let creds = &self.args.creds;
-        creds.apply(&mut host.registries, hosts, self.shared, false)?;
-        let http = Http::new(&host.network).map_err(build::Error::from)?;
-        let registry = RegistryClient::new(Arc::new(http), host.registries);
-        let pushed = delivered.tags.iter().map(|tag| Pushed {
-            reference: tag.reference.clone(),
-            digest: report.digest.clone(),
-        });
-        propagation.wait(&pushed.collect::<Vec<_>>(), &registry, observer)
-    }
-
-    /// The file of results that there will be.
-    fn result_file(&self) -> Option<PathBuf> {
-        let named = self.args.pipeline.result_file();
-        let project = self.target.project.as_ref();
-        named.or_else(|| project.map(|project| project.root.join(result::FILE)))
-    }
-
-    /// What pipelines read, and in a project the file of results.
-    fn outputs(&self) -> Result<Outputs, Diagnostic> {
-        let mut outputs = self.args.pipeline.outputs();
-        if let (None, Some(project), Some(_)) = (
-            &outputs.result,
-            &self.target.project,
-            &self.target.application,
-        ) {
-            outputs.result = Some(ResultFile {
-                path: project.root.join(result::FILE),
-                others: Others::Stay,
-            });
-        }
-        Ok(outputs)
+        let is_pushed = request.push.is_wanted();
+        self.args
+            .sbom
+            .prepare(&[&name], self.platforms, is_pushed)?;
+        Ok(Some(name))
     }
 
     /// Builds, and gives the image to engines and comparisons.
@@ -368,7 +247,7 @@ impl Order<'_> {
             log: watcher.as_ref().and_then(|watcher| watcher.log),
             ..self.job(request, &args.confine)
         };
-        let built = perform::perform(&job, shared)?;
+        let (built, sender) = perform::perform_to_send(&job, shared)?;
         let report = built.report().cloned();
         let tags: Vec<Tag> = match &report {
             Some(report) => request
@@ -378,13 +257,13 @@ impl Order<'_> {
                 .collect(),
             None => request.tags.clone(),
         };
-        let status = print_result(built)?;
+        let status = status_of(&built);
         if !engines.is_empty() && status == Code::Success as u8 {
             let references = tags.iter().map(|tag| tag.reference.clone());
             let references: Vec<Reference> = references.collect();
             let name = references[0].without_digest().to_string();
-            let loaded = load::load(&engines, &name, &references, shared, is_quiet);
-            loaded.map_err(|error| self.of_skaffold(error))?;
+            load::load(&engines, &name, &references, shared, is_quiet)
+                .map_err(|error| self.of_skaffold(error))?;
             if let Some(replaced) = replaced {
                 replaced.remove(shared, is_quiet)?;
             }
@@ -396,6 +275,7 @@ impl Order<'_> {
             status,
             tags,
             report,
+            sender,
         })
     }
 
@@ -442,14 +322,11 @@ impl Order<'_> {
     }
 }
 
-/// Prints one line for every name, unless the process in the namespace has; the exit status.
-fn print_result(built: Built) -> Result<u8, Diagnostic> {
+/// The exit status: that of the process in the namespace, where one was needed.
+fn status_of(built: &Built) -> u8 {
     match built {
-        Built::Inside { status, .. } => Ok(status),
-        Built::Here(report) => {
-            print(&report.references.join("\n"))?;
-            Ok(Code::Success as u8)
-        }
+        Built::Inside { status, .. } => *status,
+        Built::Here(_) => Code::Success as u8,
     }
 }
 

@@ -3,6 +3,8 @@
 //! # Spec
 //! `path-to-production.md` §4.1.
 
+use std::fmt;
+
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::image::Platform;
@@ -20,6 +22,26 @@ pub(super) struct Wanted {
     pub(super) platforms: Vec<Platform>,
     /// True when `PLATFORMS` is `all`: every platform is no list that could be built.
     pub(super) is_all_platforms: bool,
+}
+
+impl fmt::Display for Wanted {
+    /// What was received, as it would be written in a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "IMAGE={} PUSH_IMAGE={} BUILD_CONTEXT={} PLATFORMS={}",
+            self.image,
+            self.push,
+            self.context,
+            match self.is_all_platforms {
+                true => "all".to_owned(),
+                false => {
+                    let platforms = self.platforms.iter().map(ToString::to_string);
+                    platforms.collect::<Vec<_>>().join(",")
+                }
+            }
+        )
+    }
 }
 
 impl Wanted {

@@ -191,6 +191,7 @@ impl Place {
     }
 
     /// Performs several operations at once, each with its record and its hooks: what is done is done within all of them.
+    /// The work gives the file of results that it has written, absolute, which hooks after it are told.
     ///
     /// # Errors
     /// As [`Self::perform`].
@@ -198,17 +199,21 @@ impl Place {
         &self,
         mut begins: Vec<Begin>,
         observer: &dyn Observer,
-        work: &mut dyn FnMut(&dyn Observer) -> Result<(), Diagnostic>,
-    ) -> Result<(), Diagnostic> {
+        work: &mut dyn FnMut(&dyn Observer) -> Result<Option<PathBuf>, Diagnostic>,
+    ) -> Result<Option<PathBuf>, Diagnostic> {
         if begins.is_empty() {
             return work(observer);
         }
         let begin = begins.remove(0);
         let done = self.perform(begin, observer, |observer, _| {
-            self.perform_all(begins, observer, work)?;
-            Ok(Done::default())
-        });
-        done.map(|_: Performed<()>| ())
+            let result_file = self.perform_all(begins, observer, work)?;
+            Ok(Done {
+                value: result_file.clone(),
+                result_file,
+                ..Done::default()
+            })
+        })?;
+        Ok(done.value)
     }
 
     /// Performs an operation with its record and the project's hooks around it.

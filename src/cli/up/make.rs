@@ -18,6 +18,7 @@ use crate::project::Operation;
 use crate::reference::Reference;
 use crate::release::history::{Begin, Facts};
 use crate::release::operation::Done as Performed;
+use crate::release::promote::{Root, path_of};
 use crate::release::result::{self, Entry as Built};
 use crate::source::git;
 use crate::store::BlobStore;
@@ -187,8 +188,7 @@ fn recorded(
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn forget_results(plan: &Plan) -> Result<(), Diagnostic> {
-    let names = plan.pods.iter().map(|it| it.name.reference.name());
-    let names: Vec<String> = names.collect();
+    let names = image_names(plan);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     Ok(result::forget(&plan.root.join(result::FILE), &names)?)
 }
@@ -272,17 +272,42 @@ fn link(directory: &str, store: &BlobStore) -> Result<NewLayer, Diagnostic> {
     })
 }
 
+/// What the file of results calls the pods' images, so that `promote --image-name` and pipelines find them by it: as the
+/// project does, else what stands behind a registry that the project knows, else the last part of the name. Of pods that
+/// would be called alike then, the whole name without its registry.
+fn image_names(plan: &Plan) -> Vec<String> {
+    let project = &plan.place.project;
+    let environments = project.environments.iter();
+    let registries = environments.filter_map(|environment| environment.registry.as_ref());
+    // What cannot be read matters only where it is used.
+    let known = registries
+        .chain(&project.registry)
+        .filter_map(|it| it.value.parse().ok());
+    let known: Vec<Root> = known.collect();
+    let names = plan.pods.iter().map(|planned| {
+        let reference = &planned.name.reference;
+        match project.application_of(&planned.pod.application) {
+            Some(application) => application.image_name().to_owned(),
+            None => path_of(&reference.name(), reference, &known),
+        }
+    });
+    let names: Vec<String> = names.collect();
+    let is_one_s = |name: &String| names.iter().filter(|other| *other == name).count() == 1;
+    let all = names.iter().zip(&plan.pods);
+    all.map(|(name, planned)| match is_one_s(name) {
+        true => name.clone(),
+        false => planned.name.reference.repository().to_owned(),
+    })
+    .collect()
+}
+
 /// Writes `build_result.json` in the blueprint's root.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(super) fn results(plan: &Plan, done: &[Done]) -> Result<(), Diagnostic> {
-    let entries = plan.pods.iter().zip(done).map(|(planned, done)| {
-        Built::new(
-            planned.name.reference.name(),
-            done.delivered.name.to_string(),
-        )
-    });
+    let entries = image_names(plan).into_iter().zip(done);
+    let entries = entries.map(|(name, done)| Built::new(name, done.delivered.name.to_string()));
     let entries: Vec<Built> = entries.collect();
     Ok(result::update(&plan.root.join(result::FILE), &entries)?)
 }

@@ -59,24 +59,25 @@ pub fn output(name: &str, value: &str) -> String {
 }
 
 /// The outputs of a step that made these images: `digest`, `tag`, `image`, `imageid` and `metadata` of the last, and
-/// `images`, all of them with their digests, a line each.
+/// `images`, all of them with their digests, a line each. An index has no `imageid`, and no line for it.
 pub(super) fn outputs(images: &[Facts]) -> String {
     let Some(last) = images.last() else {
         return String::new();
     };
     let all: Vec<String> = images.iter().flat_map(Facts::pinned_all).collect();
     let config = last.config_digest.as_ref().map(ToString::to_string);
-    [
-        ("digest", last.digest.to_string()),
-        ("tag", last.tag().to_owned()),
-        ("image", last.pinned()),
-        ("imageid", config.unwrap_or_default()),
-        ("images", all.join("\n")),
-        ("metadata", metadata::object(last).to_string()),
-    ]
-    .iter()
-    .map(|(name, value)| output(name, value))
-    .collect()
+    let outputs = [
+        ("digest", Some(last.digest.to_string())),
+        ("tag", Some(last.tag().to_owned())),
+        ("image", Some(last.pinned())),
+        ("imageid", config),
+        ("images", Some(all.join("\n"))),
+        ("metadata", Some(metadata::object(last).to_string())),
+    ];
+    let outputs = outputs.iter();
+    outputs
+        .filter_map(|(name, value)| Some(output(name, value.as_ref()?)))
+        .collect()
 }
 
 /// A table of what was made.

@@ -168,6 +168,12 @@ impl Outputs {
         Ok(())
     }
 
+    /// The file of results, absolute; nothing where none is wanted, or the working directory is gone.
+    pub fn result_file(&self) -> Option<PathBuf> {
+        let file = self.result.as_ref()?;
+        std::path::absolute(&file.path).ok()
+    }
+
     /// Writes everything, after success. Files appear whole or not at all; GitHub's are added to. The directories that
     /// files are in are made. Of several images, what is for one is of the last.
     ///

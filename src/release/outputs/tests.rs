@@ -156,6 +156,17 @@ fn every_file_has_the_bytes_of_its_convention() {
 }
 
 #[test]
+fn an_index_has_no_image_id_to_tell_github() {
+    let index = Facts {
+        config_digest: None,
+        ..facts("web", &["w.example/web:1"])
+    };
+    let text = github::outputs(&[index]);
+    assert!(!text.contains("imageid"), "{text}");
+    assert!(text.contains("\nimage=w.example/web:1@sha256:"), "{text}");
+}
+
+#[test]
 fn what_an_earlier_run_left_is_gone_before_the_work() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();

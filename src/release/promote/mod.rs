@@ -130,8 +130,9 @@ pub fn plan(request: &Request<'_>) -> Result<Vec<Step>, Error> {
     let step = |entry: &&Entry| {
         let name = entry.name().to_owned();
         let reference = entry.reference(None)?;
-        let Some(tag) = reference.tag() else {
-            let text = entry.text();
+        let text = entry.text();
+        // A reference without tag and digest means `latest` elsewhere. Here nobody has said so.
+        let (Some(tag), true) = (reference.tag(), naming::has_tag(&text)) else {
             return Err(Error::NoTag { name, text });
         };
         let way = |path: &String| {

@@ -110,6 +110,13 @@ pub fn path_of(text: &str, reference: &Reference, known: &[Root]) -> String {
     paths.pop().unwrap_or_default()
 }
 
+/// Whether a tag is written in a reference; a port of its registry is none.
+pub(super) fn has_tag(text: &str) -> bool {
+    let name = text.split('@').next().unwrap_or_default();
+    let last = name.rsplit('/').next().unwrap_or_default();
+    last.contains(':')
+}
+
 /// The same with a digest behind its tag.
 pub(super) fn pinned(reference: &Reference, digest: &Digest) -> Result<Reference, super::Error> {
     let text = format!("{reference}@{digest}");
@@ -145,6 +152,19 @@ mod tests {
             );
         }
         assert_eq!(root("ghcr.io/acme/").to_string(), "ghcr.io/acme");
+    }
+
+    #[test]
+    fn a_port_is_no_tag() {
+        for (text, expected) in [
+            ("host:5611/dev/app", false),
+            ("app", false),
+            ("host:5611/dev/app@sha256:00", false),
+            ("host:5611/dev/app:1", true),
+            ("app:1@sha256:00", true),
+        ] {
+            assert_eq!(has_tag(text), expected, "{text}");
+        }
     }
 
     #[test]
