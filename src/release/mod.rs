@@ -10,5 +10,6 @@ pub mod promote;
 pub mod prune;
 pub mod result;
 pub mod rollback;
+pub mod rollouts;
 pub mod secrets;
 pub mod status;

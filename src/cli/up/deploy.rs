@@ -8,6 +8,7 @@ use super::{Args, Done, Plan, Planned};
 use crate::cli::cluster::confirm;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::rollouts::{Awaited, recorded};
 use crate::event::{Event, Observer, stage};
 use crate::fs;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
@@ -15,7 +16,7 @@ use crate::kubernetes::cluster::workload::{WorkloadKind, WorkloadName};
 use crate::kubernetes::cluster::{Cluster, objects};
 use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
 use crate::kubernetes::rollout::{Grace, Image, Kind, Wanted};
-use crate::kubernetes::watch::{self, Asked, Clock, Reconcile, Terms, Watched, Wish};
+use crate::kubernetes::watch::{self, Live, Reconcile, Watched, Wish};
 use crate::project::Operation;
 use crate::release::history::{Facts, Target};
 use crate::release::hopr::CONTAINER;
@@ -24,9 +25,6 @@ use crate::yaml;
 
 /// The script that a blueprint is deployed with for the first time.
 pub(super) const SCRIPT: &str = "deploy.sh";
-/// After the deadline, questions that tell why it was not kept.
-const EXPLANATION: Duration = Duration::from_secs(10);
-const SLICE: Duration = Duration::from_millis(50);
 
 /// What the cluster has of a pod now.
 pub(super) struct Deployed {
@@ -100,7 +98,7 @@ pub(super) fn run(
         });
         outcomes.push(outcome);
     }
-    let watched = watch_all(args, &pods, &outcomes, &fresh, cluster, observer)?;
+    let watched = watch_all(args, plan, &pods, &outcomes, &fresh, cluster, observer)?;
     let deployed = outcomes.into_iter().zip(watched);
     Ok(deployed
         .map(|(outcome, watched)| Deployed { outcome, watched })
@@ -276,6 +274,7 @@ fn set_image(
 /// Waits for all rollouts, with one deadline. What cannot be watched is told.
 fn watch_all(
     args: &Args,
+    plan: &Plan,
     pods: &[(&Planned, &Done)],
     outcomes: &[Outcome],
     fresh: &BTreeSet<String>,
@@ -326,40 +325,35 @@ fn watch_all(
         });
         places.push(place);
     }
-    let start = Instant::now();
-    let now = || start.elapsed();
-    let pause = |time: Duration| {
-        let end = Instant::now() + time;
-        while !observer.is_cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(SLICE));
-        }
-    };
-    let requested_at = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
-    let terms = Terms {
-        timeout: args.timeout,
-        interval: Duration::from_secs(1),
-        grace: Grace::default(),
-        requested_at: &requested_at,
-        clock: Clock {
-            now: &now,
-            pause: &pause,
-        },
-        observer,
-    };
-    let asked = Asked {
-        cluster,
-        observer,
-        deadline: start + args.timeout + EXPLANATION,
-    };
     let mut watched: Vec<Option<Watched>> = pods.iter().map(|_| None).collect();
     if wishes.is_empty() {
         return Ok(watched);
     }
-    let done = watch::watch(&asked, &wishes, &terms)?;
+    let requested_at = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
+    let awaited: Vec<Awaited> = wishes
+        .iter()
+        .zip(&places)
+        .map(|(wish, place)| Awaited {
+            application: Some(pods[*place].0.pod.name.clone()),
+            environment: args.environment.clone(),
+            image: Some(pods[*place].1.deployed.clone()),
+            context: plan.access.context.clone(),
+            namespace: wish.namespace.clone(),
+            workload: outcomes[*place].workload.clone(),
+            container: Some(CONTAINER.to_owned()),
+        })
+        .collect();
+    let done = recorded(Some(&plan.place), &awaited, observer, |observer| {
+        let live = Live {
+            start: Instant::now(),
+            timeout: args.timeout,
+            interval: Duration::from_secs(1),
+            grace: Grace::default(),
+            requested_at: &requested_at,
+            observer,
+        };
+        watch::live(cluster, &wishes, &live)
+    })?;
     for (place, one) in places.into_iter().zip(done) {
         watched[place] = Some(one);
     }
