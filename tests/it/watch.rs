@@ -1,8 +1,11 @@
 //! `overcoat watch` against a real Kubernetes API: rollouts that come true, and every way in which they do not.
 
+mod changes;
 mod failures;
 mod flux;
 mod inputs;
+mod kinds;
+mod records;
 mod ready;
 mod replies;
 
