@@ -234,10 +234,24 @@ fn deployments_whose_rollout_failed_are_no_way_back_and_do_not_count() {
     watch(&deployments[2], "late");
     // v4 is live, v1 the one to go back to; the watches go with their deployments.
     let (records, _) = fixture.plan(&ALL, 2);
-    assert_eq!(records, ["deploy/2 prod", "deploy/3 prod", "watch/1 prod", "watch/2 prod"]);
+    assert_eq!(
+        records,
+        [
+            "deploy/2 prod",
+            "deploy/3 prod",
+            "watch/1 prod",
+            "watch/2 prod"
+        ]
+    );
     // What is live stays although it failed, and is no way back either.
     watch(&deployments[3], "failed");
     let (records, _) = fixture.plan(&ALL, 1);
-    assert!(!records.contains(&"deploy/1 prod".to_owned()), "{records:?}");
-    assert!(!records.contains(&"deploy/4 prod".to_owned()), "{records:?}");
+    assert!(
+        !records.contains(&"deploy/1 prod".to_owned()),
+        "{records:?}"
+    );
+    assert!(
+        !records.contains(&"deploy/4 prod".to_owned()),
+        "{records:?}"
+    );
 }

@@ -41,7 +41,9 @@ pub enum Error {
         live: String,
     },
     /// The one that would be declared released does not run as it should.
-    #[error("the {deployment} cannot be taken for the one that counts: its rollout {sentence}{reason}")]
+    #[error(
+        "the {deployment} cannot be taken for the one that counts: its rollout {sentence}{reason}"
+    )]
     BadRollout {
         /// Which.
         deployment: String,
@@ -146,7 +148,11 @@ impl Deployments<'_> {
             Some(rollout) => Err(Error::BadRollout {
                 deployment: live.to_string(),
                 sentence: rollout.fate.sentence(),
-                reason: rollout.watch.error.as_ref().map_or_else(String::new, |e| format!(": {e}")),
+                reason: rollout
+                    .watch
+                    .error
+                    .as_ref()
+                    .map_or_else(String::new, |e| format!(": {e}")),
             }),
         }
     }

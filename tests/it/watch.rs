@@ -5,8 +5,8 @@ mod failures;
 mod flux;
 mod inputs;
 mod kinds;
-mod records;
 mod ready;
+mod records;
 mod replies;
 
 use std::time::Duration;

@@ -9,7 +9,8 @@ use crate::kubernetes::watch::{self, Ended, Watched};
 use crate::project::Operation;
 use crate::reference::Reference;
 use crate::release::history::{
-    Contents, DEFAULT_ENVIRONMENT, Ending, Facts, Outcome, Record, Recording, Running, State, Target,
+    Contents, DEFAULT_ENVIRONMENT, Ending, Facts, Outcome, Record, Recording, Running, State,
+    Target,
 };
 use crate::release::rollouts::{Fate, OUTCOME};
 
@@ -85,7 +86,10 @@ fn begin(place: &Place, awaited: &[Awaited]) -> Result<Vec<Running>, Diagnostic>
     for one in awaited {
         let deployment = deployment_of(&contents, one);
         let mut facts = Facts {
-            image: one.image.as_ref().map(|image| image.without_digest().to_string()),
+            image: one
+                .image
+                .as_ref()
+                .map(|image| image.without_digest().to_string()),
             digest: one.image.as_ref().and_then(|image| image.digest().cloned()),
             target: Some(Target::Cluster {
                 context: one.context.clone(),
@@ -98,7 +102,11 @@ fn begin(place: &Place, awaited: &[Awaited]) -> Result<Vec<Running>, Diagnostic>
         if let Some(deployment) = deployment {
             facts.links.insert(Operation::Deploy, deployment.id.clone());
         }
-        let of_image = || one.image.as_ref().map(|image| place.application_of_image(image));
+        let of_image = || {
+            one.image
+                .as_ref()
+                .map(|image| place.application_of_image(image))
+        };
         let application = match (deployment, &one.application) {
             (Some(deployment), _) => deployment.application.clone(),
             (None, Some(application)) => application.clone(),
@@ -117,7 +125,10 @@ fn begin(place: &Place, awaited: &[Awaited]) -> Result<Vec<Running>, Diagnostic>
 /// The deployment whose rollout is awaited: the newest of the application in the environment, or to the workload, unless another
 /// image is awaited than it brought.
 fn deployment_of<'a>(contents: &'a Contents, awaited: &Awaited) -> Option<&'a Record> {
-    let environment = awaited.environment.as_deref().unwrap_or(DEFAULT_ENVIRONMENT);
+    let environment = awaited
+        .environment
+        .as_deref()
+        .unwrap_or(DEFAULT_ENVIRONMENT);
     let is_meant = |record: &&Record| {
         record.operation == Operation::Deploy
             && record.state == State::Success
@@ -180,7 +191,9 @@ fn outcome_of(
 ) -> Outcome {
     let mut facts = Facts::default();
     let mut result = |fate: Fate| {
-        facts.results.insert(OUTCOME.to_owned(), fate.name().to_owned());
+        facts
+            .results
+            .insert(OUTCOME.to_owned(), fate.name().to_owned());
     };
     let (ending, error) = match (outcome, error) {
         (watch::Outcome::Complete(_), _) => {
@@ -205,7 +218,9 @@ fn outcome_of(
     };
     if let watch::Outcome::Complete(watched) = outcome {
         let image: Option<Reference> = watched.done.image.parse().ok();
-        facts.image = image.as_ref().map(|image| image.without_digest().to_string());
+        facts.image = image
+            .as_ref()
+            .map(|image| image.without_digest().to_string());
         facts.digest = image.and_then(|image| image.digest().cloned());
     }
     Outcome {

@@ -94,7 +94,10 @@ pub(in crate::cli) fn json_of(records: &[Record], contents: &Contents) -> Value 
             fields.insert("released".to_owned(), released.contains(&record.id).into());
             fields.insert("reference".to_owned(), record.image().into());
             if let Some(rollout) = rollouts.get(&record.id) {
-                fields.insert("rollout".to_owned(), of_rollout(rollout.fate, rollout.watch));
+                fields.insert(
+                    "rollout".to_owned(),
+                    of_rollout(rollout.fate, rollout.watch),
+                );
             }
         }
         value
@@ -143,11 +146,7 @@ fn width(text: &str) -> usize {
 }
 
 /// The mark of a state; the released deployment has its own, and one whose rollout failed that of an error.
-fn mark(
-    record: &Record,
-    released: &BTreeSet<&Id>,
-    rollout: Option<&Rollout<'_>>,
-) -> &'static str {
+fn mark(record: &Record, released: &BTreeSet<&Id>, rollout: Option<&Rollout<'_>>) -> &'static str {
     match record.state {
         State::Running => "●",
         State::Success if rollout.is_some_and(Rollout::is_bad) => "✖",

@@ -68,9 +68,15 @@ pub(super) fn run(
         let text = "nothing was deployed, and no environment of the project has a context: there is no workload to ask for";
         asked.observer.observe(Event::Warning {
             text: text.to_owned(),
-            hint: Some("`--environment NAME` asks for all applications of the project there".to_owned()),
+            hint: Some(
+                "`--environment NAME` asks for all applications of the project there".to_owned(),
+            ),
         });
-        return if is_json { print_json(&json!([])) } else { Ok(()) };
+        return if is_json {
+            print_json(&json!([]))
+        } else {
+            Ok(())
+        };
     }
     let mut clusters = BTreeMap::new();
     let mut found = Vec::new();
@@ -118,12 +124,23 @@ fn rows<'a>(
     let mut rows = Vec::new();
     for status in statuses {
         let of_project = project.environments.iter();
-        let of_project = of_project.clone().find(|one| one.name == status.environment);
+        let of_project = of_project
+            .clone()
+            .find(|one| one.name == status.environment);
         let known = project.application(&status.application).ok();
-        let target = status.live.as_ref().and_then(|live| live.facts.target.as_ref());
+        let target = status
+            .live
+            .as_ref()
+            .and_then(|live| live.facts.target.as_ref());
         let has_context = of_project.is_some_and(|one| one.context.is_some());
         if status.live.is_some() || has_context || environment.is_some() {
-            let row = row(&status.application, &status.environment, known, of_project, target);
+            let row = row(
+                &status.application,
+                &status.environment,
+                known,
+                of_project,
+                target,
+            );
             rows.push(Row {
                 status: Some(status),
                 ..row?
@@ -136,10 +153,17 @@ fn rows<'a>(
             None => one.context.is_some(),
         };
         for application in project.applications.iter().filter(|_| is_meant) {
-            let is_there = |row: &Row<'_>| row.application == application.name && row.environment == one.name;
+            let is_there =
+                |row: &Row<'_>| row.application == application.name && row.environment == one.name;
             let is_asked = applications.is_empty() || applications.contains(&application.name);
             if is_asked && !rows.iter().any(is_there) {
-                rows.push(row(&application.name, &one.name, Some(application), Some(one), None)?);
+                rows.push(row(
+                    &application.name,
+                    &one.name,
+                    Some(application),
+                    Some(one),
+                    None,
+                )?);
             }
         }
     }
@@ -237,13 +261,21 @@ fn ask(asked: &Asked<'_>, row: &Row<'_>, clusters: &mut Clusters) -> Result<Now,
     let mut found = watch::look(&objects, &wishes[0]);
     if let Ok((_, report)) = &found
         && report.is_perhaps_platform
-        && expand(&mut wishes, asked.shared, &asked.place.project, asked.observer)
+        && expand(
+            &mut wishes,
+            asked.shared,
+            &asked.place.project,
+            asked.observer,
+        )
     {
         found = watch::look(&objects, &wishes[0]);
     }
     let target = cluster.target();
     let mut now = Now {
-        cluster: target.context.clone().unwrap_or_else(|| target.server.clone()),
+        cluster: target
+            .context
+            .clone()
+            .unwrap_or_else(|| target.server.clone()),
         namespace: cluster.namespace().to_owned(),
         workload: match row.kind {
             Some(kind) => format!("{kind}/{}", row.name),

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
-use crate::cli::exit::Code;
 use crate::cli::env::person;
+use crate::cli::exit::Code;
 use crate::cli::records::{Flags, Place, table};
 use crate::cli::{cluster as flags, observer, print, print_json};
 use crate::event::{Event, printable};

@@ -121,8 +121,16 @@ pub(super) fn awaited(
 ) -> Vec<Awaited> {
     let application = |wish: &Wish| {
         let is_of = |one: &&Application| {
-            let workload = one.workload.as_ref().map_or(&one.name, |workload| &workload.value);
-            named(workload).is_ok_and(|(_, name)| name == wish.name)
+            let workload = one
+                .workload
+                .as_ref()
+                .map_or(&one.name, |workload| &workload.value);
+            // Two applications may be containers of one workload.
+            let container = one.container.as_ref().map(|container| &container.value);
+            let is_container = container.is_none()
+                || wish.wanted.container.is_none()
+                || container == wish.wanted.container.as_ref();
+            is_container && named(workload).is_ok_and(|(_, name)| name == wish.name)
         };
         let mut found = project.applications.iter().filter(is_of);
         found.next().map(|one| one.name.clone())

@@ -73,7 +73,9 @@ fn by_place(
     cause: &str,
 ) -> Value {
     let spec = workload.kind.pod_spec();
-    let pods = spec.iter().fold(&workload.object, |value, key| &value[*key]);
+    let pods = spec
+        .iter()
+        .fold(&workload.object, |value, key| &value[*key]);
     let list = list_of(container);
     let all = pods[list].as_array().map_or(&[][..], Vec::as_slice);
     let is_it = |one: &Value| one["name"] == container.name.as_str();

@@ -92,8 +92,7 @@ pub static CRON_JOBS: [Resource; 2] = [
     Resource::known("batch/v1beta1", "CronJob", "cronjobs", true),
 ];
 /// `rollouts.argoproj.io`: those of Argo Rollouts, where it is installed.
-pub static ROLLOUT: Resource =
-    Resource::known("argoproj.io/v1alpha1", "Rollout", "rollouts", true);
+pub static ROLLOUT: Resource = Resource::known("argoproj.io/v1alpha1", "Rollout", "rollouts", true);
 /// `pods`.
 pub static POD: Resource = Resource::known("v1", "Pod", "pods", true);
 /// `events`.

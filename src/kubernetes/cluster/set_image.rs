@@ -118,7 +118,9 @@ pub enum SetImageError {
         reason: &'static str,
     },
     /// It is a Job: the server would not take another template.
-    #[error("the image of {workload} cannot be changed: the template of a Job is fixed once it is made")]
+    #[error(
+        "the image of {workload} cannot be changed: the template of a Job is fixed once it is made"
+    )]
     Fixed {
         /// The Job.
         workload: WorkloadName,

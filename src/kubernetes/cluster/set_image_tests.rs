@@ -173,7 +173,10 @@ fn a_custom_kind_is_patched_by_place_after_a_test_of_the_name() {
     // Without annotations, their object is made first.
     workload.object["metadata"] = json!({"name": "web", "resourceVersion": "7"});
     let (_, made) = patch(&workload, &container, "app:2", None, "why");
-    assert_eq!(made[3], json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
+    assert_eq!(
+        made[3],
+        json!({"op": "add", "path": "/metadata/annotations", "value": {}})
+    );
 }
 
 #[test]

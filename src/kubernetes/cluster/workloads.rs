@@ -74,8 +74,7 @@ impl Cluster {
         request: &SetImage,
     ) -> Result<(Workload, Container), SetImageError> {
         let (name, namespace) = (request.workload.as_ref(), &request.namespace);
-        let choose =
-            |workloads| find(workloads, name, request.container.as_deref(), namespace);
+        let choose = |workloads| find(workloads, name, request.container.as_deref(), namespace);
         let wanted = name.and_then(|name| name.kind);
         if let Some(kind) = wanted {
             let workloads = self.workloads_of(within, namespace, kind, name)?;

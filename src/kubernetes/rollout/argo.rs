@@ -88,7 +88,5 @@ fn paused(workload: &Value) -> String {
         true => String::new(),
         false => format!(" ({})", reasons.join(", ")),
     };
-    format!(
-        "paused{place}{reasons}; it goes on by itself, or by `kubectl argo rollouts promote`"
-    )
+    format!("paused{place}{reasons}; it goes on by itself, or by `kubectl argo rollouts promote`")
 }

@@ -152,7 +152,9 @@ impl Cause {
             Self::Aborted => {
                 "see what its analysis says (`kubectl argo rollouts get rollout NAME`); `kubectl argo rollouts retry rollout NAME` tries again"
             }
-            Self::Degraded => "`kubectl argo rollouts get rollout NAME` shows its pods and analyses",
+            Self::Degraded => {
+                "`kubectl argo rollouts get rollout NAME` shows its pods and analyses"
+            }
             Self::JobFailed => {
                 "a Job is not tried again: mend the image, delete the Job and make it anew"
             }

@@ -71,7 +71,9 @@ pub fn report(state: &State, wanted: &Wanted) -> Result<Report, Reason> {
     let ready = new.iter().filter(is_well).count() as u64;
     let ids = new.iter().filter_map(|pod| pod.container(container));
     let ids = ids.filter_map(|status| text(status, "/imageID").rsplit_once("sha256:"));
-    let mut digests: Vec<String> = ids.map(|(_, hex)| format!("sha256:{}", shown(hex))).collect();
+    let mut digests: Vec<String> = ids
+        .map(|(_, hex)| format!("sha256:{}", shown(hex)))
+        .collect();
     digests.sort();
     digests.dedup();
     let desired = expected(state);
@@ -111,10 +113,12 @@ pub fn report(state: &State, wanted: &Wanted) -> Result<Report, Reason> {
         ));
         return Ok(report);
     }
-    let other = new.iter().find_map(|pod| match running(wanted, *pod, container)?.0 {
-        Running::Other(digest) if named != Named::ByDigest => Some((*pod, digest)),
-        _ => None,
-    });
+    let other = new
+        .iter()
+        .find_map(|pod| match running(wanted, *pod, container)?.0 {
+            Running::Other(digest) if named != Named::ByDigest => Some((*pod, digest)),
+            _ => None,
+        });
     if let Some((pod, digest)) = other {
         report.is_perhaps_platform = true;
         report.drift = Some(format!(

@@ -37,7 +37,9 @@ pub fn judge(state: &State, wanted: &Wanted) -> Verdict {
     }
     if !is_observed(state) {
         let seen = &state.workload["status"]["observedGeneration"];
-        let seen = seen.as_str().map_or_else(|| seen.as_u64().unwrap_or(0).to_string(), shown);
+        let seen = seen
+            .as_str()
+            .map_or_else(|| seen.as_u64().unwrap_or(0).to_string(), shown);
         let why = format!(
             "the controller has seen generation {seen} of {}, which is at {}",
             title(state),
@@ -145,7 +147,11 @@ fn of_times(state: &State, wanted: &Wanted, named: Named, is_empty: bool) -> Vec
 }
 
 /// What a pod's container runs; none when no digest is wanted.
-pub(super) fn running<'s>(wanted: &Wanted, pod: Pod<'s>, container: &str) -> Option<(Running, &'s str)> {
+pub(super) fn running<'s>(
+    wanted: &Wanted,
+    pod: Pod<'s>,
+    container: &str,
+) -> Option<(Running, &'s str)> {
     let image = wanted.image.as_ref()?;
     if image.digests.is_empty() && image.configs.is_empty() {
         return None;
@@ -160,8 +166,8 @@ fn is_certain(state: &State, container: &str) -> bool {
     if matches!(state.kind, Kind::Job | Kind::CronJob) {
         return true;
     }
-    let probed = find(state, container)
-        .is_some_and(|container| container.get("readinessProbe").is_some());
+    let probed =
+        find(state, container).is_some_and(|container| container.get("readinessProbe").is_some());
     probed || count(&state.workload, "/spec/minReadySeconds") > 0 || expected(state) == 0
 }
 

@@ -222,10 +222,12 @@ fn follow(
             if track.is_over() {
                 continue;
             }
-            track.look(objects, terms, now).map_err(|error| match error {
-                Error::Cluster(cluster::Error::Interrupted) => (None, Error::Interrupted),
-                error => (Some(place), error),
-            })?;
+            track
+                .look(objects, terms, now)
+                .map_err(|error| match error {
+                    Error::Cluster(cluster::Error::Interrupted) => (None, Error::Interrupted),
+                    error => (Some(place), error),
+                })?;
         }
         if tracks.iter().all(Track::is_over) {
             return Ok(());

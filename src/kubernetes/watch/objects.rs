@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::event::Observer;
 use super::Pause;
 use crate::event::Event;
+use crate::event::Observer;
 use crate::kubernetes::cluster::{
     Changes, Cluster, Error, Logs, PatchKind, Resource, Selector, Within, resource,
 };

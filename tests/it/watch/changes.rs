@@ -1,7 +1,7 @@
 //! Changes are told by the API; where they are not, somebody looks.
 
-use super::super::support::cluster::replies::{Replies, Reply};
 use super::super::support::cluster::NOBODY;
+use super::super::support::cluster::replies::{Replies, Reply};
 use super::*;
 
 /// What is asked for seldom enough that only what is told can end a test.
@@ -23,7 +23,12 @@ fn a_rollout_is_seen_when_it_is_complete_although_nobody_looks_for_an_hour() {
     kubelet.fate(V2, Fate::Running(None));
     let (done, _) = watching.wait(LONG);
     let done = done.ok();
-    assert!(done.stderr.contains("is to run `registry.example.com/team/app:v1`"), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("is to run `registry.example.com/team/app:v1`"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]
@@ -37,7 +42,11 @@ fn a_failure_that_is_told_by_an_event_or_by_time_is_seen_although_nobody_looks_f
     let more = [&SELDOM[..], &["--probe-grace", "2s"]].concat();
     let done = watch(&bed.overcoat(), "web", V2, &more);
     assert_eq!(done.code, Some(92), "{}", done.stderr);
-    assert!(done.stderr.contains("Readiness probe failed"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("Readiness probe failed"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]
@@ -49,13 +58,14 @@ fn who_may_not_watch_looks_instead() {
     bed.allow_nobody(&["get", "list"], &workloads);
     let nobody = bed.kubeconfig("k3d-nobody", NOBODY);
     let overcoat = Overcoat::new().with("KUBECONFIG", nobody.to_str().unwrap());
-    let watching = overcoat.spawn(&words("deployment/web", V2, &[]));
+    let watching = overcoat.spawn(&words("deployment/web", V2, &["--verbose"]));
     std::thread::sleep(Duration::from_secs(1));
     bed.merge("apps/v1", "deployments", "web", &to(V2));
     let (done, _) = watching.wait(LONG);
     let done = done.ok();
     assert!(
-        done.stderr.contains("does not let deployments.apps in the namespace"),
+        done.stderr
+            .contains("does not let deployments.apps in the namespace"),
         "{}",
         done.stderr
     );
@@ -95,15 +105,24 @@ fn a_watch_that_is_cut_off_goes_on_and_one_that_has_expired_begins_anew() {
     let all = "GET /apis/apps/v1/namespaces/default/deployments";
     let line = |text: &str| Reply::Bytes(format!("{text}\n").into_bytes());
     let list = |version: &str| {
-        Reply::Json(200, json!({"kind": "List", "metadata": {"resourceVersion": version}, "items": []}))
+        Reply::Json(
+            200,
+            json!({"kind": "List", "metadata": {"resourceVersion": version}, "items": []}),
+        )
     };
     let replies = Replies::start();
     replies.reply(one, Reply::Json(200, at(false)));
     replies
         .reply(all, list("10"))
         // A bookmark moves the place, and is no change.
-        .reply(all, line(r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"15"}}}"#))
-        .reply(all, line(r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#))
+        .reply(
+            all,
+            line(r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"15"}}}"#),
+        )
+        .reply(
+            all,
+            line(r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#),
+        )
         .reply(all, list("20"))
         .reply(all, Reply::Silence);
     let overcoat = Overcoat::new();

@@ -222,8 +222,7 @@ fn what_is_not_there_or_not_allowed_is_said_at_once() {
     let done = watch(&overcoat, "pod/web", V1, &[]);
     assert_eq!(done.code, Some(2), "{}", done.stderr);
     assert!(
-        done.stderr
-            .contains("rollouts of `pod` cannot be watched"),
+        done.stderr.contains("rollouts of `pod` cannot be watched"),
         "{}",
         done.stderr
     );

@@ -16,12 +16,19 @@ fn a_job_is_awaited_until_it_is_complete_or_has_failed() {
     std::thread::sleep(Duration::from_secs(1));
     kubelet.fate(V1, Fate::Ended(0));
     let (done, _) = watching.wait(LONG);
-    assert_eq!(done.ok().stdout, format!("{} job/migrate {V1}\n", bed.namespace()));
+    assert_eq!(
+        done.ok().stdout,
+        format!("{} job/migrate {V1}\n", bed.namespace())
+    );
     // What it ran is compared.
     let wanted = format!("{V1}@{DIGEST}");
     let done = watch(&overcoat, "migrate", &wanted, &[]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    assert!(done.stderr.contains("cannot be told by its image id"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("cannot be told by its image id"),
+        "{}",
+        done.stderr
+    );
 
     kubelet.fate(V2, Fate::Ended(3));
     kubelet.log(V2, "no such table: orders");
@@ -30,19 +37,34 @@ fn a_job_is_awaited_until_it_is_complete_or_has_failed() {
     bed.create("batch/v1", "jobs", &failing);
     let done = watch(&overcoat, "job/migrate-2", V2, &[]);
     assert_eq!(done.code, Some(92), "{}", done.stderr);
-    assert!(done.stderr.contains("BackoffLimitExceeded"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("BackoffLimitExceeded"),
+        "{}",
+        done.stderr
+    );
     assert!(done.stderr.contains("exit code 3"), "{}", done.stderr);
-    assert!(done.stderr.contains("| no such table: orders"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("| no such table: orders"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]
 fn a_cron_job_is_answered_at_once() {
-    let Some(bed) = Bed::start("a_cron_job_is_answered_at_once") else { return };
+    let Some(bed) = Bed::start("a_cron_job_is_answered_at_once") else {
+        return;
+    };
     let version = "batch/v1beta1";
-    bed.create(version, "cronjobs", &cron_job("night", version, &[("web-app", V1)]));
+    bed.create(
+        version,
+        "cronjobs",
+        &cron_job("night", version, &[("web-app", V1)]),
+    );
     let done = watch(&bed.overcoat(), "cronjob/night", V1, &[]).ok();
     assert!(
-        done.stderr.contains("nothing of cronjob/night rolls out: its next run uses the image"),
+        done.stderr
+            .contains("nothing of cronjob/night rolls out: its next run uses the image"),
         "{}",
         done.stderr
     );
@@ -75,7 +97,10 @@ fn set(bed: &Bed, hash: &str, image: &str) {
     });
     object["spec"]["selector"] = json!({"matchLabels": labels});
     object["spec"]["template"]["metadata"]["labels"] = labels;
-    object["spec"].as_object_mut().unwrap().remove("revisionHistoryLimit");
+    object["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("revisionHistoryLimit");
     bed.create("apps/v1", "replicasets", &object);
 }
 
@@ -85,7 +110,11 @@ fn a_rollout_of_argo_is_watched_by_its_phase_and_its_pods() {
     let Some(bed) = Bed::start(test) else { return };
     let kubelet = bed.kubelet();
     define_rollouts(bed.api());
-    bed.create(ARGO, "rollouts", &rollout("web", &[("sidecar", MESH), ("web-app", V1)]));
+    bed.create(
+        ARGO,
+        "rollouts",
+        &rollout("web", &[("sidecar", MESH), ("web-app", V1)]),
+    );
     let overcoat = bed.overcoat();
     let watching = overcoat.spawn(&words("rollout/web", V1, &["--interval", "1h"]));
     say(&bed, "Progressing", "more replicas need to be updated", "1");
@@ -95,18 +124,31 @@ fn a_rollout_of_argo_is_watched_by_its_phase_and_its_pods() {
     std::thread::sleep(Duration::from_secs(1));
     kubelet.fate(V1, Fate::Running(None));
     let (done, _) = watching.wait(LONG);
-    assert_eq!(done.ok().stdout, format!("{} rollout/web {V1}\n", bed.namespace()));
+    assert_eq!(
+        done.ok().stdout,
+        format!("{} rollout/web {V1}\n", bed.namespace())
+    );
 
     // A generation that the controller has not seen is not over.
     bed.merge(ARGO, "rollouts", "web", &to(V2));
     let done = watch(&overcoat, "web", V2, &["--timeout", "1s"]);
     assert_eq!(done.code, Some(93), "{}", done.stderr);
-    assert!(done.stderr.contains("has seen generation 1 of rollout/web"), "{}", done.stderr);
-    say(&bed, "Degraded", "ProgressDeadlineExceeded: has timed out progressing", "2");
+    assert!(
+        done.stderr.contains("has seen generation 1 of rollout/web"),
+        "{}",
+        done.stderr
+    );
+    say(
+        &bed,
+        "Degraded",
+        "ProgressDeadlineExceeded: has timed out progressing",
+        "2",
+    );
     let done = watch(&overcoat, "web", V2, &[]);
     assert_eq!(done.code, Some(92), "{}", done.stderr);
     assert!(
-        done.stderr.contains("is degraded: ProgressDeadlineExceeded"),
+        done.stderr
+            .contains("is degraded: ProgressDeadlineExceeded"),
         "{}",
         done.stderr
     );

@@ -33,14 +33,35 @@ impl Shop {
     }
 
     fn deploy(&self, image: &str) {
-        let words = ["deploy", "web", "--cluster", "--no-verify", "-e", "prod", "--image", image];
-        let words = words.map(|word| if word == "-e" { "--environment" } else { word });
+        let words = [
+            "deploy",
+            "web",
+            "--cluster",
+            "--no-verify",
+            "--environment",
+            "prod",
+            "--image",
+            image,
+        ];
         self.run(&words).ok();
     }
 
     fn watch(&self, image: &str, more: &[&str]) -> Done {
-        let words = ["watch", "web", "--environment", "prod", "--image", image, "--stable", "0s"];
-        self.run(&[&words[..], &["--timeout", "100s"], more].concat())
+        let words = [
+            "watch",
+            "web",
+            "--environment",
+            "prod",
+            "--image",
+            image,
+            "--stable",
+            "0s",
+        ];
+        let limit: &[&str] = match more.contains(&"--timeout") {
+            true => &[],
+            false => &["--timeout", "100s"],
+        };
+        self.run(&[&words[..], limit, more].concat())
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -65,7 +86,9 @@ fn a_deployment_whose_rollout_failed_is_known_by_that() {
     assert_eq!(done.code, Some(92), "{}", done.stderr);
 
     let records = shop.json(&["history", "--json"]);
-    let kinds: Vec<&str> = (0..4).map(|n| records[n]["operation"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = (0..4)
+        .map(|n| records[n]["operation"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["watch", "deploy", "watch", "deploy"]);
     assert_eq!(records[0]["state"], "error");
     assert_eq!(records[0]["links"]["deploy"], records[1]["id"]);
@@ -80,30 +103,48 @@ fn a_deployment_whose_rollout_failed_is_known_by_that() {
     assert_eq!(records[1]["rollout"]["reason"], reason);
     assert_eq!(records[3]["rollout"]["state"], "complete");
     let table = shop.run(&["history", "-v"]).ok().stdout;
-    let deployments: Vec<&str> = table.lines().filter(|line| line.contains(" deploy ")).collect();
+    let deployments: Vec<&str> = table
+        .lines()
+        .filter(|line| line.contains(" deploy "))
+        .collect();
     assert!(deployments[0].starts_with('✖'), "{table}");
-    assert!(deployments[0].contains("its rollout has failed: "), "{table}");
+    assert!(
+        deployments[0].contains("its rollout has failed: "),
+        "{table}"
+    );
     assert!(deployments[1].starts_with('✔'), "{table}");
     let log = shop.run(&["logs"]).ok().stdout;
-    assert!(log.contains("error: the rollout of deployment/web has failed"), "{log}");
+    assert!(
+        log.contains("error: the rollout of deployment/web has failed"),
+        "{log}"
+    );
 
     let status = shop.json(&["status", "--json"]);
     assert_eq!(status[0]["rollout"]["state"], "failed");
     let status = shop.run(&["status"]).ok();
     assert!(status.stdout.contains("failed"), "{}", status.stdout);
     assert!(
-        status.stderr.contains("web in prod: the rollout of deployment 2 has failed: "),
+        status
+            .stderr
+            .contains("web in prod: the rollout of deployment 2 has failed: "),
         "{}",
         status.stderr
     );
     let done = shop.run(&["release", "web", "--environment", "prod"]);
     assert_eq!(done.code, Some(96), "{}", done.stderr);
-    assert!(done.stderr.contains("its rollout has failed"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("its rollout has failed"),
+        "{}",
+        done.stderr
+    );
 
     // When it runs after all, that counts.
     kubelet.fate(&bad, Fate::Running(None));
     shop.watch(&bad, &[]).ok();
-    assert_eq!(shop.json(&["status", "--json"])[0]["rollout"]["state"], "complete");
+    assert_eq!(
+        shop.json(&["status", "--json"])[0]["rollout"]["state"],
+        "complete"
+    );
 }
 
 #[test]
@@ -117,10 +158,21 @@ fn a_watch_that_is_interrupted_or_cannot_ask_says_nothing_of_the_rollout() {
     kubelet.fate(&image, Fate::Pending);
     shop.deploy(&image);
     // Without `--environment` it is found by the workload, and named as the deployment is.
-    let words = ["watch", "--workload", "web", "--image", &image, "--container", "api"];
+    let words = [
+        "watch",
+        "--workload",
+        "web",
+        "--image",
+        &image,
+        "--container",
+        "api",
+    ];
     assert_eq!(shop.run(&words).code, Some(85));
     let record = &shop.json(&["history", "--json", "--operation", "watch"])[0];
-    assert_eq!((&record["application"], &record["environment"]), (&json!("web"), &json!("prod")));
+    assert_eq!(
+        (&record["application"], &record["environment"]),
+        (&json!("web"), &json!("prod"))
+    );
     assert_eq!(record["state"], "error");
     assert_eq!(record["results"], Value::Null);
     assert_eq!(shop.json(&["status", "--json"])[0]["rollout"], Value::Null);
@@ -132,7 +184,10 @@ fn a_watch_that_is_interrupted_or_cannot_ask_says_nothing_of_the_rollout() {
     assert_eq!(shop.json(&["status", "--json"])[0]["rollout"], Value::Null);
     let done = shop.watch(&image, &["--timeout", "1s"]);
     assert_eq!(done.code, Some(93), "{}", done.stderr);
-    assert_eq!(shop.json(&["status", "--json"])[0]["rollout"]["state"], "late");
+    assert_eq!(
+        shop.json(&["status", "--json"])[0]["rollout"]["state"],
+        "late"
+    );
 }
 
 #[test]
@@ -145,13 +200,22 @@ fn status_asks_the_cluster_what_runs_now_and_tells_in_what_it_differs() {
     let cluster = || shop.json(&["status", "--cluster", "--json"])[0]["cluster"].clone();
     // Nothing is on record: the project says what is to be asked.
     let now = cluster();
-    assert_eq!((&now["workload"], &now["image"]), (&json!("deployment/web"), &json!(V1)));
+    assert_eq!(
+        (&now["workload"], &now["image"]),
+        (&json!("deployment/web"), &json!(V1))
+    );
     assert_eq!(now["drift"], Value::Null);
     let image = format!("{V2}@{OTHER}");
     shop.deploy(&image);
-    wait_for("the rollout", || (cluster()["health"] == "ready").then_some(()));
+    wait_for("the rollout", || {
+        (cluster()["health"] == "ready").then_some(())
+    });
     let now = cluster();
-    assert_eq!((&now["ready"], &now["desired"]), (&json!(1), &json!(1)), "{now}");
+    assert_eq!(
+        (&now["ready"], &now["desired"]),
+        (&json!(1), &json!(1)),
+        "{now}"
+    );
     assert_eq!(now["digests"], json!([OTHER]));
     assert_eq!((&now["drift"], &now["why"]), (&Value::Null, &Value::Null));
     let table = shop.run(&["status", "--cluster"]).ok().stdout;
@@ -163,18 +227,33 @@ fn status_asks_the_cluster_what_runs_now_and_tells_in_what_it_differs() {
     bed.merge("apps/v1", "deployments", "web", &to(V1));
     wait_for("the trouble", || {
         let why = cluster()["why"].as_str().map(str::to_owned);
-        why.is_some_and(|why| why.contains("cannot pull its image")).then_some(())
+        why.is_some_and(|why| why.contains("cannot pull its image"))
+            .then_some(())
     });
     let done = shop.run(&["status", "--cluster"]).ok();
     assert!(done.stdout.contains("differs"), "{}", done.stdout);
     let drift = format!("web in prod: it is to run `{V1}`, and on record is `{image}`");
     assert!(done.stderr.contains(&drift), "{}", done.stderr);
 
-    bed.api().ok("DELETE", &format!("{}/web", bed.path("apps/v1", "deployments")), &Value::Null);
+    bed.api().ok(
+        "DELETE",
+        &format!("{}/web", bed.path("apps/v1", "deployments")),
+        &Value::Null,
+    );
     let now = cluster();
     assert_eq!(now["health"], "absent");
-    assert!(now["drift"].as_str().unwrap().contains("there is no deployment/web"), "{now}");
-    assert_eq!(shop.json(&["history", "--json"]), before, "nothing of it is kept");
+    assert!(
+        now["drift"]
+            .as_str()
+            .unwrap()
+            .contains("there is no deployment/web"),
+        "{now}"
+    );
+    assert_eq!(
+        shop.json(&["history", "--json"]),
+        before,
+        "nothing of it is kept"
+    );
 }
 
 #[test]
@@ -184,18 +263,32 @@ fn status_without_a_cluster_says_so() {
     std::fs::create_dir_all(&root).unwrap();
     let run = |arguments: &[&str]| -> Done {
         let mut command = overcoat.command(arguments);
-        command.env_remove("OVERCOAT_ENVIRONMENT").current_dir(&root);
+        command
+            .env_remove("OVERCOAT_ENVIRONMENT")
+            .current_dir(&root);
         command.output().unwrap().into()
     };
     let file = root.join("overcoat.toml");
-    std::fs::write(&file, "project = \"shop\"\n[applications.web]\n[environments.prod]\n").unwrap();
+    std::fs::write(
+        &file,
+        "project = \"shop\"\n[applications.web]\n[environments.prod]\n",
+    )
+    .unwrap();
     let done = run(&["status", "--cluster"]).ok();
-    assert!(done.stderr.contains("there is no workload to ask for"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("there is no workload to ask for"),
+        "{}",
+        done.stderr
+    );
     assert_eq!(run(&["status", "--cluster", "--json"]).ok().stdout, "[]\n");
     let done = run(&["status", "--cluster", "--environment", "prod"]);
     assert_eq!(done.code, Some(90), "{}", done.stderr);
     assert!(done.stdout.contains("unknown"), "{}", done.stdout);
-    assert!(done.stderr.contains("no cluster is known"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("no cluster is known"),
+        "{}",
+        done.stderr
+    );
     let done = run(&["status", "--context", "k3d-dev"]);
     assert_eq!(done.code, Some(2), "{}", done.stderr);
 }

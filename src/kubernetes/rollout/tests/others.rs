@@ -27,17 +27,48 @@ fn with(mut state: State, pointer: &str, value: Value) -> State {
 
 #[test]
 fn a_rollout_is_over_when_argo_calls_it_healthy_and_its_new_pods_are_ready() {
-    assert_eq!(done(judge(&rollout(), &wanted(NEW))).pods, ["web-new-0", "web-new-1"]);
+    assert_eq!(
+        done(judge(&rollout(), &wanted(NEW))).pods,
+        ["web-new-0", "web-new-1"]
+    );
     for (pointer, value, expected) in [
         // The number is a text; one of before is not believed.
-        ("/status/observedGeneration", json!("1"), "has seen generation 1 of rollout/web, which is at 2"),
-        ("/status/observedGeneration", json!(null), "has seen generation 0"),
-        ("/status/phase", json!("Progressing"), "rollout/web: progressing"),
-        ("/status/phase", json!("Paused"), "paused; it goes on by itself"),
+        (
+            "/status/observedGeneration",
+            json!("1"),
+            "has seen generation 1 of rollout/web, which is at 2",
+        ),
+        (
+            "/status/observedGeneration",
+            json!(null),
+            "has seen generation 0",
+        ),
+        (
+            "/status/phase",
+            json!("Progressing"),
+            "rollout/web: progressing",
+        ),
+        (
+            "/status/phase",
+            json!("Paused"),
+            "paused; it goes on by itself",
+        ),
         ("/status/updatedReplicas", json!(1), "1 of 2 pods are new"),
-        ("/status/availableReplicas", json!(1), "1 of 2 pods are available"),
-        ("/status/stableRS", json!("old"), "the new pods are not the stable ones yet"),
-        ("/status/currentPodHash", json!("other"), "the new pods are not the stable ones yet"),
+        (
+            "/status/availableReplicas",
+            json!(1),
+            "1 of 2 pods are available",
+        ),
+        (
+            "/status/stableRS",
+            json!("old"),
+            "the new pods are not the stable ones yet",
+        ),
+        (
+            "/status/currentPodHash",
+            json!("other"),
+            "the new pods are not the stable ones yet",
+        ),
     ] {
         let verdict = judge(&with(rollout(), pointer, value), &wanted(NEW));
         assert!(why(&verdict).contains(expected), "{verdict:?}");
@@ -46,7 +77,10 @@ fn a_rollout_is_over_when_argo_calls_it_healthy_and_its_new_pods_are_ready() {
     let hash = with(rollout(), "/status/observedGeneration", json!("6d8f9c"));
     done(judge(&hash, &wanted(NEW)));
     // Before 1.0 there was no phase: the counters alone.
-    done(judge(&with(rollout(), "/status/phase", json!("")), &wanted(NEW)));
+    done(judge(
+        &with(rollout(), "/status/phase", json!("")),
+        &wanted(NEW),
+    ));
 }
 
 #[test]
@@ -87,7 +121,10 @@ fn a_rollout_with_the_pods_of_a_deployment_says_whose() {
     state.workload["spec"] = json!({"workloadRef": {"kind": "Deployment", "name": "base"}});
     let reason = failed(judge(&state, &wanted(NEW)));
     assert_eq!(reason.cause, Cause::NoContainer);
-    assert!(reason.message.contains("those of Deployment `base`"), "{reason}");
+    assert!(
+        reason.message.contains("those of Deployment `base`"),
+        "{reason}"
+    );
 }
 
 /// A Job of one pod that has ended well.
@@ -121,7 +158,10 @@ fn failing_job() -> State {
 #[test]
 fn a_job_is_over_when_it_is_complete_and_has_failed_only_when_its_controller_says_so() {
     let ended = done(judge(&job(), &wanted(NEW)));
-    assert_eq!((ended.pods.len(), ended.notes.len(), ended.is_certain), (1, 0, true));
+    assert_eq!(
+        (ended.pods.len(), ended.notes.len(), ended.is_certain),
+        (1, 0, true)
+    );
 
     let verdict = judge(&failing_job(), &wanted(NEW));
     assert!(
@@ -141,7 +181,12 @@ fn a_job_is_over_when_it_is_complete_and_has_failed_only_when_its_controller_say
     let reason = failed(judge(&state, &wanted(NEW)));
     assert_eq!(reason.cause, Cause::JobFailed);
     assert_eq!(reason.pod.as_deref(), Some("web-new-0"));
-    assert!(reason.message.contains("BackoffLimitExceeded: Job has reached the limit"), "{reason}");
+    assert!(
+        reason
+            .message
+            .contains("BackoffLimitExceeded: Job has reached the limit"),
+        "{reason}"
+    );
     assert!(reason.message.contains("exit code 3"), "{reason}");
 }
 
@@ -149,8 +194,12 @@ fn a_job_is_over_when_it_is_complete_and_has_failed_only_when_its_controller_say
 fn a_job_whose_pod_cannot_start_is_in_trouble_and_a_suspended_one_has_stopped() {
     let mut state = failing_job();
     state.pods[0]["status"]["phase"] = json!("Pending");
-    app(&mut state, 0)["state"] = json!({"waiting": {"reason": "ErrImagePull", "message": "denied"}});
-    assert_eq!(first_trouble(judge(&state, &wanted(NEW))).cause, Cause::Pull);
+    app(&mut state, 0)["state"] =
+        json!({"waiting": {"reason": "ErrImagePull", "message": "denied"}});
+    assert_eq!(
+        first_trouble(judge(&state, &wanted(NEW))).cause,
+        Cause::Pull
+    );
     let state = with(failing_job(), "/spec/suspend", json!(true));
     assert_eq!(failed(judge(&state, &wanted(NEW))).cause, Cause::Paused);
 }
@@ -160,11 +209,17 @@ fn the_bytes_that_a_job_ran_are_compared_as_far_as_its_pods_are_there() {
     let pinned = format!("{NEW}@{}", digest("app"));
     done(judge(&job(), &wanted(&pinned)));
     let other = format!("{NEW}@{}", digest("other"));
-    assert_eq!(failed(judge(&job(), &wanted(&other))).cause, Cause::OtherBytes);
+    assert_eq!(
+        failed(judge(&job(), &wanted(&other))).cause,
+        Cause::OtherBytes
+    );
     let mut gone = job();
     gone.pods.clear();
     let ended = done(judge(&gone, &wanted(&pinned)));
-    assert!(ended.notes[0].contains("whether they ran the wanted bytes"), "{ended:?}");
+    assert!(
+        ended.notes[0].contains("whether they ran the wanted bytes"),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -201,24 +256,39 @@ fn kinds_are_named_as_kubectl_names_them() {
     ] {
         assert_eq!(text.parse::<Kind>().unwrap(), kind, "{text}");
     }
-    assert!("pods".parse::<Kind>().unwrap_err().to_string().contains("`pods` cannot be watched"));
+    assert!(
+        "pods"
+            .parse::<Kind>()
+            .unwrap_err()
+            .to_string()
+            .contains("`pods` cannot be watched")
+    );
 }
 
 #[test]
 fn one_look_tells_what_runs_how_well_and_in_what_it_differs_from_the_record() {
     let seen = report(&deployment(NEW, 2), &wanted(NEW)).unwrap();
-    assert_eq!((seen.ready, seen.desired, seen.health), (2, 2, Health::Ready));
+    assert_eq!(
+        (seen.ready, seen.desired, seen.health),
+        (2, 2, Health::Ready)
+    );
     assert_eq!(seen.digests, [digest("app").to_string()]);
     assert_eq!((seen.drift, seen.why.as_str()), (None, ""));
 
     let drift = |state: &State, image: &str| report(state, &wanted(image)).unwrap().drift;
     let v3 = "registry.example.com/team/app:v3";
     let told = drift(&deployment(NEW, 1), v3).unwrap();
-    assert_eq!(told, format!("it is to run `{NEW}`, and on record is `{v3}`"));
+    assert_eq!(
+        told,
+        format!("it is to run `{NEW}`, and on record is `{v3}`")
+    );
     // The same tag, other bytes.
     let pinned = format!("{NEW}@{}", digest("other"));
     let told = drift(&deployment(NEW, 1), &pinned).unwrap();
-    assert!(told.contains(&format!("pod `web-new-0` runs {}", digest("app"))), "{told}");
+    assert!(
+        told.contains(&format!("pod `web-new-0` runs {}", digest("app"))),
+        "{told}"
+    );
     // What is pinned in the template is what runs, whatever digest its platform has.
     assert_eq!(drift(&deployment(&pinned, 1), &pinned), None);
 
@@ -228,11 +298,22 @@ fn one_look_tells_what_runs_how_well_and_in_what_it_differs_from_the_record() {
     let seen = report(&state, &wanted(NEW)).unwrap();
     assert_eq!((seen.ready, seen.health), (0, Health::Down));
     assert!(seen.why.contains("cannot pull its image"), "{}", seen.why);
-    state.pods.push(pod("web-new-1", "rs-2", "pod-template-hash", "new"));
-    assert_eq!(report(&state, &wanted(NEW)).unwrap().health, Health::Partial);
-    assert_eq!(report(&deployment(NEW, 0), &wanted(NEW)).unwrap().health, Health::Idle);
+    state
+        .pods
+        .push(pod("web-new-1", "rs-2", "pod-template-hash", "new"));
+    assert_eq!(
+        report(&state, &wanted(NEW)).unwrap().health,
+        Health::Partial
+    );
+    assert_eq!(
+        report(&deployment(NEW, 0), &wanted(NEW)).unwrap().health,
+        Health::Idle
+    );
     assert_eq!(report(&job(), &wanted(NEW)).unwrap().health, Health::Ready);
     let mut absent = wanted(NEW);
     absent.container = Some("api".to_owned());
-    assert_eq!(report(&state, &absent).unwrap_err().cause, Cause::NoContainer);
+    assert_eq!(
+        report(&state, &absent).unwrap_err().cause,
+        Cause::NoContainer
+    );
 }

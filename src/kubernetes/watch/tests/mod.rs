@@ -212,13 +212,18 @@ fn a_name_is_looked_for_among_all_kinds_those_of_every_cluster_first() {
     let watched = play.watch(&[wish("web")]).unwrap();
     assert_eq!(watched[0].workload, "cronjob/web");
     assert!(
-        play.told().contains("its next run uses the image (schedule `0 3 * * *`)"),
+        play.told()
+            .contains("its next run uses the image (schedule `0 3 * * *`)"),
         "{}",
         play.told()
     );
     // Who may read nothing but Deployments has no CronJob.
     let play = Play::default();
-    for kind in ["batch/v1/cronjobs", "batch/v1/jobs", "argoproj.io/v1alpha1/rollouts"] {
+    for kind in [
+        "batch/v1/cronjobs",
+        "batch/v1/jobs",
+        "argoproj.io/v1alpha1/rollouts",
+    ] {
         play.forbid(kind);
     }
     let error = play.watch(&[wish("web")]).unwrap_err();
@@ -226,7 +231,10 @@ fn a_name_is_looked_for_among_all_kinds_those_of_every_cluster_first() {
     // What runs all the time is meant.
     let play = Play::of(&complete(NEW));
     play.put_object("batch/v1", "cronjobs", "shop", "web", cron);
-    assert_eq!(play.watch(&[wish("web")]).unwrap()[0].workload, "deployment/web");
+    assert_eq!(
+        play.watch(&[wish("web")]).unwrap()[0].workload,
+        "deployment/web"
+    );
 }
 
 #[test]
@@ -238,7 +246,10 @@ fn what_is_told_is_seen_at_once_and_nothing_is_asked_in_between() {
     assert_eq!(play.now(), Duration::from_secs(25));
     let looks = |play: &Play| {
         let asked = play.asked();
-        asked.iter().filter(|one| one.ends_with("deployments/web")).count()
+        asked
+            .iter()
+            .filter(|one| one.ends_with("deployments/web"))
+            .count()
     };
     assert_eq!(looks(&play), 2, "{:?}", play.asked());
 
@@ -287,7 +298,10 @@ fn what_became_of_each_workload_is_known_when_one_fails() {
         })
         .collect();
     assert_eq!(outcomes, ["deployment/web", "open", "failed"]);
-    assert!(matches!(ended.error, Some(Error::Failed { .. })), "{ended:?}");
+    assert!(
+        matches!(ended.error, Some(Error::Failed { .. })),
+        "{ended:?}"
+    );
 }
 
 #[test]
