@@ -129,7 +129,9 @@ impl From<SetImageError> for Diagnostic {
             SetImageError::Find(error) => return error.into(),
             SetImageError::Form { .. } => Code::Usage,
             SetImageError::Mutated { .. } => Code::Cluster,
-            SetImageError::SameTag { .. }
+            SetImageError::Elsewhere { .. } => Code::NoContainer,
+            SetImageError::Fixed { .. }
+            | SetImageError::SameTag { .. }
             | SetImageError::WouldPull { .. }
             | SetImageError::WouldNotPull { .. } => Code::Refused,
         };

@@ -11,10 +11,10 @@ use crate::event::Event;
 use crate::project::Operation;
 use crate::release::history::{Direction, Filter, Order, State};
 
-/// List what was done: builds, pushes, promotions, deployments and releases
+/// List what was done: builds, pushes, promotions, deployments, watched rollouts and releases
 ///
 /// The newest first, of all environments unless one is named. Marks: `●` running, `✔` success, `🚀` the released
-/// deployment, `✖` error, `?` interrupted. With -v, also who did it, labels and errors.
+/// deployment, `✖` error or a deployment whose rollout failed, `?` interrupted. With -v, also who did it, labels and errors.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     /// Of this application only
@@ -64,6 +64,7 @@ enum Kind {
     Push,
     Promote,
     Deploy,
+    Watch,
     Release,
 }
 
@@ -89,6 +90,7 @@ impl From<Kind> for Operation {
             Kind::Push => Self::Push,
             Kind::Promote => Self::Promote,
             Kind::Deploy => Self::Deploy,
+            Kind::Watch => Self::Watch,
             Kind::Release => Self::Release,
         }
     }

@@ -16,7 +16,7 @@ use crate::release::rollback::Deployments;
 /// Declare a deployment the one that counts
 ///
 /// Runs the project's release hooks, which may open it to traffic, and keeps a record. The deployment must have succeeded
-/// in the same environment. Nothing is deployed. Prints the image.
+/// in the same environment; one whose rollout failed when it was watched is taken only by its number. Nothing is deployed. Prints the image.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     /// The application [default: the one of this directory, or the only one]
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     };
     let deployment = match &args.to {
         Some(name) => deployments.named(name)?,
-        None => deployments.live()?,
+        None => deployments.releasable()?,
     };
     let released = deployments.released();
     if !args.repeat && released.is_some_and(|released| released.id == deployment.id) {

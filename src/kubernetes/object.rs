@@ -51,6 +51,16 @@ pub(in crate::kubernetes) fn condition<'v>(value: &'v Value, kind: &str) -> Opti
     conditions.iter().find(|one| text(one, "/type") == kind)
 }
 
+/// Reason and message of a condition, `BackoffLimitExceeded: …`, as they can be shown.
+pub(in crate::kubernetes) fn joined_condition(value: &Value, kind: &str) -> String {
+    let Some(found) = condition(value, kind) else {
+        return String::new();
+    };
+    let texts = [text(found, "/reason"), text(found, "/message")];
+    let texts: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    shown(&texts.join(": "))
+}
+
 /// True when `owner` is the controller of `value`, by uid: names are re-used.
 pub(in crate::kubernetes) fn is_controlled_by(value: &Value, owner: &Value) -> bool {
     let uid = text(owner, "/metadata/uid");

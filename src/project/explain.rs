@@ -211,6 +211,7 @@ fn described(hook: &Hook) -> String {
         Operation::Push => "push",
         Operation::Promote => "promote",
         Operation::Deploy => "deploy",
+        Operation::Watch => "watch",
         Operation::Release => "release",
     };
     let when = match hook.when {

@@ -192,6 +192,8 @@ pub enum Operation {
     Promote,
     /// A digest is written into manifests, or given to a cluster.
     Deploy,
+    /// The rollout of a deployment is awaited. It changes nothing, so there are no hooks beside it.
+    Watch,
     /// A deployment is declared the one that counts.
     Release,
 }

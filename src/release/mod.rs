@@ -11,6 +11,7 @@ pub mod propagation;
 pub mod prune;
 pub mod result;
 pub mod rollback;
+pub mod rollouts;
 pub mod samples;
 pub mod secrets;
 pub mod status;

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{Contents, Id, Record, State};
-use super::rollback;
+use super::{rollback, rollouts};
 use crate::digest::Digest;
 use crate::project::Operation;
 
@@ -36,6 +36,12 @@ pub struct Plan {
 pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
     let mut forgotten: BTreeSet<&Id> = BTreeSet::new();
     let released = rollback::all_released(contents);
+    let rollouts = rollouts::all(contents);
+    let is_good = |record: &Record| {
+        let rollout = rollouts.get(&record.id);
+        record.state == State::Success && rollout.is_none_or(|rollout| !rollout.is_bad())
+    };
+    let mut live: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut kept: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for record in contents.records.iter().rev() {
         let place = (record.application.as_str(), record.environment.as_str());
@@ -46,15 +52,16 @@ pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
             continue;
         }
         let kept = kept.entry(place).or_default();
-        // The newest successful one is what is live, whatever was said.
-        let is_kept = record.state == State::Success && *kept < retain.max(1);
-        *kept += usize::from(record.state == State::Success);
+        // The newest successful one is what is live, whatever was said. Those whose rollout failed are no way back.
+        let is_live = record.state == State::Success && live.insert(place);
+        let is_kept = is_live || is_good(record) && *kept < retain.max(1);
+        *kept += usize::from(is_good(record));
         if !is_kept && released.get(&place) != Some(&&record.id) {
             forgotten.insert(&record.id);
         }
     }
     let is_release_of_forgotten = |record: &&Record| {
-        record.operation == Operation::Release
+        matches!(record.operation, Operation::Release | Operation::Watch)
             && record.state != State::Running
             && record
                 .link(Operation::Deploy)

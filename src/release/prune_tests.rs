@@ -200,3 +200,58 @@ fn digests_are_found_in_texts() {
     assert_eq!(found, [digest, format!("sha256:{}", "a".repeat(64))]);
     assert_eq!(named_in("sha256:é").count(), 0);
 }
+
+#[test]
+fn deployments_whose_rollout_failed_are_no_way_back_and_do_not_count() {
+    let fixture = Fixture::new();
+    let watch = |deployment: &Record, fate: &str| {
+        let begin = Begin {
+            operation: Operation::Watch,
+            application: "web".to_owned(),
+            environment: "prod".to_owned(),
+            host: String::new(),
+            user: String::new(),
+            commit: None,
+            labels: BTreeMap::new(),
+            facts: Facts {
+                links: [(Operation::Deploy, deployment.id.clone())].into(),
+                results: [(rollouts::OUTCOME.to_owned(), fate.to_owned())].into(),
+                ..Facts::default()
+            },
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        let outcome = Outcome {
+            ending: Ending::Error,
+            error: None,
+            facts: Facts::default(),
+        };
+        let running = fixture.history.begin(begin, now).unwrap();
+        running.finish(outcome, now).unwrap();
+    };
+    let deployments =
+        ["v1", "v2", "v3", "v4"].map(|tag| fixture.add(Operation::Deploy, "prod", tag, &[]));
+    watch(&deployments[1], "failed");
+    watch(&deployments[2], "late");
+    // v4 is live, v1 the one to go back to; the watches go with their deployments.
+    let (records, _) = fixture.plan(&ALL, 2);
+    assert_eq!(
+        records,
+        [
+            "deploy/2 prod",
+            "deploy/3 prod",
+            "watch/1 prod",
+            "watch/2 prod"
+        ]
+    );
+    // What is live stays although it failed, and is no way back either.
+    watch(&deployments[3], "failed");
+    let (records, _) = fixture.plan(&ALL, 1);
+    assert!(
+        !records.contains(&"deploy/1 prod".to_owned()),
+        "{records:?}"
+    );
+    assert!(
+        !records.contains(&"deploy/4 prod".to_owned()),
+        "{records:?}"
+    );
+}

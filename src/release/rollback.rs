@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::history::{self, Contents, Filter, Id, Record, State};
+use super::rollouts;
 use crate::project::Operation;
 
 /// The result in which the record of a rollback names the deployment that it repeats, by its id.
@@ -46,6 +47,18 @@ pub enum Error {
         /// The live one.
         live: String,
     },
+    /// The one that would be declared released does not run as it should.
+    #[error(
+        "the {deployment} cannot be taken for the one that counts: its rollout {sentence}{reason}"
+    )]
+    BadRollout {
+        /// Which.
+        deployment: String,
+        /// `has failed`.
+        sentence: &'static str,
+        /// Why, after a colon; may be empty.
+        reason: String,
+    },
     /// The one that was named did not succeed.
     #[error("the {deployment} did not succeed: its state is `{}`", state.name())]
     NotSuccessful {
@@ -78,6 +91,9 @@ impl Error {
             )],
             Self::NothingBefore { .. } | Self::NotSuccessful { .. } => vec![
                 "`overcoat history --operation deploy` lists the deployments; `--to NUMBER` takes one of them".to_owned(),
+            ],
+            Self::BadRollout { .. } => vec![
+                "`overcoat rollback` goes back; when it runs by now, `overcoat watch` says so; `--to NUMBER` takes any".to_owned(),
             ],
             Self::NoDigest { .. } => {
                 vec!["deploy an image by its digest: `overcoat deploy --image NAME@sha256:…`".to_owned()]
@@ -128,6 +144,26 @@ impl Deployments<'_> {
             .ok_or_else(|| self.none())
     }
 
+    /// The live one, to be declared released: not one whose rollout is known to have failed.
+    ///
+    /// # Errors
+    /// [`Error::NoDeployment`], [`Error::BadRollout`].
+    pub fn releasable(&self) -> Result<Record, Error> {
+        let live = self.live()?;
+        match rollouts::of(self.contents, &live).filter(rollouts::Rollout::is_bad) {
+            None => Ok(live),
+            Some(rollout) => Err(Error::BadRollout {
+                deployment: live.to_string(),
+                sentence: rollout.fate.sentence(),
+                reason: rollout
+                    .watch
+                    .error
+                    .as_ref()
+                    .map_or_else(String::new, |e| format!(": {e}")),
+            }),
+        }
+    }
+
     /// The one that was declared released last, if there is one.
     pub fn released(&self) -> Option<&Record> {
         let place = (self.application, self.environment);
@@ -150,7 +186,8 @@ impl Deployments<'_> {
         }
     }
 
-    /// The one to go back to: the one that is named, else the newest before the live one that has another image.
+    /// The one to go back to: the one that is named, else the newest before the live one that has another image, and whose rollout
+    /// is not known to have failed.
     ///
     /// # Errors
     /// [`Error::NothingBefore`], [`Error::NoDigest`], and as [`Self::live`] and [`Self::named`].
@@ -166,7 +203,12 @@ impl Deployments<'_> {
                     .by_ref()
                     .take_while(|record| record.id != origin)
                     .for_each(drop);
-                let other = others.find(|record| !is_same_image(record, &live));
+                let rollouts = rollouts::all(self.contents);
+                let is_good = |record: &Record| {
+                    let rollout = rollouts.get(&record.id);
+                    rollout.is_none_or(|rollout| !rollout.is_bad())
+                };
+                let other = others.find(|record| !is_same_image(record, &live) && is_good(record));
                 other.ok_or_else(|| Error::NothingBefore {
                     application: self.application.to_owned(),
                     environment: self.environment.to_owned(),

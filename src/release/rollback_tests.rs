@@ -235,3 +235,47 @@ fn the_same_image_in_another_place_is_another_deployment() {
     });
     assert!(!is_same_image(&one, &other));
 }
+
+#[test]
+fn one_whose_rollout_failed_is_neither_gone_back_to_nor_released() {
+    let fixture = Fixture::new();
+    let watch = |deployment: &Record, fate: Option<&str>, ending: Ending| {
+        let mut facts = Facts {
+            links: [(Operation::Deploy, deployment.id.clone())].into(),
+            ..Facts::default()
+        };
+        let fate = fate.map(|fate| (rollouts::OUTCOME.to_owned(), fate.to_owned()));
+        facts.results.extend(fate);
+        fixture.record(Operation::Watch, PROD, ending, facts)
+    };
+    let first = fixture.deploy(PROD, "v1", Ending::Success);
+    let second = fixture.deploy(PROD, "v2", Ending::Success);
+    let third = fixture.deploy(PROD, "v3", Ending::Success);
+    let earlier = || of(&fixture.contents(), PROD).earlier(None).unwrap();
+    assert_eq!(earlier(), second);
+    for fate in ["failed", "late", "not-ready"] {
+        watch(&second, Some(fate), Ending::Error);
+        assert_eq!(earlier(), first, "{fate}");
+        watch(&second, Some("complete"), Ending::Success);
+        assert_eq!(earlier(), second);
+    }
+    // A watch that could not ask, or that nobody waited for, tells nothing.
+    watch(&second, None, Ending::Error);
+    watch(&second, Some("failed"), Ending::Interrupted);
+    assert_eq!(earlier(), second);
+    // By its number it is taken all the same.
+    watch(&first, Some("failed"), Ending::Error);
+    let contents = fixture.contents();
+    assert_eq!(of(&contents, PROD).earlier(Some("1")).unwrap(), first);
+
+    assert_eq!(of(&contents, PROD).releasable().unwrap(), third);
+    watch(&third, Some("failed"), Ending::Error);
+    let contents = fixture.contents();
+    let error = of(&contents, PROD).releasable().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the deploy 3 of web cannot be taken for the one that counts: its rollout has failed"
+    );
+    let status = crate::release::status::of(&contents).remove(0);
+    assert_eq!(status.rollout.unwrap().fate, rollouts::Fate::Failed);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::history::{Contents, Record, State};
-use super::rollback;
+use super::{rollback, rollouts};
 use crate::project::Operation;
 
 /// One application in one environment.
@@ -21,10 +21,21 @@ pub struct Status {
     pub deploy: Option<Record>,
     /// The last deployment that succeeded: what is live, as far as records tell.
     pub live: Option<Record>,
+    /// How the rollout of the last deployment ended, if it was watched to an end.
+    pub rollout: Option<Rollout>,
     /// The deployment that was declared released last.
     pub released: Option<Record>,
     /// The record that began last.
     pub last: Record,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// How.
+    pub fate: rollouts::Fate,
+    /// The watch that saw it.
+    pub watch: Record,
 }
 
 /// All applications in all environments that have records, in order of their names.
@@ -35,6 +46,7 @@ pub fn of(contents: &Contents) -> Vec<Status> {
         .map(|record| (record.application.as_str(), record.environment.as_str()))
         .collect();
     let released = rollback::all_released(contents);
+    let rollouts = rollouts::all(contents);
     let status = |(application, environment): (&str, &str)| {
         let here = || {
             let is_here = move |record: &&Record| {
@@ -62,6 +74,13 @@ pub fn of(contents: &Contents) -> Vec<Status> {
             environment: environment.to_owned(),
             build: origin(build).or_else(|| newest(build)),
             push: origin(sent).or_else(|| newest(sent)),
+            rollout: deploy.as_ref().and_then(|deploy| {
+                let rollout = rollouts.get(&deploy.id)?;
+                Some(Rollout {
+                    fate: rollout.fate,
+                    watch: rollout.watch.clone(),
+                })
+            }),
             live: here().find(is_live).cloned(),
             released: released
                 .get(&(application, environment))

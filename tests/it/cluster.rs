@@ -3,6 +3,7 @@
 mod access;
 mod deploy;
 mod first;
+mod kinds;
 mod objects;
 mod replies;
 

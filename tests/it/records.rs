@@ -322,8 +322,8 @@ fn status_and_workspaces_tell_what_is_live_and_what_is_released() {
     let table = project.run(&["status", "web"]).ok().stdout;
     let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(
-        row[..7],
-        ["web", "prod", "-", "-", "2", "1", "r.example/web:v2"]
+        row[..8],
+        ["web", "prod", "-", "-", "2", "-", "1", "r.example/web:v2"]
     );
     assert!(table.contains("deploy success, "), "{table}");
     let workspaces = project.json(&["workspaces", "--json", "--workspace", "prod"]);

@@ -1,9 +1,12 @@
 //! `overcoat watch` against a real Kubernetes API: rollouts that come true, and every way in which they do not.
 
+mod changes;
 mod failures;
 mod flux;
 mod inputs;
+mod kinds;
 mod ready;
+mod records;
 mod replies;
 
 use std::time::Duration;

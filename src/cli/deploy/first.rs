@@ -46,8 +46,8 @@ pub(super) fn with_image(files: &[PathBuf], request: &SetImage) -> Result<Vec<Va
         .filter(|object| is_here(object))
         .filter_map(|object| {
             let kind = WorkloadKind::named(object["kind"].as_str()?)?;
-            let is_apps = object["apiVersion"].as_str()?.starts_with("apps/");
-            is_apps.then(|| Workload {
+            let (group, _) = object["apiVersion"].as_str()?.split_once('/')?;
+            (group == kind.group()).then(|| Workload {
                 kind,
                 object: object.clone(),
             })
@@ -76,7 +76,9 @@ pub(super) fn with_image(files: &[PathBuf], request: &SetImage) -> Result<Vec<Va
         if *object != workload.object {
             continue;
         }
-        let containers = object["spec"]["template"]["spec"][list].as_array_mut();
+        let pods = workload.kind.pod_spec().iter();
+        let pods = pods.fold(object, |value, key| &mut value[*key]);
+        let containers = pods[list].as_array_mut();
         for found in containers
             .into_iter()
             .flatten()

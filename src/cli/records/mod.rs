@@ -5,6 +5,7 @@ mod choose;
 mod diagnostic;
 pub(super) mod loaded;
 pub(super) mod redeploy;
+pub(super) mod rollouts;
 pub(super) mod table;
 
 use std::collections::BTreeMap;

@@ -156,7 +156,7 @@ pub(in crate::cli) fn watch(
         ready: Vec::new(),
     };
     let cluster = connect(context.as_deref(), namespace, shared, observer)?;
-    rollouts::wait(&[wish], timeout, &cluster.api, observer)?;
+    rollouts::wait(&[wish], timeout, &cluster.api, observer).into_result()?;
     Ok(())
 }
 

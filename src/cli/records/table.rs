@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::event::printable;
 use crate::release::history::{Contents, Id, Record, State, name_of};
 use crate::release::rollback;
+use crate::release::rollouts::{self, Rollout};
 
 /// Labels longer than this are cut.
 const MAX_LABEL: usize = 30;
@@ -42,6 +43,7 @@ pub(in crate::cli) fn of(
         head.extend(["BY", "LABELS", "ERROR"]);
     }
     let released = released(contents);
+    let rollouts = rollouts::all(contents);
     let mut rows = vec![head.into_iter().map(str::to_owned).collect()];
     rows.extend(records.iter().map(|record| {
         let id = match detail.has_long_ids {
@@ -50,7 +52,7 @@ pub(in crate::cli) fn of(
         };
         let finished = record.finished.map(|time| ago(time, now));
         let mut row = vec![
-            mark(record, &released).to_owned(),
+            mark(record, &released, rollouts.get(&record.id)).to_owned(),
             id,
             record.application.clone(),
             name_of(record.operation).to_owned(),
@@ -69,7 +71,12 @@ pub(in crate::cli) fn of(
                 .map(|(key, value)| cut(&format!("{key}={value}")));
             row.push(format!("{}@{}", record.user, record.host));
             row.push(labels.collect::<Vec<_>>().join(","));
-            row.push(record.error.clone().unwrap_or_default());
+            let bad = rollouts.get(&record.id).filter(|rollout| rollout.is_bad());
+            let of_rollout = bad.map(|rollout| {
+                let why = rollout.watch.error.as_deref().unwrap_or_default();
+                format!("its rollout {}: {why}", rollout.fate.sentence())
+            });
+            row.push(record.error.clone().or(of_rollout).unwrap_or_default());
         }
         row
     }));
@@ -79,16 +86,28 @@ pub(in crate::cli) fn of(
 /// A list of records for programs.
 pub(in crate::cli) fn json_of(records: &[Record], contents: &Contents) -> Value {
     let released = released(contents);
+    let rollouts = rollouts::all(contents);
     let records = records.iter().map(|record| {
         let mut value = serde_json::to_value(record).unwrap_or_default();
         if let Value::Object(fields) = &mut value {
             fields.insert("title".to_owned(), record.title().into());
             fields.insert("released".to_owned(), released.contains(&record.id).into());
             fields.insert("reference".to_owned(), record.image().into());
+            if let Some(rollout) = rollouts.get(&record.id) {
+                fields.insert(
+                    "rollout".to_owned(),
+                    of_rollout(rollout.fate, rollout.watch),
+                );
+            }
         }
         value
     });
     json!(records.collect::<Vec<_>>())
+}
+
+/// How a rollout ended, for programs.
+pub(in crate::cli) fn of_rollout(fate: rollouts::Fate, watch: &Record) -> Value {
+    json!({"state": fate.name(), "watch": watch.id, "reason": watch.error})
 }
 
 fn released(contents: &Contents) -> BTreeSet<&Id> {
@@ -126,10 +145,11 @@ fn width(text: &str) -> usize {
     text.chars().map(|c| 1 + usize::from(c == '🚀')).sum()
 }
 
-/// The mark of a state; the released deployment has its own.
-fn mark(record: &Record, released: &BTreeSet<&Id>) -> &'static str {
+/// The mark of a state; the released deployment has its own, and one whose rollout failed that of an error.
+fn mark(record: &Record, released: &BTreeSet<&Id>, rollout: Option<&Rollout<'_>>) -> &'static str {
     match record.state {
         State::Running => "●",
+        State::Success if rollout.is_some_and(Rollout::is_bad) => "✖",
         State::Success if released.contains(&record.id) => "🚀",
         State::Success => "✔",
         State::Error => "✖",

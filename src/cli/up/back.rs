@@ -211,7 +211,13 @@ fn put_back(
             has_to_trigger: false,
         }
     });
-    let watched = rollouts::watch(scene.args, subjects.collect(), scene.cluster, observer);
+    let watched = rollouts::watch(
+        scene.args,
+        scene.plan,
+        subjects.collect(),
+        scene.cluster,
+        observer,
+    );
     watched.map_err(|failed| {
         failed
             .diagnostic

@@ -295,7 +295,7 @@ impl Scene<'_> {
             });
             places.push(place);
         }
-        let watched = rollouts::watch(self.args, subjects, self.cluster, observer)?;
+        let watched = rollouts::watch(self.args, self.plan, subjects, self.cluster, observer)?;
         for (place, watched) in places.into_iter().zip(watched) {
             if let Some(one) = &mut deployed[place] {
                 one.watched = watched;

@@ -1,8 +1,9 @@
 //! The new images, watched until they run.
 
-use super::{Args, Planned};
+use super::{Args, Plan, Planned};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::rollouts::{Awaited, recorded};
 use crate::cli::rollouts::wait;
 use crate::event::{Event, Observer};
 use crate::kubernetes::cluster::Cluster;
@@ -43,12 +44,14 @@ impl<E: Into<Diagnostic>> From<E> for Failed {
 /// [`Code::RolloutFailed`], [`Code::RolloutTimeout`], [`Code::NotReady`], and what the cluster says.
 pub(super) fn watch(
     args: &Args,
+    plan: &Plan,
     subjects: Vec<Subject<'_>>,
     cluster: &Cluster,
     observer: &dyn Observer,
 ) -> Result<Vec<Option<Watched>>, Failed> {
     let mut watched: Vec<Option<Watched>> = subjects.iter().map(|_| None).collect();
     let mut wishes = Vec::new();
+    let mut awaited = Vec::new();
     let mut places = Vec::new();
     for (place, subject) in subjects.into_iter().enumerate() {
         let workload = &subject.planned.pod.workload;
@@ -64,6 +67,15 @@ pub(super) fn watch(
         };
         let trigger = subject.has_to_trigger.then(|| {
             ReadyCheck::count(AUTO_TRIGGER).map_err(|error| Diagnostic::new(Code::Internal, error))
+        });
+        awaited.push(Awaited {
+            application: Some(subject.planned.application.clone()),
+            environment: args.environment.clone(),
+            image: subject.image.references.first().cloned(),
+            context: plan.access.context.clone(),
+            namespace: subject.namespace.clone(),
+            workload: format!("{}/{}", workload.kind, workload.name),
+            container: Some(CONTAINER.to_owned()),
         });
         wishes.push(Wish {
             namespace: subject.namespace,
@@ -83,7 +95,10 @@ pub(super) fn watch(
     if wishes.is_empty() {
         return Ok(watched);
     }
-    let done = wait(&wishes, args.timeout, cluster, observer).map_err(|error| Failed {
+    let ended = recorded(Some(&plan.place), &awaited, observer, |observer| {
+        wait(&wishes, args.timeout, cluster, observer)
+    });
+    let done = ended.into_result().map_err(|error| Failed {
         workload: match &error {
             watch::Error::Failed { workload, .. }
             | watch::Error::Timeout { workload, .. }

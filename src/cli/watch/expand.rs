@@ -12,7 +12,7 @@ use crate::registry::RegistryClient;
 
 /// Asks the registries for what the wanted digests consist of; true when more is known afterwards. A registry that cannot
 /// be asked from here is told, and nothing more.
-pub(super) fn expand(
+pub(in crate::cli) fn expand(
     wishes: &mut [Wish],
     shared: &Shared,
     project: &Project,

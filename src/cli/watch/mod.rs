@@ -1,10 +1,10 @@
 //! `overcoat watch`.
 
-mod expand;
+pub(super) mod expand;
 mod outcome;
 mod wishes;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args as ClapArgs;
@@ -12,21 +12,19 @@ use clap::Args as ClapArgs;
 use super::args::{Format, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
+use super::records::{self, rollouts};
 use super::{args, cluster, observer, project};
 use crate::event::Observer;
 use crate::kubernetes::cluster::{Cluster, Within};
 use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
 use crate::kubernetes::rollout::{Cause, Grace};
-use crate::kubernetes::watch::{self, Asked, Clock, Terms, Watched, Wish};
+use crate::kubernetes::watch::{self, Ended, Live, Wish};
 use wishes::Place;
-
-/// How long the pauses between two looks at Ctrl-C are.
-const SLICE: Duration = Duration::from_millis(50);
 
 /// Wait until the new image runs, and say why if it does not
 ///
-/// Watches Deployments, StatefulSets and DaemonSets: those of the project's applications, or the one that `--workload`
-/// names. The image is the one of `build_result.json` or `--image`; it is found by the container's name and compared by
+/// Watches Deployments, StatefulSets, DaemonSets, Jobs and Argo Rollouts: those of the project's applications, or the one that
+/// `--workload` names. In a project, what came of it is recorded beside the deployment. The image is the one of `build_result.json` or `--image`; it is found by the container's name and compared by
 /// digest. Ends with 0 only when it runs in all pods; with 92 when the rollout has failed, with the reason, the event and
 /// the last lines of the container; with 93 when the time is over; with 94 when the pods run but did not say that they
 /// are ready. Prints a line for each workload.
@@ -89,7 +87,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = args::time_limit, default_value = "30m")]
     timeout: Duration,
 
-    /// How often to look
+    /// How often to look where the cluster does not tell changes by itself, and into logs
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "2s")]
     interval: Duration,
 
@@ -170,42 +168,36 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     for wish in &mut wishes {
         cluster.namespace().clone_into(&mut wish.namespace);
     }
-    let asked = Asked {
-        cluster: &cluster,
-        observer,
-        deadline,
+    let context = &cluster.target().context;
+    let awaited = wishes::awaited(args, &project, &wishes, context.as_deref());
+    let records = match project::is_there(shared, Path::new("."))? {
+        true => Some(records::Place::of(project.clone(), shared)?),
+        false => None,
     };
-    let mut result = look(args, &asked, &wishes, start, observer);
-    if let Err(watch::Error::Failed { reason, .. }) = &result
-        && reason.cause == Cause::OtherBytes
-        && expand::expand(&mut wishes, shared, &project, observer)
-    {
-        // What runs may be one platform of the wanted index; now that is known.
-        result = look(args, &asked, &wishes, start, observer);
-    }
-    outcome::print(&result?, args.format)
+    let watched = rollouts::recorded(records.as_ref(), &awaited, observer, |observer| {
+        let ended = look(args, &cluster, &wishes, start, observer);
+        if let Some(watch::Error::Failed { reason, .. }) = &ended.error
+            && reason.cause == Cause::OtherBytes
+            && expand::expand(&mut wishes, shared, &project, observer)
+        {
+            // What runs may be one platform of the wanted index; now that is known.
+            return look(args, &cluster, &wishes, start, observer);
+        }
+        ended
+    });
+    outcome::print(&watched.into_result()?, args.format)
 }
 
 fn look(
     args: &Args,
-    asked: &Asked<'_>,
+    cluster: &Cluster,
     wishes: &[Wish],
     start: Instant,
     observer: &dyn Observer,
-) -> Result<Vec<Watched>, watch::Error> {
-    let now = || start.elapsed();
-    let pause = |time: Duration| {
-        let end = Instant::now() + time;
-        while !observer.is_cancelled() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(SLICE));
-        }
-    };
+) -> Ended {
     let requested_at = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
-    let terms = Terms {
+    let live = Live {
+        start,
         timeout: args.timeout,
         interval: args.interval,
         grace: Grace {
@@ -215,13 +207,9 @@ fn look(
             stable: args.stable,
         },
         requested_at: &requested_at,
-        clock: Clock {
-            now: &now,
-            pause: &pause,
-        },
         observer,
     };
-    watch::watch(asked, wishes, &terms)
+    watch::live(cluster, wishes, &live)
 }
 
 /// What new pods have to say.

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Args;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::rollouts::Awaited;
 use crate::kubernetes::flux;
 use crate::kubernetes::ready::ReadyCheck;
 use crate::kubernetes::rollout::{Image, Kind, UnsupportedKind, Wanted};
@@ -109,6 +110,48 @@ pub(super) fn of(
             each.collect()
         }
     }
+}
+
+/// What is known of the rollouts that are awaited, for their records.
+pub(super) fn awaited(
+    args: &Args,
+    project: &Project,
+    wishes: &[Wish],
+    context: Option<&str>,
+) -> Vec<Awaited> {
+    let application = |wish: &Wish| {
+        let is_of = |one: &&Application| {
+            let workload = one
+                .workload
+                .as_ref()
+                .map_or(&one.name, |workload| &workload.value);
+            // Two applications may be containers of one workload.
+            let container = one.container.as_ref().map(|container| &container.value);
+            let is_container = container.is_none()
+                || wish.wanted.container.is_none()
+                || container == wish.wanted.container.as_ref();
+            is_container && named(workload).is_ok_and(|(_, name)| name == wish.name)
+        };
+        let mut found = project.applications.iter().filter(is_of);
+        found.next().map(|one| one.name.clone())
+    };
+    let one = |wish: &Wish| Awaited {
+        application: application(wish),
+        environment: args.environment.clone().filter(|name| !name.is_empty()),
+        image: wish
+            .wanted
+            .image
+            .as_ref()
+            .and_then(|image| image.references.first().cloned()),
+        context: context.map(str::to_owned),
+        namespace: wish.namespace.clone(),
+        workload: match wish.kind {
+            Some(kind) => format!("{kind}/{}", wish.name),
+            None => wish.name.clone(),
+        },
+        container: wish.wanted.container.clone(),
+    };
+    wishes.iter().map(one).collect()
 }
 
 /// The results, where the image is to come from them, and the file that they are in.
@@ -236,7 +279,7 @@ mod tests {
             ("deployment/", "not a workload"),
             ("deployment/a/b", "not a workload"),
             ("Web", "not a workload"),
-            ("job/web", "rollouts of `job` cannot be watched"),
+            ("pod/web", "rollouts of `pod` cannot be watched"),
         ] {
             let error = named(text).unwrap_err();
             assert_eq!(error.code, Code::Usage);

@@ -164,6 +164,19 @@ impl Ask {
         format!("{}{name}{namespace}", self.resource)
     }
 
+    /// The path with its query.
+    pub(super) fn target(&self) -> String {
+        let query: Vec<String> = self
+            .query
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
+        match query.is_empty() {
+            true => self.path.clone(),
+            false => format!("{}?{}", self.path, query.join("&")),
+        }
+    }
+
     /// As it goes out.
     pub(super) fn request(&self) -> Result<http::Request<Body>, Error> {
         let method = match self.verb {
@@ -171,18 +184,9 @@ impl Ask {
             "create" => "POST",
             _ => "GET",
         };
-        let query: Vec<String> = self
-            .query
-            .iter()
-            .map(|(name, value)| format!("{name}={}", encoded(value)))
-            .collect();
-        let uri = match query.is_empty() {
-            true => self.path.clone(),
-            false => format!("{}?{}", self.path, query.join("&")),
-        };
         let request = http::Request::builder()
             .method(method)
-            .uri(uri)
+            .uri(self.target())
             .header(
                 "user-agent",
                 concat!("overcoat/", env!("CARGO_PKG_VERSION")),

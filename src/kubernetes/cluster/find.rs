@@ -1,6 +1,6 @@
 //! The one container of the one workload that is meant.
 
-use super::workload::{Container, Workload, WorkloadName};
+use super::workload::{COMMON_KINDS, Container, Workload, WorkloadName};
 use crate::event::printable;
 
 /// Why no single container is meant.
@@ -128,11 +128,30 @@ impl FindError {
 /// The one workload and the one container that are meant.
 ///
 /// A named workload must be there and have the container; if it has only one container, that is the one. Without a workload, exactly
-/// one of all must have a container of this name.
+/// one of all must have a container of this name. Where no kind is named, what runs all the time is meant first
+/// ([`COMMON_KINDS`]), and the other kinds only when none of that is it.
 ///
 /// # Errors
 /// [`FindError`].
 pub fn find(
+    workloads: Vec<Workload>,
+    name: Option<&WorkloadName>,
+    container: Option<&str>,
+    namespace: &str,
+) -> Result<(Workload, Container), FindError> {
+    if name.is_none_or(|name| name.kind.is_none()) {
+        let common = workloads.iter();
+        let common = common.filter(|workload| COMMON_KINDS.contains(&workload.kind));
+        match among(common.cloned().collect(), name, container, namespace) {
+            Err(error) if error.is_absence() => {}
+            found if container.is_some() || name.is_some() => return found,
+            _ => {}
+        }
+    }
+    among(workloads, name, container, namespace)
+}
+
+fn among(
     workloads: Vec<Workload>,
     name: Option<&WorkloadName>,
     container: Option<&str>,

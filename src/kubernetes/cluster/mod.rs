@@ -15,15 +15,18 @@ pub mod access;
 mod apply;
 mod ask;
 mod call;
+mod changes;
 mod error;
 mod find;
 mod local_registry;
 mod logs;
 mod no_proxy;
+mod patch;
 pub mod resource;
 pub mod set_image;
 mod value;
 pub mod workload;
+mod workloads;
 
 use std::time::Instant;
 
@@ -33,6 +36,7 @@ use serde_json::Value;
 pub use access::{Access, Contexts, InCluster, Target};
 pub use apply::{Applied, Done};
 pub use ask::Selector;
+pub use changes::Changes;
 pub use error::Error;
 pub use local_registry::LocalRegistry;
 pub use logs::Logs;

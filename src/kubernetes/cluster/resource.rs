@@ -86,6 +86,13 @@ pub static CONTROLLER_REVISION: Resource =
     Resource::known("apps/v1", "ControllerRevision", "controllerrevisions", true);
 /// `jobs.batch`.
 pub static JOB: Resource = Resource::known("batch/v1", "Job", "jobs", true);
+/// `cronjobs.batch`; the second is for servers before Kubernetes 1.21.
+pub static CRON_JOBS: [Resource; 2] = [
+    Resource::known("batch/v1", "CronJob", "cronjobs", true),
+    Resource::known("batch/v1beta1", "CronJob", "cronjobs", true),
+];
+/// `rollouts.argoproj.io`: those of Argo Rollouts, where it is installed.
+pub static ROLLOUT: Resource = Resource::known("argoproj.io/v1alpha1", "Rollout", "rollouts", true);
 /// `pods`.
 pub static POD: Resource = Resource::known("v1", "Pod", "pods", true);
 /// `events`.

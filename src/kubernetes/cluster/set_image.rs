@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::workload::{Container, FindError, KINDS, Workload, WorkloadName, find};
-use super::{Cluster, Error, PatchKind, Within};
+pub use super::patch::patch;
+use super::workload::{Container, FindError, Workload, WorkloadKind, WorkloadName};
+use super::{Cluster, Error, Within};
 use crate::event::printable;
 use crate::reference::Reference;
 
@@ -14,11 +15,6 @@ use crate::reference::Reference;
 const ATTEMPTS: u32 = 12;
 /// The longest pause between two attempts; the first is of 10 ms, each next one twice as long.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// The annotation that `kubectl rollout history` shows.
-const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
-/// How long a cause may be, in characters.
-const MOST_CAUSE: usize = 1000;
-
 /// How the nodes come by the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -121,6 +117,22 @@ pub enum SetImageError {
         /// Why not.
         reason: &'static str,
     },
+    /// It is a Job: the server would not take another template.
+    #[error(
+        "the image of {workload} cannot be changed: the template of a Job is fixed once it is made"
+    )]
+    Fixed {
+        /// The Job.
+        workload: WorkloadName,
+    },
+    /// The workload has no template of its own.
+    #[error("{workload} takes its pods from {elsewhere} (`workloadRef`)")]
+    Elsewhere {
+        /// The workload.
+        workload: WorkloadName,
+        /// `deployment/web`.
+        elsewhere: String,
+    },
     /// The server took the change and made something else of it.
     #[error("{workload} has the image `{image}` after the change, not `{wanted}`")]
     Mutated {
@@ -149,6 +161,16 @@ impl SetImageError {
                     .to_owned(),
             ],
             Self::Form { .. } => Vec::new(),
+            Self::Fixed { workload } => vec![
+                format!(
+                    "write the image into its manifest (`overcoat deploy --manifest FILE`) and make it anew: `kubectl replace --force -f FILE`, or \
+                     `kubectl delete {workload}` and `overcoat deploy --cluster --apply FILE`"
+                ),
+                "a Job that a CronJob makes has the image of the CronJob: name that one, `--workload cronjob/NAME`".to_owned(),
+            ],
+            Self::Elsewhere { elsewhere, .. } => {
+                vec![format!("the image is changed there: `--workload {elsewhere}`")]
+            }
             Self::Mutated { .. } => vec!["an admission webhook of the cluster changes images: ask its administrators".to_owned()],
         }
     }
@@ -221,60 +243,15 @@ pub fn judge(
     }
 }
 
-/// The strategic merge patch that changes this container's image and nothing else of the template, and fails with a conflict when the object
-/// was changed since it was read.
-pub fn patch(
-    workload: &Workload,
-    container: &Container,
-    image: &str,
-    pull_policy: Option<&str>,
-    cause: &str,
-) -> Value {
-    let mut changed = json!({"name": container.name, "image": image});
-    if let Some(policy) = pull_policy {
-        changed["imagePullPolicy"] = json!(policy);
-    }
-    let list = if container.is_init {
-        "initContainers"
-    } else {
-        "containers"
-    };
-    let cause: String = cause.chars().take(MOST_CAUSE).collect();
-    json!({
-        "metadata": {
-            "resourceVersion": workload.object["metadata"]["resourceVersion"],
-            "annotations": {CHANGE_CAUSE: cause},
-        },
-        "spec": {"template": {"spec": {list: [changed]}}},
-    })
-}
-
 impl Cluster {
-    /// The workloads of a namespace; only those of one name, of one kind, where these are known.
-    ///
-    /// # Errors
-    /// As [`Cluster::list`].
-    pub fn workloads(
-        &self,
-        within: Within<'_>,
-        namespace: &str,
-        name: Option<&WorkloadName>,
-    ) -> Result<Vec<Workload>, Error> {
-        let mut workloads = Vec::new();
-        for kind in KINDS {
-            if name.is_some_and(|name| name.kind.is_some_and(|wanted| wanted != kind)) {
-                continue;
-            }
-            let objects = match name {
-                Some(name) if name.kind.is_some() => self
-                    .get(within, kind.resource(), namespace, &name.name)?
-                    .into_iter()
-                    .collect(),
-                _ => self.list(within, kind.resource(), namespace, &super::Selector::all())?,
-            };
-            workloads.extend(objects.into_iter().map(|object| Workload { kind, object }));
+    /// Why nothing was found: there may be no such namespace.
+    fn explained(&self, within: Within<'_>, error: FindError) -> FindError {
+        match error.empty_namespace() {
+            Some(namespace) if self.lacks_namespace(within, namespace) => FindError::NoNamespace {
+                namespace: namespace.to_owned(),
+            },
+            _ => error,
         }
-        Ok(workloads)
     }
 
     /// Gives one container another image. Tried again when somebody else changes the object meanwhile.
@@ -302,22 +279,11 @@ impl Cluster {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let workloads =
-                self.workloads(within, &request.namespace, request.workload.as_ref())?;
-            let (workload, container) = find(
-                workloads,
-                request.workload.as_ref(),
-                request.container.as_deref(),
-                &request.namespace,
-            )
-            .map_err(|error| match error.empty_namespace() {
-                Some(namespace) if self.lacks_namespace(within, namespace) => {
-                    FindError::NoNamespace {
-                        namespace: namespace.to_owned(),
-                    }
-                }
-                _ => error,
-            })?;
+            let (workload, container) =
+                self.find(within, request).map_err(|error| match error {
+                    SetImageError::Find(error) => self.explained(within, error).into(),
+                    error => error,
+                })?;
             let mut outcome = Outcome {
                 workload: workload.full_name().to_string(),
                 namespace: request.namespace.clone(),
@@ -331,15 +297,17 @@ impl Cluster {
             let Verdict::Change { pull_policy } = judge(&workload, &container, request)? else {
                 return Ok(outcome);
             };
-            let patch = patch(&workload, &container, &image, pull_policy, &request.cause);
-            let resource = workload.kind.resource();
-            let name = workload.name();
-            let kind = PatchKind::Strategic;
+            if workload.kind == WorkloadKind::Job {
+                return Err(SetImageError::Fixed {
+                    workload: workload.full_name(),
+                });
+            }
+            let (kind, patch) = patch(&workload, &container, &image, pull_policy, &request.cause);
             let object = match self.patch(
                 within,
-                resource,
+                workload.resource(),
                 &request.namespace,
-                name,
+                workload.name(),
                 kind,
                 &patch,
                 request.is_dry_run,
@@ -392,6 +360,14 @@ fn warnings(workload: &Workload) -> Vec<String> {
             "{} is kept as {manager} says: it will put the old image back",
             workload.full_name()
         ));
+    }
+    if workload.kind == WorkloadKind::CronJob {
+        let when = match workload.is_suspended() {
+            true => "it is suspended, so nothing uses the image until that ends",
+            false => "nothing is rolled out, its next run uses the image",
+        };
+        warnings.push(format!("{}: {when}", workload.full_name()));
+        return warnings;
     }
     if workload.is_paused() {
         warnings.push(format!(

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::PatchKind;
 use super::super::workload::WorkloadKind;
 use super::*;
 
@@ -135,13 +136,63 @@ fn the_patch_names_one_container_and_the_version_it_was_made_from() {
         "metadata": {"resourceVersion": "7", "annotations": {"kubernetes.io/change-cause": "why"}},
         "spec": {"template": {"spec": {"containers": [{"name": "web-app", "image": "app:2"}]}}},
     });
-    assert_eq!(patch(&workload, &container, "app:2", None, "why"), expected);
+    let (kind, made) = patch(&workload, &container, "app:2", None, "why");
+    assert_eq!((kind, made), (PatchKind::Strategic, expected));
     container.is_init = true;
-    let of_init = patch(&workload, &container, "app:2", Some("IfNotPresent"), "why");
+    let (_, of_init) = patch(&workload, &container, "app:2", Some("IfNotPresent"), "why");
     let expected =
         json!([{"name": "web-app", "image": "app:2", "imagePullPolicy": "IfNotPresent"}]);
     assert_eq!(
         of_init["spec"]["template"]["spec"],
         json!({"initContainers": expected})
     );
+}
+
+#[test]
+fn a_custom_kind_is_patched_by_place_after_a_test_of_the_name() {
+    let object = json!({
+        "metadata": {"name": "web", "resourceVersion": "7", "annotations": {"a": "b"}},
+        "spec": {"template": {"spec": {"containers": [{"name": "mesh"}, {"name": "web-app", "image": "app:1"}]}}},
+    });
+    let mut workload = Workload {
+        kind: WorkloadKind::Rollout,
+        object,
+    };
+    let container = workload.containers().remove(1);
+    let (kind, made) = patch(&workload, &container, "app:2", Some("IfNotPresent"), "why");
+    assert_eq!(kind, PatchKind::Json);
+    let here = "/spec/template/spec/containers/1";
+    let expected = json!([
+        {"op": "test", "path": format!("{here}/name"), "value": "web-app"},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": format!("{here}/image"), "value": "app:2"},
+        {"op": "add", "path": format!("{here}/imagePullPolicy"), "value": "IfNotPresent"},
+        {"op": "add", "path": "/metadata/annotations/kubernetes.io~1change-cause", "value": "why"},
+    ]);
+    assert_eq!(made, expected);
+    // Without annotations, their object is made first.
+    workload.object["metadata"] = json!({"name": "web", "resourceVersion": "7"});
+    let (_, made) = patch(&workload, &container, "app:2", None, "why");
+    assert_eq!(
+        made[3],
+        json!({"op": "add", "path": "/metadata/annotations", "value": {}})
+    );
+}
+
+#[test]
+fn a_cron_job_is_patched_in_the_template_of_its_jobs() {
+    let pods = json!({"containers": [{"name": "report", "image": "app:1"}]});
+    let workload = Workload {
+        kind: WorkloadKind::CronJob,
+        object: json!({
+            "metadata": {"name": "night", "resourceVersion": "7"},
+            "spec": {"jobTemplate": {"spec": {"template": {"spec": pods}}}},
+        }),
+    };
+    let container = workload.containers().remove(0);
+    assert_eq!(container.image, "app:1");
+    let (kind, made) = patch(&workload, &container, "app:2", None, "why");
+    assert_eq!(kind, PatchKind::Strategic);
+    let changed = &made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"];
+    assert_eq!(*changed, json!([{"name": "report", "image": "app:2"}]));
 }

@@ -9,7 +9,7 @@ pub use super::find::{FindError, find};
 use super::{Resource, resource};
 use crate::event::printable;
 
-/// A kind of workload whose pods are replaced when its template changes.
+/// A kind of workload that has a template for pods.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -20,33 +20,70 @@ pub enum WorkloadKind {
     StatefulSet,
     /// `apps/v1` DaemonSet.
     DaemonSet,
+    /// `argoproj.io/v1alpha1` Rollout, of Argo Rollouts.
+    Rollout,
+    /// `batch` CronJob: its next run uses what is changed.
+    CronJob,
+    /// `batch/v1` Job: its template can never be changed.
+    Job,
 }
 
-/// All kinds, in the order in which they are looked through.
-pub const KINDS: [WorkloadKind; 3] = [
+/// What runs all the time and every cluster has, in the order in which they are looked through.
+pub const COMMON_KINDS: [WorkloadKind; 3] = [
     WorkloadKind::Deployment,
     WorkloadKind::StatefulSet,
     WorkloadKind::DaemonSet,
 ];
+/// What is looked through when none of these is meant.
+pub const OTHER_KINDS: [WorkloadKind; 3] = [
+    WorkloadKind::Rollout,
+    WorkloadKind::CronJob,
+    WorkloadKind::Job,
+];
 
 impl WorkloadKind {
-    /// Where servers keep them.
-    pub fn resource(self) -> &'static Resource {
+    /// Where servers keep them. A server knows the first of these, or only one of the others.
+    pub fn resources(self) -> &'static [Resource] {
         match self {
-            Self::Deployment => &resource::DEPLOYMENT,
-            Self::StatefulSet => &resource::STATEFUL_SET,
-            Self::DaemonSet => &resource::DAEMON_SET,
+            Self::Deployment => std::slice::from_ref(&resource::DEPLOYMENT),
+            Self::StatefulSet => std::slice::from_ref(&resource::STATEFUL_SET),
+            Self::DaemonSet => std::slice::from_ref(&resource::DAEMON_SET),
+            Self::Rollout => std::slice::from_ref(&resource::ROLLOUT),
+            Self::CronJob => &resource::CRON_JOBS,
+            Self::Job => std::slice::from_ref(&resource::JOB),
         }
     }
 
     /// The kind by any name that kubectl knows it by: `deploy`, `Deployment`, `deployments.apps`, `sts`, `ds` …
     pub fn named(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
-        match name.strip_suffix(".apps").unwrap_or(&name) {
+        let groups = [".apps", ".batch", ".argoproj.io"];
+        let mut short = groups.iter().filter_map(|group| name.strip_suffix(group));
+        match short.next().unwrap_or(&name) {
             "deployment" | "deployments" | "deploy" => Some(Self::Deployment),
             "statefulset" | "statefulsets" | "sts" => Some(Self::StatefulSet),
             "daemonset" | "daemonsets" | "ds" => Some(Self::DaemonSet),
+            "rollout" | "rollouts" | "ro" => Some(Self::Rollout),
+            "cronjob" | "cronjobs" | "cj" => Some(Self::CronJob),
+            "job" | "jobs" => Some(Self::Job),
             _ => None,
+        }
+    }
+
+    /// The group of its `apiVersion`.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps",
+            Self::Rollout => "argoproj.io",
+            Self::CronJob | Self::Job => "batch",
+        }
+    }
+
+    /// Where the specification of its pods is: the keys on the way.
+    pub fn pod_spec(self) -> &'static [&'static str] {
+        match self {
+            Self::CronJob => &["spec", "jobTemplate", "spec", "template", "spec"],
+            _ => &["spec", "template", "spec"],
         }
     }
 }
@@ -58,6 +95,9 @@ impl fmt::Display for WorkloadKind {
             Self::Deployment => "deployment",
             Self::StatefulSet => "statefulset",
             Self::DaemonSet => "daemonset",
+            Self::Rollout => "rollout",
+            Self::CronJob => "cronjob",
+            Self::Job => "job",
         })
     }
 }
@@ -81,7 +121,7 @@ impl FromStr for WorkloadName {
                 let known = WorkloadKind::named(kind);
                 let kind = known.ok_or_else(|| {
                     format!(
-                        "`{}` is no kind of workload: use deployment, statefulset or daemonset",
+                        "`{}` is no kind of workload: use deployment, statefulset, daemonset, rollout or cronjob",
                         printable(kind)
                     )
                 })?;
@@ -154,7 +194,8 @@ impl Workload {
 
     /// The containers of its template, those that run before the others last.
     pub fn containers(&self) -> Vec<Container> {
-        let spec = &self.object["spec"]["template"]["spec"];
+        let spec = self.kind.pod_spec().iter();
+        let spec = spec.fold(&self.object, |value, key| &value[*key]);
         let of = |key: &str, is_init: bool| -> Vec<Container> {
             let containers = spec[key].as_array().into_iter().flatten();
             let container = |container: &Value| Container {
@@ -166,6 +207,33 @@ impl Workload {
             containers.map(container).collect()
         };
         [of("containers", false), of("initContainers", true)].concat()
+    }
+
+    /// Where the server has it.
+    pub fn resource(&self) -> &'static Resource {
+        let version = self.object["apiVersion"].as_str().unwrap_or_default();
+        let resources = self.kind.resources();
+        let is_it = |resource: &&Resource| resource.api_version == version;
+        resources.iter().find(is_it).unwrap_or(&resources[0])
+    }
+
+    /// The workload from which it takes its pods, where it has no template of its own (`workloadRef` of a Rollout).
+    pub fn template_elsewhere(&self) -> Option<String> {
+        let elsewhere = self.object["spec"]["workloadRef"].as_object()?;
+        let text = |key: &str| elsewhere.get(key).and_then(Value::as_str).map(printable);
+        let kind = text("kind").unwrap_or_default().to_lowercase();
+        Some(format!("{kind}/{}", text("name").unwrap_or_default()))
+    }
+
+    /// True when it is a CronJob that starts nothing.
+    pub fn is_suspended(&self) -> bool {
+        self.object["spec"]["suspend"].as_bool() == Some(true)
+    }
+
+    /// True when something else made it, such as a CronJob its Jobs.
+    pub fn is_made(&self) -> bool {
+        let owners = self.object["metadata"]["ownerReferences"].as_array();
+        owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true))
     }
 
     /// True when its rollout has been stopped by hand (`kubectl rollout pause`).

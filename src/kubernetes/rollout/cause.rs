@@ -31,8 +31,14 @@ pub enum Cause {
     PodFailed,
     /// The controller gave up: `progressDeadlineSeconds`.
     ProgressDeadline,
-    /// The Deployment is paused.
+    /// The Deployment, Rollout or Job is paused.
     Paused,
+    /// The rollout was aborted, and the old pods serve (Argo Rollouts).
+    Aborted,
+    /// The controller says that it is degraded (Argo Rollouts).
+    Degraded,
+    /// The Job has failed for good: `backoffLimit`, `activeDeadlineSeconds`.
+    JobFailed,
     /// Pods are replaced only when somebody deletes them: `updateStrategy: OnDelete`.
     OnDelete,
     /// The right tag, but other bytes.
@@ -67,6 +73,9 @@ impl Cause {
             | Self::OutOfMemory
             | Self::ProgressDeadline
             | Self::Paused
+            | Self::Aborted
+            | Self::Degraded
+            | Self::JobFailed
             | Self::OnDelete
             | Self::OtherBytes
             | Self::Flux => Class::Definite,
@@ -90,6 +99,9 @@ impl Cause {
             Self::PodFailed => "pod-failed",
             Self::ProgressDeadline => "progress-deadline",
             Self::Paused => "paused",
+            Self::Aborted => "aborted",
+            Self::Degraded => "degraded",
+            Self::JobFailed => "job-failed",
             Self::OnDelete => "on-delete",
             Self::OtherBytes => "other-bytes",
             Self::Flux => "flux",
@@ -134,7 +146,18 @@ impl Cause {
             Self::ProgressDeadline => {
                 "a slow start needs a longer `progressDeadlineSeconds` in the Deployment"
             }
-            Self::Paused => "resume it: `kubectl rollout resume deployment/NAME`",
+            Self::Paused => {
+                "resume it: `kubectl rollout resume deployment/NAME`, `kubectl argo rollouts promote NAME`, or `suspend: false` of a Job"
+            }
+            Self::Aborted => {
+                "see what its analysis says (`kubectl argo rollouts get rollout NAME`); `kubectl argo rollouts retry rollout NAME` tries again"
+            }
+            Self::Degraded => {
+                "`kubectl argo rollouts get rollout NAME` shows its pods and analyses"
+            }
+            Self::JobFailed => {
+                "a Job is not tried again: mend the image, delete the Job and make it anew"
+            }
             Self::OnDelete => "delete the old pods, or change `updateStrategy` to `RollingUpdate`",
             Self::OtherBytes => {
                 "an image of a registry is deployed by digest (`overcoat deploy` does); where the wanted digest is an \
@@ -164,6 +187,9 @@ impl Cause {
                 "has made no progress for longer than `progressDeadlineSeconds`"
             }
             Self::Paused => "is paused",
+            Self::Aborted => "was aborted",
+            Self::Degraded => "is degraded",
+            Self::JobFailed => "has failed",
             Self::OnDelete => {
                 "replaces its pods only when somebody deletes them (`updateStrategy: OnDelete`)"
             }

@@ -5,10 +5,8 @@ use serde_json::Value;
 use super::image::{Named, Running};
 use super::pods::{Pod, new_pods, not_created, troubles};
 use super::progress::{Progress, expected, is_observed, progress};
-use super::{Cause, Done, Reason, State, Verdict, Wanted, title};
-use crate::kubernetes::object::{count, items, shown, text};
-
-const TEMPLATE: &str = "/spec/template/spec";
+use super::{Cause, Done, Kind, Reason, State, Verdict, Wanted, jobs, title};
+use crate::kubernetes::object::{count, is_true, items, shown, text};
 
 /// Says how far the rollout of the wanted image has come.
 ///
@@ -37,10 +35,13 @@ pub fn judge(state: &State, wanted: &Wanted) -> Verdict {
         );
         return waiting(why, Vec::new());
     }
-    if !is_observed(&state.workload) {
+    if !is_observed(state) {
+        let seen = &state.workload["status"]["observedGeneration"];
+        let seen = seen
+            .as_str()
+            .map_or_else(|| seen.as_u64().unwrap_or(0).to_string(), shown);
         let why = format!(
-            "the controller has seen generation {} of {}, which is at {}",
-            count(&state.workload, "/status/observedGeneration"),
+            "the controller has seen generation {seen} of {}, which is at {}",
             title(state),
             count(&state.workload, "/metadata/generation"),
         );
@@ -48,8 +49,12 @@ pub fn judge(state: &State, wanted: &Wanted) -> Verdict {
         // the status: not even that they have seen the template (Kubernetes 1.20).
         return waiting(why, not_created(state).into_iter().collect());
     }
-    let troubles = troubles(state);
+    let mut troubles = troubles(state);
     match progress(state) {
+        Progress::Under(why) if state.kind == Kind::Job => {
+            troubles.retain(|reason| !jobs::is_its_own_matter(reason.cause));
+            waiting(format!("{}: {why}", title(state)), troubles)
+        }
         Progress::Under(why) => waiting(format!("{}: {why}", title(state)), troubles),
         Progress::Stopped(reason) => Verdict::Failed(Box::new(explained(reason, troubles))),
         Progress::Complete(pods) => complete(state, wanted, (name, image, named), pods, troubles),
@@ -64,11 +69,9 @@ fn complete(
     pods: u64,
     troubles: Vec<Reason>,
 ) -> Verdict {
-    let new = new_pods(state);
-    let ready: Vec<Pod<'_>> = new
-        .into_iter()
-        .filter(|pod| pod.is_ready(container))
-        .collect();
+    let mut ready = new_pods(state);
+    // Those of a Job have ended, and are as they should be.
+    ready.retain(|pod| state.kind == Kind::Job || pod.is_ready(container));
     if (ready.len() as u64) < pods {
         let why = format!(
             "{}: in {} of {pods} new pods, container `{}` is ready",
@@ -78,7 +81,7 @@ fn complete(
         );
         return waiting(why, troubles);
     }
-    let mut notes = Vec::new();
+    let mut notes = of_times(state, wanted, named, ready.is_empty());
     for pod in &ready {
         match running(wanted, *pod, container) {
             Some((Running::Other(digest), _)) if named == Named::ByTag => {
@@ -106,7 +109,7 @@ fn complete(
             _ => {}
         }
     }
-    if expected(state) == 0 {
+    if expected(state) == 0 && state.kind != Kind::CronJob {
         notes.push(format!("{} has no pod to run the image in", title(state)));
     }
     Verdict::Done(Done {
@@ -118,8 +121,37 @@ fn complete(
     })
 }
 
+/// What is to be said of workloads that do not run all the time.
+fn of_times(state: &State, wanted: &Wanted, named: Named, is_empty: bool) -> Vec<String> {
+    let workload = &state.workload;
+    let has_digest = wanted
+        .image
+        .as_ref()
+        .is_some_and(|image| !image.digests.is_empty());
+    match state.kind {
+        Kind::CronJob if is_true(workload, "/spec/suspend") => vec![format!(
+            "nothing of {} rolls out: its next run uses the image, and it is suspended",
+            title(state)
+        )],
+        Kind::CronJob => vec![format!(
+            "nothing of {} rolls out: its next run uses the image (schedule `{}`)",
+            title(state),
+            shown(text(workload, "/spec/schedule"))
+        )],
+        Kind::Job if is_empty && has_digest && named != Named::ByDigest => vec![format!(
+            "the pods of {} are gone: whether they ran the wanted bytes cannot be told",
+            title(state)
+        )],
+        _ => Vec::new(),
+    }
+}
+
 /// What a pod's container runs; none when no digest is wanted.
-fn running<'s>(wanted: &Wanted, pod: Pod<'s>, container: &str) -> Option<(Running, &'s str)> {
+pub(super) fn running<'s>(
+    wanted: &Wanted,
+    pod: Pod<'s>,
+    container: &str,
+) -> Option<(Running, &'s str)> {
     let image = wanted.image.as_ref()?;
     if image.digests.is_empty() && image.configs.is_empty() {
         return None;
@@ -131,8 +163,11 @@ fn running<'s>(wanted: &Wanted, pod: Pod<'s>, container: &str) -> Option<(Runnin
 }
 
 fn is_certain(state: &State, container: &str) -> bool {
-    let probed = find(&state.workload, container)
-        .is_some_and(|container| container.get("readinessProbe").is_some());
+    if matches!(state.kind, Kind::Job | Kind::CronJob) {
+        return true;
+    }
+    let probed =
+        find(state, container).is_some_and(|container| container.get("readinessProbe").is_some());
     probed || count(&state.workload, "/spec/minReadySeconds") > 0 || expected(state) == 0
 }
 
@@ -157,29 +192,36 @@ fn explained(reason: Reason, troubles: Vec<Reason>) -> Reason {
     }
 }
 
-fn containers(workload: &Value) -> impl Iterator<Item = &Value> {
-    let list = |key: &str| items(workload, &format!("{TEMPLATE}/{key}"));
+fn containers(state: &State) -> impl Iterator<Item = &Value> {
+    let list = |key: &str| items(&state.workload, &format!("{}/{key}", state.kind.pod_spec()));
     list("containers").iter().chain(list("initContainers"))
 }
 
-fn find<'s>(workload: &'s Value, name: &str) -> Option<&'s Value> {
-    containers(workload).find(|one| text(one, "/name") == name)
+fn find<'s>(state: &'s State, name: &str) -> Option<&'s Value> {
+    containers(state).find(|one| text(one, "/name") == name)
 }
 
 /// The container that is meant: by its name; else the only one; else the only one with an image of the wanted
 /// repository. Its place in the list says nothing.
-fn choose<'s>(state: &'s State, wanted: &Wanted) -> Result<&'s Value, Reason> {
-    let workload = &state.workload;
+pub(super) fn choose<'s>(state: &'s State, wanted: &Wanted) -> Result<&'s Value, Reason> {
     let present = || -> String {
-        let names = containers(workload).map(|one| format!("`{}`", shown(text(one, "/name"))));
+        let names = containers(state).map(|one| format!("`{}`", shown(text(one, "/name"))));
         names.collect::<Vec<_>>().join(", ")
     };
     let refuse = |message: String| Reason::of(title(state), Cause::NoContainer, message);
+    if let Some(elsewhere) = state.workload.pointer("/spec/workloadRef") {
+        return Err(refuse(format!(
+            "its pods are those of {} `{}`, which it names as `workloadRef`",
+            shown(text(elsewhere, "/kind")),
+            shown(text(elsewhere, "/name"))
+        )));
+    }
     if let Some(name) = &wanted.container {
         let message = || format!("`{name}` is not among {}", present());
-        return find(workload, name).ok_or_else(|| refuse(message()));
+        return find(state, name).ok_or_else(|| refuse(message()));
     }
-    let main = items(workload, &format!("{TEMPLATE}/containers"));
+    let pods = format!("{}/containers", state.kind.pod_spec());
+    let main = items(&state.workload, &pods);
     if let [only] = main {
         return Ok(only);
     }

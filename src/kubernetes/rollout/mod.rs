@@ -9,8 +9,11 @@
 //! # Spec
 //! `reference/path-to-production.md` §1.6 lists what other tools get wrong here; §3.6, step 7, what a failure must tell.
 
+mod argo;
 mod cause;
+mod compare;
 mod image;
+mod jobs;
 mod judge;
 mod patience;
 mod pods;
@@ -24,26 +27,34 @@ use std::str::FromStr;
 use serde_json::Value;
 
 pub use cause::{Cause, Class, Reason};
+pub use compare::{Health, Report, report};
 pub use image::Image;
 pub use judge::judge;
 pub use patience::{Grace, Patience};
 pub use pods::{Pod, new_pods, subjects};
 
-/// The kinds of workload that can be watched; all of `apps/v1`.
+/// The kinds of workload that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Interchangeable pods, by ReplicaSets.
+    /// Interchangeable pods, by ReplicaSets; `apps/v1`.
     Deployment,
-    /// Pods with numbers.
+    /// Pods with numbers; `apps/v1`.
     StatefulSet,
-    /// A pod on each node.
+    /// A pod on each node; `apps/v1`.
     DaemonSet,
+    /// A Deployment in steps, by Argo Rollouts; `argoproj.io/v1alpha1`.
+    Rollout,
+    /// Jobs at certain times; `batch/v1`. Nothing of it rolls out.
+    CronJob,
+    /// Pods that end; `batch/v1`.
+    Job,
 }
 
 /// A kind of workload that cannot be watched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "rollouts of `{kind}` cannot be watched, only those of a Deployment, a StatefulSet or a DaemonSet"
+    "rollouts of `{kind}` cannot be watched, only those of a Deployment, a StatefulSet, a DaemonSet, a Rollout (Argo), a CronJob \
+     or a Job"
 )]
 pub struct UnsupportedKind {
     /// As it was given.
@@ -51,8 +62,10 @@ pub struct UnsupportedKind {
 }
 
 impl Kind {
-    /// All, in the order in which a name without a kind is looked for.
-    pub const ALL: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
+    /// Those that a name without a kind is looked for first.
+    pub const COMMON: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
+    /// Those that it is looked for then.
+    pub const OTHERS: [Self; 3] = [Self::Rollout, Self::CronJob, Self::Job];
 
     /// As manifests have it: `Deployment`.
     pub fn name(self) -> &'static str {
@@ -60,6 +73,9 @@ impl Kind {
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
             Self::DaemonSet => "DaemonSet",
+            Self::Rollout => "Rollout",
+            Self::CronJob => "CronJob",
+            Self::Job => "Job",
         }
     }
 
@@ -69,6 +85,9 @@ impl Kind {
             Self::Deployment => "deployment",
             Self::StatefulSet => "statefulset",
             Self::DaemonSet => "daemonset",
+            Self::Rollout => "rollout",
+            Self::CronJob => "cronjob",
+            Self::Job => "job",
         }
     }
 
@@ -78,6 +97,17 @@ impl Kind {
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
             Self::DaemonSet => "daemonsets",
+            Self::Rollout => "rollouts",
+            Self::CronJob => "cronjobs",
+            Self::Job => "jobs",
+        }
+    }
+
+    /// Where the specification of its pods is, as a JSON pointer.
+    pub(in crate::kubernetes) fn pod_spec(self) -> &'static str {
+        match self {
+            Self::CronJob => "/spec/jobTemplate/spec/template/spec",
+            _ => "/spec/template/spec",
         }
     }
 }
@@ -94,10 +124,15 @@ impl FromStr for Kind {
     /// Reads what kubectl takes: `Deployment`, `deployments`, `deploy`, `deployment.apps`, …
     fn from_str(text: &str) -> Result<Self, UnsupportedKind> {
         let lower = text.to_ascii_lowercase();
-        match lower.trim_end_matches(".apps") {
+        let groups = [".apps", ".batch", ".argoproj.io"];
+        let mut short = groups.iter().filter_map(|group| lower.strip_suffix(group));
+        match short.next().unwrap_or(&lower) {
             "deployment" | "deployments" | "deploy" => Ok(Self::Deployment),
             "statefulset" | "statefulsets" | "sts" => Ok(Self::StatefulSet),
             "daemonset" | "daemonsets" | "ds" => Ok(Self::DaemonSet),
+            "rollout" | "rollouts" | "ro" => Ok(Self::Rollout),
+            "cronjob" | "cronjobs" | "cj" => Ok(Self::CronJob),
+            "job" | "jobs" => Ok(Self::Job),
             _ => Err(UnsupportedKind {
                 kind: text.chars().take(100).collect(),
             }),
@@ -112,7 +147,8 @@ pub struct State {
     pub kind: Kind,
     /// The workload.
     pub workload: Value,
-    /// ReplicaSets for a Deployment, ControllerRevisions for the others; those of other workloads are ignored.
+    /// ReplicaSets for a Deployment and a Rollout, ControllerRevisions for StatefulSets and DaemonSets; those of other workloads are
+    /// ignored.
     pub revisions: Vec<Value>,
     /// Pods; those of others are ignored.
     pub pods: Vec<Value>,

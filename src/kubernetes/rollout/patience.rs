@@ -52,6 +52,7 @@ pub struct Patience {
     grace: Grace,
     since: Since,
     complete_since: Option<Duration>,
+    due: Option<Duration>,
 }
 
 impl Patience {
@@ -65,11 +66,13 @@ impl Patience {
 
     /// What a verdict means that was made at `now`, a time since any fixed moment that never goes back.
     pub fn decide(&mut self, verdict: Verdict, now: Duration) -> Verdict {
+        self.due = None;
         let (why, troubles) = match verdict {
             Verdict::Failed(_) => return verdict,
             Verdict::Done(done) => {
                 self.since.clear();
                 let since = *self.complete_since.get_or_insert(now);
+                self.due = Some(since + self.grace.stable);
                 if done.is_certain || now.saturating_sub(since) >= self.grace.stable {
                     return Verdict::Done(done);
                 }
@@ -88,10 +91,29 @@ impl Patience {
             since.insert(key, first);
         }
         self.since = since;
+        self.due = troubles
+            .iter()
+            .filter_map(|reason| self.patience_with(reason, now))
+            .min();
         let has_lasted = |reason: &&Reason| self.has_lasted(reason, now);
         match troubles.iter().find(has_lasted) {
             Some(reason) => Verdict::Failed(Box::new(reason.clone())),
             None => Verdict::Waiting { why, troubles },
+        }
+    }
+
+    /// When the last verdict will mean something else although nothing changes: a time as that of [`Self::decide`].
+    pub fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// Until when a trouble may last; nothing for what time does not change.
+    fn patience_with(&self, reason: &Reason, now: Duration) -> Option<Duration> {
+        let first = self.since.get(&reason.key()).copied().unwrap_or(now);
+        match reason.cause.class() {
+            Class::Brief => Some(first + self.grace.brief),
+            Class::Slow => Some(first + self.grace.slow),
+            Class::Definite | Class::Counted(_) => None,
         }
     }
 

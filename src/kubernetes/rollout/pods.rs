@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Cause, Kind, Reason, State, progress, title};
+use super::{Cause, Kind, Reason, State, argo, jobs, progress, title};
 use crate::kubernetes::object::{
     condition, count, is_controlled_by, is_true, items, label, name, shown, text,
 };
@@ -50,7 +50,8 @@ impl<'s> Pod<'s> {
 /// The pods of the newest template that are to stay, by name.
 ///
 /// Of a Deployment those with the `pod-template-hash` of the ReplicaSet with the highest revision (after a rollback
-/// that is not the youngest); of the others those with the newest `controller-revision-hash`. Pods that are being
+/// that is not the youngest); of a Rollout those with the hash that its status calls the current one; of StatefulSets and
+/// DaemonSets those with the newest `controller-revision-hash`; of a Job all, and only those that succeeded once it is complete. Pods that are being
 /// deleted do not count, and neither do pods of another owner with the same labels.
 pub fn new_pods(state: &State) -> Vec<Pod<'_>> {
     let mut pods: Vec<Pod<'_>> = match state.kind {
@@ -62,6 +63,9 @@ pub fn new_pods(state: &State) -> Vec<Pod<'_>> {
             let hash = text(&state.workload, "/status/updateRevision");
             pods_of(state, &state.workload, REVISION_HASH, hash)
         }
+        Kind::Rollout => argo::new_pods(state),
+        Kind::Job => jobs::pods(state),
+        Kind::CronJob => Vec::new(),
         Kind::DaemonSet => match newest_revision(state) {
             None => Vec::new(),
             Some(revision) => {
@@ -74,7 +78,7 @@ pub fn new_pods(state: &State) -> Vec<Pod<'_>> {
     pods
 }
 
-fn pods_of<'s>(state: &'s State, owner: &Value, key: &str, hash: &str) -> Vec<Pod<'s>> {
+pub(super) fn pods_of<'s>(state: &'s State, owner: &Value, key: &str, hash: &str) -> Vec<Pod<'s>> {
     let is_new = |pod: &&Value| {
         !hash.is_empty()
             && label(pod, key) == hash
@@ -84,7 +88,7 @@ fn pods_of<'s>(state: &'s State, owner: &Value, key: &str, hash: &str) -> Vec<Po
     state.pods.iter().filter(is_new).map(Pod).collect()
 }
 
-fn own_revisions(state: &State) -> impl Iterator<Item = &Value> {
+pub(super) fn own_revisions(state: &State) -> impl Iterator<Item = &Value> {
     let own = |one: &&Value| is_controlled_by(one, &state.workload);
     state.revisions.iter().filter(own)
 }
@@ -106,7 +110,9 @@ fn newest_revision(state: &State) -> Option<&Value> {
 /// the new pods that are not ready. Uids, the workload's first.
 pub fn subjects(state: &State) -> Vec<String> {
     let mut uids = Vec::new();
-    if state.kind != Kind::Deployment && progress::missing(state) > 0 {
+    let has_condition = matches!(state.kind, Kind::Deployment | Kind::Rollout);
+    let needs_pods = state.kind == Kind::Job && !jobs::is_over(&state.workload);
+    if !has_condition && (needs_pods && state.pods.is_empty() || progress::missing(state) > 0) {
         uids.push(text(&state.workload, "/metadata/uid"));
     }
     let not_ready = |pod: &Pod<'_>| {
@@ -276,18 +282,22 @@ fn last_end(status: &Value) -> String {
 /// What keeps a controller from making pods.
 pub(super) fn not_created(state: &State) -> Option<Reason> {
     let refused = |message: &str| Reason::of(title(state), Cause::NotCreated, shown(message));
-    if state.kind == Kind::Deployment {
-        if !progress::is_observed(&state.workload) {
+    if matches!(state.kind, Kind::Deployment | Kind::Rollout) {
+        if !progress::is_observed(state) {
             return None;
         }
-        let set = newest_replica_set(state)?;
+        let set = match state.kind {
+            Kind::Rollout => argo::current_set(state)?,
+            _ => newest_replica_set(state)?,
+        };
         let failure = condition(set, "ReplicaFailure")?;
         let is_now = text(failure, "/status") == "True";
         return is_now.then(|| refused(text(failure, "/message")));
     }
     // The other kinds have no condition for it, only events; an event of an earlier trouble is not taken for a new one
     // while all pods are there.
-    if progress::missing(state) == 0 {
+    let is_idle_job = state.kind == Kind::Job && count(&state.workload, "/status/active") == 0;
+    if progress::missing(state) == 0 && !is_idle_job {
         return None;
     }
     let made = newest_revision(state).map_or("", |one| text(one, "/metadata/creationTimestamp"));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Cause, Kind, Reason, State, title};
+use super::{Cause, Kind, Reason, State, argo, jobs, title};
 use crate::kubernetes::object::{condition, count, shown, text};
 
 /// What the counters say.
@@ -17,7 +17,16 @@ pub(super) enum Progress {
 }
 
 /// True once the controller has seen the newest template: before, every other field is of an older one.
-pub(super) fn is_observed(workload: &Value) -> bool {
+///
+/// A Rollout writes the number as a text; a text that is no number is a hash, of before Argo Rollouts 0.10, and tells nothing. Jobs
+/// and CronJobs have none: the template of a Job never changes, and nothing follows from that of a CronJob.
+pub(super) fn is_observed(state: &State) -> bool {
+    let workload = &state.workload;
+    match state.kind {
+        Kind::Job | Kind::CronJob => return true,
+        Kind::Rollout => return argo::is_observed(workload),
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {}
+    }
     count(workload, "/status/observedGeneration") >= count(workload, "/metadata/generation")
 }
 
@@ -28,7 +37,9 @@ pub(super) fn is_observed(workload: &Value) -> bool {
 pub(super) fn expected(state: &State) -> u64 {
     let workload = &state.workload;
     match state.kind {
-        Kind::Deployment => replicas(workload),
+        Kind::Deployment | Kind::Rollout => replicas(workload),
+        Kind::Job => jobs::completions(workload),
+        Kind::CronJob => 0,
         Kind::StatefulSet => replicas(workload).saturating_sub(partition(workload)),
         Kind::DaemonSet => count(workload, "/status/desiredNumberScheduled"),
     }
@@ -48,11 +59,12 @@ fn partition(workload: &Value) -> u64 {
 pub(super) fn missing(state: &State) -> u64 {
     let workload = &state.workload;
     match state.kind {
-        Kind::Deployment | Kind::StatefulSet => {
+        Kind::Job | Kind::CronJob => 0,
+        Kind::Deployment | Kind::StatefulSet | Kind::Rollout => {
             replicas(workload).saturating_sub(count(workload, "/status/replicas"))
         }
         // Its controller counts nodes only after it could create their pods (Kubernetes 1.20).
-        Kind::DaemonSet if !is_observed(workload) => 1,
+        Kind::DaemonSet if !is_observed(state) => 1,
         Kind::DaemonSet => count(workload, "/status/desiredNumberScheduled")
             .saturating_sub(count(workload, "/status/currentNumberScheduled")),
     }
@@ -64,6 +76,9 @@ pub(super) fn progress(state: &State) -> Progress {
         Kind::Deployment => deployment(state),
         Kind::StatefulSet => stateful_set(state),
         Kind::DaemonSet => daemon_set(state),
+        Kind::Rollout => argo::progress(state),
+        Kind::Job => jobs::progress(state),
+        Kind::CronJob => Progress::Complete(0),
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Error {
     /// There is no such workload.
     #[error("there is no {} in the namespace `{namespace}`", printable(what))]
     NoWorkload {
-        /// What was looked for: `deployment/web`, or `Deployment, StatefulSet or DaemonSet called web`.
+        /// What was looked for: `deployment/web`, or `workload called web`.
         what: String,
         /// Where.
         namespace: String,

@@ -4,17 +4,12 @@ use serde_json::Value;
 
 use super::Reconcile;
 use super::error::Error;
-use super::objects::{Objects, name, resource_of};
+use super::objects::{Objects, name, resources_of};
 use super::track::Track;
 use crate::event::printable;
-use crate::kubernetes::cluster::{Resource, Selector, resource};
-use crate::kubernetes::rollout::{Kind, UnsupportedKind};
+use crate::kubernetes::cluster::{Error as ClusterError, Selector, resource};
+use crate::kubernetes::rollout::Kind;
 
-/// Kinds that look like workloads, and that we cannot watch.
-const FOREIGN: [Resource; 2] = [
-    Resource::known("batch/v1", "Job", "jobs", true),
-    Resource::known("argoproj.io/v1alpha1", "Rollout", "rollouts", true),
-];
 /// How many workloads are told when the wanted one is not among them.
 const PRESENT: usize = 10;
 
@@ -22,31 +17,39 @@ impl Track<'_> {
     /// The workload; `None` when it may still come into being.
     pub(super) fn find(&self, objects: &dyn Objects) -> Result<Option<(Kind, Value)>, Error> {
         let (namespace, name) = (&self.wish.namespace, &self.wish.name);
-        let kinds = self
-            .kind
-            .map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
-        let mut found = Vec::new();
         let mut refused = None;
-        for kind in kinds {
-            match objects.get(resource_of(kind), namespace, name) {
-                Ok(None) => {}
-                Ok(Some(workload)) => found.push((kind, workload)),
-                // Who may read Deployments alone has a Deployment, most likely.
-                Err(error) if error.is_refusal() => refused = refused.or(Some(error)),
-                Err(error) => return Err(error.into()),
+        let kinds = match self.kind {
+            Some(kind) => vec![vec![kind]],
+            // What runs all the time is meant before what runs at times, and every cluster has these kinds.
+            None => vec![Kind::COMMON.to_vec(), Kind::OTHERS.to_vec()],
+        };
+        for (rank, kinds) in kinds.into_iter().enumerate() {
+            let mut found = Vec::new();
+            for kind in kinds {
+                match get(objects, kind, namespace, name) {
+                    Ok(None) => {}
+                    Ok(Some(workload)) => found.push((kind, workload)),
+                    // Who may read Deployments alone has a Deployment, most likely.
+                    Err(error) if error.is_refusal() && rank == 0 => {
+                        refused = refused.or(Some(error));
+                    }
+                    // Nobody said that it is one of these.
+                    Err(error) if error.is_refusal() => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
-        }
-        if found.len() > 1 {
-            return Err(Error::Ambiguous {
-                name: name.clone(),
-                found: found
-                    .iter()
-                    .map(|(kind, _)| format!("{kind}/{name}"))
-                    .collect(),
-            });
-        }
-        if let Some(one) = found.pop() {
-            return Ok(Some(one));
+            if found.len() > 1 {
+                return Err(Error::Ambiguous {
+                    name: name.clone(),
+                    found: found
+                        .iter()
+                        .map(|(kind, _)| format!("{kind}/{name}"))
+                        .collect(),
+                });
+            }
+            if let Some(one) = found.pop() {
+                return Ok(Some(one));
+            }
         }
         if let Some(error) = refused {
             return Err(error.into());
@@ -56,19 +59,9 @@ impl Track<'_> {
         if self.wish.awaits_creation || is_by_flux {
             return Ok(None);
         }
-        for foreign in FOREIGN {
-            if self.kind.is_none()
-                && objects
-                    .get(&foreign, namespace, name)
-                    .is_ok_and(|one| one.is_some())
-            {
-                let kind = foreign.kind.into_owned();
-                return Err(UnsupportedKind { kind }.into());
-            }
-        }
         let what = match self.kind {
             Some(_) => self.workload(),
-            None => format!("Deployment, StatefulSet or DaemonSet called `{name}`"),
+            None => format!("workload called `{name}`"),
         };
         let present = present(objects, namespace);
         let is_there = || objects.get(&resource::NAMESPACE, "", namespace);
@@ -85,12 +78,29 @@ impl Track<'_> {
     }
 }
 
+/// A workload, in whichever version the server has its kind.
+fn get(
+    objects: &dyn Objects,
+    kind: Kind,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Value>, ClusterError> {
+    for resource in resources_of(kind) {
+        if let Some(workload) = objects.get(resource, namespace, name)? {
+            return Ok(Some(workload));
+        }
+    }
+    Ok(None)
+}
+
 /// The workloads that are there, for whoever misspelt one. Who may not list them is told nothing.
 fn present(objects: &dyn Objects, namespace: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for kind in Kind::ALL {
-        let there = objects.list(resource_of(kind), namespace, &Selector::all());
-        let there = there.unwrap_or_default();
+    for kind in Kind::COMMON.into_iter().chain(Kind::OTHERS) {
+        let lists = resources_of(kind)
+            .iter()
+            .map(|resource| objects.list(resource, namespace, &Selector::all()));
+        let there: Vec<Value> = lists.flat_map(Result::unwrap_or_default).collect();
         found.extend(
             there
                 .iter()

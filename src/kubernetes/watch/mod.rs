@@ -1,6 +1,7 @@
 //! Rollouts are watched until they are over: several at once, with one deadline.
 //!
-//! Every few seconds each workload is read and judged (`kubernetes::rollout`). On the way Flux may be asked to look at
+//! Whenever something has changed, each workload is read and judged (`kubernetes::rollout`): the API tells of changes
+//! ([`Asked::pause`]), and where it does not, they are looked for every few seconds. On the way Flux may be asked to look at
 //! what it has ([`Reconcile`]); at the end the new pods may have to say that they are ready ([`ReadyCheck`]). The first
 //! workload that fails ends the whole watch, with the reason: pod, container, message, event, last lines.
 //!
@@ -16,17 +17,22 @@ mod lines;
 mod objects;
 mod track;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::event::{self, Event, Observer};
-use crate::kubernetes::cluster;
+use crate::kubernetes::cluster::{self, Cluster};
 use crate::kubernetes::flux::Target;
 use crate::kubernetes::ready::ReadyCheck;
-use crate::kubernetes::rollout::{Done, Grace, Kind, Wanted};
+use crate::kubernetes::rollout::{self, Done, Grace, Kind, Report, Wanted};
 
 pub use error::{Error, FluxProblem};
 pub use objects::{Asked, Objects};
 use track::Track;
+
+/// How long nothing may be told before somebody looks all the same: something on the way may swallow what is told.
+const UNTOLD: Duration = Duration::from_secs(30);
+/// The shortest pause.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// A workload, and what is expected of it.
 #[derive(Clone, Debug)]
@@ -66,8 +72,17 @@ pub enum Reconcile {
 pub struct Clock<'a> {
     /// The time since the watch began.
     pub now: &'a dyn Fn() -> Duration,
-    /// Waits for so long, or until the person wants to stop.
-    pub pause: &'a dyn Fn(Duration),
+    /// Waits until something may have changed, or until the person wants to stop.
+    pub pause: &'a dyn Fn(Pause),
+}
+
+/// For how long is waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Where nobody tells of changes.
+    pub poll: Duration,
+    /// At most.
+    pub most: Duration,
 }
 
 impl std::fmt::Debug for Clock<'_> {
@@ -81,7 +96,7 @@ impl std::fmt::Debug for Clock<'_> {
 pub struct Terms<'a> {
     /// The one deadline of everything, since the beginning.
     pub timeout: Duration,
-    /// How often is looked.
+    /// How often is looked where nobody tells of changes.
     pub interval: Duration,
     /// Which troubles may pass.
     pub grace: Grace,
@@ -116,15 +131,48 @@ pub struct Watched {
     pub said: Vec<String>,
 }
 
-/// Watches until every wish has come true. The result is in the order of the wishes.
-///
-/// # Errors
-/// [`Error`]: the first workload that fails, or the first that is not complete at the deadline.
-pub fn watch(
-    objects: &dyn Objects,
-    wishes: &[Wish],
-    terms: &Terms<'_>,
-) -> Result<Vec<Watched>, Error> {
+/// What has become of one wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has come true.
+    Complete(Watched),
+    /// It has ended the watch.
+    Failed,
+    /// The watch ended before it was decided.
+    Open,
+}
+
+/// How a watch has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// What has become of each wish, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// Why it ended, when not all of them have come true.
+    pub error: Option<Error>,
+}
+
+impl Ended {
+    /// What was watched, when all have come true.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn into_result(self) -> Result<Vec<Watched>, Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self.watched().cloned().collect()),
+        }
+    }
+
+    fn watched(&self) -> impl Iterator<Item = &Watched> {
+        self.outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Complete(watched) => Some(watched),
+            Outcome::Failed | Outcome::Open => None,
+        })
+    }
+}
+
+/// Watches until every wish has come true, the first fails ([`Error`]), or the time is over.
+pub fn watch(objects: &dyn Objects, wishes: &[Wish], terms: &Terms<'_>) -> Ended {
     let names: Vec<&str> = wishes.iter().map(|wish| wish.name.as_str()).collect();
     let stage = event::stage(
         terms.observer,
@@ -135,40 +183,138 @@ pub fn watch(
         .iter()
         .map(|wish| Track::new(wish, terms.grace))
         .collect();
-    loop {
-        let now = (terms.clock.now)();
-        for track in tracks.iter_mut().filter(|track| !track.is_over()) {
-            match track.look(objects, terms, now) {
-                Ok(()) => {}
-                Err(Error::Cluster(cluster::Error::Interrupted)) => return Err(Error::Interrupted),
-                Err(error) => return Err(error),
-            }
-        }
-        if tracks.iter().all(Track::is_over) {
-            break;
-        }
-        if terms.observer.is_cancelled() {
-            return Err(Error::Interrupted);
-        }
-        let left = terms.timeout.saturating_sub((terms.clock.now)());
-        if let Some(late) = tracks
-            .iter_mut()
-            .find(|track| left.is_zero() && !track.is_over())
-        {
-            return Err(late.timed_out(objects, terms));
-        }
-        (terms.clock.pause)(terms.interval.min(left));
-    }
-    let watched: Vec<Watched> = tracks.into_iter().filter_map(Track::finish).collect();
-    for note in watched.iter().flat_map(|one| &one.done.notes) {
+    let stopped = follow(objects, &mut tracks, terms).err();
+    let (failed, error) = match stopped {
+        Some((place, error)) => (place, Some(error)),
+        None => (None, None),
+    };
+    let outcome = |(place, track): (usize, Track<'_>)| match track.finish() {
+        Some(watched) => Outcome::Complete(watched),
+        None if failed == Some(place) => Outcome::Failed,
+        None => Outcome::Open,
+    };
+    let ended = Ended {
+        outcomes: tracks.into_iter().enumerate().map(outcome).collect(),
+        error,
+    };
+    for note in ended.watched().flat_map(|one| &one.done.notes) {
         terms.observer.observe(Event::Warning {
             text: note.clone(),
             hint: None,
         });
     }
-    let told: Vec<String> = watched.iter().map(told).collect();
-    stage.finish(told.join(", "));
-    Ok(watched)
+    if ended.error.is_none() {
+        let told: Vec<String> = ended.watched().map(told).collect();
+        stage.finish(told.join(", "));
+    }
+    ended
+}
+
+/// Looks until all tracks are over; why not, and which of them is to blame.
+fn follow(
+    objects: &dyn Objects,
+    tracks: &mut [Track<'_>],
+    terms: &Terms<'_>,
+) -> Result<(), (Option<usize>, Error)> {
+    loop {
+        let now = (terms.clock.now)();
+        for (place, track) in tracks.iter_mut().enumerate() {
+            if track.is_over() {
+                continue;
+            }
+            track
+                .look(objects, terms, now)
+                .map_err(|error| match error {
+                    Error::Cluster(cluster::Error::Interrupted) => (None, Error::Interrupted),
+                    error => (Some(place), error),
+                })?;
+        }
+        if tracks.iter().all(Track::is_over) {
+            return Ok(());
+        }
+        if terms.observer.is_cancelled() {
+            return Err((None, Error::Interrupted));
+        }
+        let now = (terms.clock.now)();
+        let left = terms.timeout.saturating_sub(now);
+        if left.is_zero()
+            && let Some(place) = tracks.iter().position(|track| !track.is_over())
+        {
+            return Err((Some(place), tracks[place].timed_out(objects, terms)));
+        }
+        let under_way = tracks.iter().filter(|track| !track.is_over());
+        let due = under_way.filter_map(Track::due).min();
+        let until = due.map_or(UNTOLD.max(terms.interval), |due| due.saturating_sub(now));
+        let most = until.max(MOMENT).min(left);
+        (terms.clock.pause)(Pause {
+            poll: terms.interval.min(most),
+            most,
+        });
+    }
+}
+
+/// How a real cluster is watched.
+#[derive(Clone, Copy)]
+pub struct Live<'a> {
+    /// When the time that there is begins.
+    pub start: Instant,
+    /// As [`Terms::timeout`].
+    pub timeout: Duration,
+    /// As [`Terms::interval`].
+    pub interval: Duration,
+    /// As [`Terms::grace`].
+    pub grace: Grace,
+    /// As [`Terms::requested_at`].
+    pub requested_at: &'a str,
+    /// As [`Terms::observer`].
+    pub observer: &'a dyn Observer,
+}
+
+impl std::fmt::Debug for Live<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live")
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// [`watch`] on a real cluster, which tells of changes where it can.
+pub fn live(cluster: &Cluster, wishes: &[Wish], live: &Live<'_>) -> Ended {
+    let asked = Asked::new(cluster, live.observer, live.start + live.timeout);
+    let now = || live.start.elapsed();
+    let pause = |pause| asked.pause(pause);
+    let terms = Terms {
+        timeout: live.timeout,
+        interval: live.interval,
+        grace: live.grace,
+        requested_at: live.requested_at,
+        clock: Clock {
+            now: &now,
+            pause: &pause,
+        },
+        observer: live.observer,
+    };
+    watch(&asked, wishes, &terms)
+}
+
+/// Looks once, without waiting: what runs now, beside what is wished. Nobody in Flux is asked for anything.
+///
+/// # Errors
+/// [`Error::Cluster`]; [`Error::NoWorkload`], [`Error::Ambiguous`] and [`Error::NoContainer`] when there is nothing to look at.
+pub fn look(objects: &dyn Objects, wish: &Wish) -> Result<(Kind, Report), Error> {
+    let track = Track::new(wish, Grace::default());
+    let Some((kind, workload)) = track.find(objects)? else {
+        return Err(Error::NoWorkload {
+            what: track.workload(),
+            namespace: wish.namespace.clone(),
+            present: Vec::new(),
+        });
+    };
+    let state = objects::state(objects, kind, &wish.namespace, workload)?;
+    let report = rollout::report(&state, &wish.wanted).map_err(|reason| Error::NoContainer {
+        reason: Box::new(reason),
+    })?;
+    Ok((kind, report))
 }
 
 fn told(watched: &Watched) -> String {

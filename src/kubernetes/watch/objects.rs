@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::Pause;
+use crate::event::Event;
 use crate::event::Observer;
 use crate::kubernetes::cluster::{
-    Cluster, Error, Logs, PatchKind, Resource, Selector, Within, resource,
+    Changes, Cluster, Error, Logs, PatchKind, Resource, Selector, Within, resource,
 };
 use crate::kubernetes::object::text;
 use crate::kubernetes::rollout::{Kind, State, subjects};
@@ -57,15 +59,12 @@ pub trait Objects {
     fn log(&self, namespace: &str, pod: &str, logs: &Logs) -> Result<String, Error>;
 }
 
-/// A real cluster, asked until a deadline.
-#[derive(Clone, Copy)]
+/// A real cluster, asked until a deadline. What was asked last is watched: [`Self::pause`] ends when it has changed.
 pub struct Asked<'a> {
-    /// Which.
-    pub cluster: &'a Cluster,
-    /// May ask to stop.
-    pub observer: &'a dyn Observer,
-    /// When nothing is asked any more but what explains a failure.
-    pub deadline: Instant,
+    cluster: &'a Cluster,
+    observer: &'a dyn Observer,
+    deadline: Instant,
+    changes: Changes<'a>,
 }
 
 impl std::fmt::Debug for Asked<'_> {
@@ -76,7 +75,30 @@ impl std::fmt::Debug for Asked<'_> {
     }
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// Nothing is asked after `deadline` but what explains a failure; `observer` may ask to stop before.
+    pub fn new(cluster: &'a Cluster, observer: &'a dyn Observer, deadline: Instant) -> Self {
+        Self {
+            cluster,
+            observer,
+            deadline,
+            changes: cluster.changes(),
+        }
+    }
+
+    /// Waits until what was asked for may be otherwise, or the person wants to stop.
+    pub fn pause(&self, pause: Pause) {
+        self.changes.wait(pause.poll, pause.most, self.observer);
+        for what in self.changes.refused() {
+            self.observer.observe(Event::Note {
+                text: format!(
+                    "the cluster does not let {what} be watched: it is asked every {}",
+                    humantime::format_duration(pause.poll)
+                ),
+            });
+        }
+    }
+
     fn within(&self) -> Within<'_> {
         self.until(self.deadline)
     }
@@ -96,6 +118,8 @@ impl Objects for Asked<'_> {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Value>, Error> {
+        let named = Selector::fields(format!("metadata.name={name}"));
+        self.changes.follow(resource, namespace, &named);
         self.cluster.get(self.within(), resource, namespace, name)
     }
 
@@ -105,6 +129,7 @@ impl Objects for Asked<'_> {
         namespace: &str,
         selector: &Selector,
     ) -> Result<Vec<Value>, Error> {
+        self.changes.follow(resource, namespace, selector);
         self.cluster
             .list(self.within(), resource, namespace, selector)
     }
@@ -127,12 +152,15 @@ impl Objects for Asked<'_> {
     }
 }
 
-/// Where workloads of a kind are.
-pub(super) fn resource_of(kind: Kind) -> &'static Resource {
+/// Where workloads of a kind are: of several versions, a server knows the first or only the others.
+pub(super) fn resources_of(kind: Kind) -> &'static [Resource] {
     match kind {
-        Kind::Deployment => &resource::DEPLOYMENT,
-        Kind::StatefulSet => &resource::STATEFUL_SET,
-        Kind::DaemonSet => &resource::DAEMON_SET,
+        Kind::Deployment => std::slice::from_ref(&resource::DEPLOYMENT),
+        Kind::StatefulSet => std::slice::from_ref(&resource::STATEFUL_SET),
+        Kind::DaemonSet => std::slice::from_ref(&resource::DAEMON_SET),
+        Kind::Rollout => std::slice::from_ref(&resource::ROLLOUT),
+        Kind::CronJob => &resource::CRON_JOBS,
+        Kind::Job => std::slice::from_ref(&resource::JOB),
     }
 }
 
@@ -150,10 +178,11 @@ pub(super) fn state(
         true => Ok(Vec::new()),
         false => objects.list(resource, namespace, &selector),
     };
-    let revisions = list(match kind {
-        Kind::Deployment => &resource::REPLICA_SET,
-        Kind::StatefulSet | Kind::DaemonSet => &resource::CONTROLLER_REVISION,
-    })?;
+    let revisions = match kind {
+        Kind::Deployment | Kind::Rollout => list(&resource::REPLICA_SET)?,
+        Kind::StatefulSet | Kind::DaemonSet => list(&resource::CONTROLLER_REVISION)?,
+        Kind::Job | Kind::CronJob => Vec::new(),
+    };
     let pods = list(&resource::POD)?;
     let mut state = State {
         kind,

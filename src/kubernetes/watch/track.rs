@@ -34,6 +34,8 @@ pub(super) struct Track<'w> {
     said: BTreeMap<(String, usize), String>,
     is_ready_awaited: bool,
     done: Option<Done>,
+    /// When to look again although nothing changes.
+    due: Option<Duration>,
 }
 
 impl<'w> Track<'w> {
@@ -51,7 +53,13 @@ impl<'w> Track<'w> {
             said: BTreeMap::new(),
             is_ready_awaited: false,
             done: None,
+            due: None,
         }
+    }
+
+    /// When to look again although nothing tells of a change: what is awaited is a matter of time, or not watched.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.due
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -84,6 +92,7 @@ impl<'w> Track<'w> {
         terms: &Terms<'_>,
         now: Duration,
     ) -> Result<(), Error> {
+        self.due = Some(now + terms.interval);
         match self.look_once(objects, terms, now) {
             // A question that our own deadline cut off says nothing; what was awaited before does.
             Err(Error::Cluster(cluster::Error::Timeout { .. }))
@@ -104,6 +113,10 @@ impl<'w> Track<'w> {
             Err(error) => Err(error),
             Ok(()) => {
                 self.answered = Some(now);
+                // Nobody tells of a new line in a log.
+                if !self.is_ready_awaited {
+                    self.due = self.patience.due();
+                }
                 Ok(())
             }
         }

@@ -246,6 +246,7 @@ pub fn name_of(operation: Operation) -> &'static str {
         Operation::Push => "push",
         Operation::Promote => "promote",
         Operation::Deploy => "deploy",
+        Operation::Watch => "watch",
         Operation::Release => "release",
     }
 }
@@ -257,6 +258,7 @@ pub fn operation_of(name: &str) -> Option<Operation> {
         Operation::Push,
         Operation::Promote,
         Operation::Deploy,
+        Operation::Watch,
         Operation::Release,
     ];
     all.into_iter()

@@ -141,6 +141,12 @@ fn an_auto_trigger_that_lost_messages_is_a_failure_of_its_own() {
     kubelet.log(image, "🚀 Auto-trigger complete — 3/5 messages sent");
     let done = blueprint.up(&["gateway", "--timeout", "60s"]);
     assert_eq!(done.code, Some(94), "{}", done.stderr);
+    // The deployment was done; what became of it is on record beside it.
+    let records = blueprint.records();
+    assert_eq!(records[0]["operation"], "watch");
+    assert_eq!(records[0]["results"]["rollout"], "not-ready");
+    assert_eq!(records[0]["links"]["deploy"], records[1]["id"]);
+    assert_eq!(records[1]["rollout"]["state"], "not-ready");
     blueprint
         .up(&["gateway", "--timeout", "60s", "--no-auto-trigger"])
         .ok();

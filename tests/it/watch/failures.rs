@@ -219,11 +219,10 @@ fn what_is_not_there_or_not_allowed_is_said_at_once() {
         done.stderr
     );
 
-    let done = watch(&overcoat, "rollout/web", V1, &[]);
+    let done = watch(&overcoat, "pod/web", V1, &[]);
     assert_eq!(done.code, Some(2), "{}", done.stderr);
     assert!(
-        done.stderr
-            .contains("rollouts of `rollout` cannot be watched"),
+        done.stderr.contains("rollouts of `pod` cannot be watched"),
         "{}",
         done.stderr
     );

@@ -157,7 +157,7 @@ fn fault_4_counters_of_an_older_template_are_not_believed() {
 
 #[test]
 fn fault_7_other_kinds_are_told_as_not_supported() {
-    for kind in ["Rollout", "Job", "CronJob", "Pod", ""] {
+    for kind in ["ReplicaSet", "Pod", "Service", ""] {
         let error = kind.parse::<Kind>().unwrap_err().to_string();
         assert!(error.contains("cannot be watched"), "{error}");
     }

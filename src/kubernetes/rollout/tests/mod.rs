@@ -3,6 +3,7 @@
 mod faults;
 mod image;
 mod kinds;
+mod others;
 mod patience;
 mod pods;
 

@@ -157,3 +157,22 @@ fn a_rollout_with_a_probe_is_done_as_soon_as_it_is_complete() {
     let verdict = judge(&deployment(NEW, 1), &wanted(NEW));
     assert!(!done(verdict).is_certain);
 }
+
+#[test]
+fn it_is_known_when_a_verdict_will_mean_something_else() {
+    let seconds = Duration::from_secs;
+    let mut patience = Patience::new(GRACE);
+    let both = waiting(&[trouble(Cause::Probe, "a"), trouble(Cause::Pull, "b")]);
+    patience.decide(both.clone(), seconds(7));
+    assert_eq!(patience.due(), Some(seconds(27)));
+    patience.decide(both, seconds(9));
+    assert_eq!(patience.due(), Some(seconds(27)), "since it began");
+    patience.decide(waiting(&[trouble(Cause::Probe, "a")]), seconds(10));
+    assert_eq!(patience.due(), Some(seconds(127)));
+    patience.decide(waiting(&[trouble(Cause::Crash(1), "a")]), seconds(11));
+    assert_eq!(patience.due(), None, "a crash is counted");
+    patience.decide(Verdict::Done(Done::default()), seconds(12));
+    assert_eq!(patience.due(), Some(seconds(15)));
+    patience.decide(waiting(&[]), seconds(13));
+    assert_eq!(patience.due(), None);
+}

@@ -174,7 +174,7 @@ fn a_workload_that_is_not_there_is_an_error_at_once_that_names_those_that_are() 
     assert_eq!(play.now(), Duration::ZERO);
     assert_eq!(
         error.to_string(),
-        "there is no Deployment, StatefulSet or DaemonSet called `wep` in the namespace `shop`"
+        "there is no workload called `wep` in the namespace `shop`"
     );
     assert_eq!(error.hints(), ["it has deployment/web"]);
     let mut elsewhere = wish("web");
@@ -202,13 +202,108 @@ fn a_workload_that_is_not_there_can_be_awaited() {
 }
 
 #[test]
-fn a_workload_of_a_kind_that_cannot_be_watched_is_told_as_that() {
+fn a_name_is_looked_for_among_all_kinds_those_of_every_cluster_first() {
+    let cron = json!({
+        "metadata": {"name": "web"},
+        "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": template(NEW)}}},
+    });
     let play = Play::default();
-    play.put_object("argoproj.io/v1alpha1", "rollouts", "shop", "web", json!({}));
+    // A server before Kubernetes 1.21, without Argo.
+    play.forget("batch/v1/cronjobs");
+    play.forget("argoproj.io/v1alpha1/rollouts");
+    play.put_object("batch/v1beta1", "cronjobs", "shop", "web", cron.clone());
+    let watched = play.watch(&[wish("web")]).unwrap();
+    assert_eq!(watched[0].workload, "cronjob/web");
+    assert!(
+        play.told()
+            .contains("its next run uses the image (schedule `0 3 * * *`)"),
+        "{}",
+        play.told()
+    );
+    // Who may read nothing but Deployments has no CronJob.
+    let play = Play::default();
+    for kind in [
+        "batch/v1/cronjobs",
+        "batch/v1/jobs",
+        "argoproj.io/v1alpha1/rollouts",
+    ] {
+        play.forbid(kind);
+    }
     let error = play.watch(&[wish("web")]).unwrap_err();
+    assert!(matches!(error, Error::NoWorkload { .. }), "{error:?}");
+    // What runs all the time is meant.
+    let play = Play::of(&complete(NEW));
+    play.put_object("batch/v1", "cronjobs", "shop", "web", cron);
     assert_eq!(
-        error.to_string(),
-        "rollouts of `Rollout` cannot be watched, only those of a Deployment, a StatefulSet or a DaemonSet"
+        play.watch(&[wish("web")]).unwrap()[0].workload,
+        "deployment/web"
+    );
+}
+
+#[test]
+fn what_is_told_is_seen_at_once_and_nothing_is_asked_in_between() {
+    let play = Play::of(&complete("registry.example.com/team/app:v1"));
+    play.tells();
+    play.at(25, |world| world.put(&complete(NEW)));
+    play.watch(&[wish("web")]).unwrap();
+    assert_eq!(play.now(), Duration::from_secs(25));
+    let looks = |play: &Play| {
+        let asked = play.asked();
+        asked
+            .iter()
+            .filter(|one| one.ends_with("deployments/web"))
+            .count()
+    };
+    assert_eq!(looks(&play), 2, "{:?}", play.asked());
+
+    // What nobody tells is found all the same, and what is a matter of time in time.
+    let play = Play::of(&pulling());
+    play.tells();
+    let error = play.watch(&[wish("web")]).unwrap_err();
+    assert!(matches!(error, Error::Failed { .. }), "{error:?}");
+    assert_eq!(play.now(), Duration::from_secs(20));
+    assert_eq!(looks(&play), 2);
+
+    let mut state = deployment(NEW, 1);
+    state.workload["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
+    let play = Play::of(&state);
+    play.tells();
+    play.watch(&[wish("web")]).unwrap();
+    assert_eq!(play.now(), Duration::from_secs(3));
+
+    let play = Play::of(&complete("registry.example.com/team/app:v1"));
+    play.tells();
+    play.watch(&[wish("web")]).unwrap_err();
+    assert_eq!(play.now(), play::TIMEOUT);
+    assert_eq!(looks(&play), 3, "after half a minute, and at the deadline");
+}
+
+#[test]
+fn what_became_of_each_workload_is_known_when_one_fails() {
+    let play = Play::of(&complete(NEW));
+    for (name, image) in [("relay", NEW), ("sink", "registry.example.com/team/app:v1")] {
+        let mut state = complete(image);
+        state.workload["metadata"]["name"] = json!(name);
+        if name == "relay" {
+            state.workload["spec"]["paused"] = json!(true);
+            state.workload["status"]["updatedReplicas"] = json!(0);
+        }
+        play.put(&state);
+    }
+    let ended = play.watch_all(&[wish("web"), wish("sink"), wish("relay")]);
+    let outcomes: Vec<&str> = ended
+        .outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Complete(watched) => watched.workload.as_str(),
+            Outcome::Failed => "failed",
+            Outcome::Open => "open",
+        })
+        .collect();
+    assert_eq!(outcomes, ["deployment/web", "open", "failed"]);
+    assert!(
+        matches!(ended.error, Some(Error::Failed { .. })),
+        "{ended:?}"
     );
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::event::{Event, Observer};
 use crate::kubernetes::cluster::{Error, Logs, Resource, Selector};
 use crate::kubernetes::rollout::{Grace, State};
-use crate::kubernetes::watch::{Clock, Objects, Terms, Watched, Wish, watch};
+use crate::kubernetes::watch::{Clock, Ended, Objects, Pause, Terms, Watched, Wish, watch};
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -73,6 +73,7 @@ impl World {
 pub(super) struct Play {
     world: RefCell<World>,
     script: RefCell<Vec<(Duration, Change)>>,
+    tells: RefCell<bool>,
     observer: Recorder,
 }
 
@@ -206,8 +207,12 @@ impl Play {
     }
 
     pub(super) fn watch(&self, wishes: &[Wish]) -> Result<Vec<Watched>, super::Error> {
+        self.watch_all(wishes).into_result()
+    }
+
+    pub(super) fn watch_all(&self, wishes: &[Wish]) -> Ended {
         let now = || self.now();
-        let pause = |time: Duration| self.pause(time);
+        let pause = |pause: Pause| self.pause(pause);
         let terms = Terms {
             timeout: TIMEOUT,
             interval: INTERVAL,
@@ -222,7 +227,22 @@ impl Play {
         watch(self, wishes, &terms)
     }
 
-    fn pause(&self, time: Duration) {
+    /// From now on each change of the script is told, as a server does that can be watched.
+    pub(super) fn tells(&self) {
+        *self.tells.borrow_mut() = true;
+    }
+
+    fn pause(&self, pause: Pause) {
+        let time = match *self.tells.borrow() {
+            false => pause.poll.min(pause.most),
+            true => {
+                let now = self.now();
+                let script = self.script.borrow();
+                let next = script.iter().filter(|(at, _)| *at > now);
+                let next = next.map(|(at, _)| *at - now).min();
+                next.map_or(pause.most, |next| next.min(pause.most))
+            }
+        };
         assert!(
             time > Duration::ZERO,
             "a pause of no time is an endless loop"

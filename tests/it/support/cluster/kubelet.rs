@@ -29,6 +29,8 @@ pub enum Fate {
     ImagePullBackOff,
     /// It ends again and again with this status (with events).
     CrashLoopBackOff(i64),
+    /// It has ended with this status; a pod whose containers all have is `Succeeded`, or `Failed`.
+    Ended(i64),
     /// Nothing happens to its pod at all.
     Pending,
 }
@@ -221,7 +223,7 @@ impl Round {
     /// Events as a kubelet sends them, once a pod and reason.
     fn tell(&mut self, pod: &Value, container: &str, image: &str, fate: &Fate) {
         let (reason, message) = match fate {
-            Fate::Running(_) | Fate::Pending => return,
+            Fate::Running(_) | Fate::Ended(_) | Fate::Pending => return,
             Fate::Unready => (
                 "Unhealthy",
                 "Readiness probe failed: HTTP probe failed with statuscode: 503".to_owned(),
@@ -275,6 +277,10 @@ fn status(fates: &[(String, String, Fate)]) -> Value {
                 let message = format!("Back-off pulling image \"{image}\"");
                 (json!({"waiting": {"reason": "ImagePullBackOff", "message": message}}), json!({}), 0)
             }
+            Fate::Ended(code) => {
+                let reason = if *code == 0 { "Completed" } else { "Error" };
+                (json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now}}), json!({}), 0)
+            }
             Fate::CrashLoopBackOff(code) => {
                 let message = format!("back-off 40s restarting failed container={name}");
                 let ended = json!({"exitCode": code, "reason": "Error", "startedAt": now, "finishedAt": now});
@@ -294,12 +300,22 @@ fn status(fates: &[(String, String, Fate)]) -> Value {
     let is_pulled = fates
         .iter()
         .all(|(_, _, fate)| *fate != Fate::ImagePullBackOff);
+    let ends = fates.iter().map(|(_, _, fate)| match fate {
+        Fate::Ended(code) => Some(*code == 0),
+        _ => None,
+    });
+    let phase = match ends.collect::<Option<Vec<bool>>>() {
+        Some(ends) if ends.iter().all(|is_good| *is_good) => "Succeeded",
+        Some(_) => "Failed",
+        None if is_pulled => "Running",
+        None => "Pending",
+    };
     let condition = |kind: &str, holds: bool| {
         let status = if holds { "True" } else { "False" };
         json!({"type": kind, "status": status, "lastTransitionTime": now})
     };
     json!({"status": {
-        "phase": if is_pulled { "Running" } else { "Pending" },
+        "phase": phase,
         "hostIP": "127.0.0.1", "podIP": "127.0.0.1", "startTime": now,
         "conditions": [
             condition("Initialized", true), condition("Ready", is_ready),

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Bed;
+use super::super::wait_for;
+use super::{Api, Bed};
 
 /// The template of pods with these containers, `(NAME, IMAGE)`, labelled `app: NAME`.
 fn template(name: &str, containers: &[(&str, &str)]) -> Value {
@@ -44,4 +45,52 @@ pub fn daemon_set(bed: &Bed, name: &str, containers: &[(&str, &str)]) -> Value {
     let mut object = workload("DaemonSet", name, containers);
     object["spec"]["template"]["spec"]["nodeSelector"] = json!({"test": bed.namespace()});
     object
+}
+
+/// A Job of one pod.
+pub fn job(name: &str, containers: &[(&str, &str)]) -> Value {
+    let mut template = template(name, containers);
+    template["spec"]["restartPolicy"] = json!("Never");
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template},
+    })
+}
+
+/// A CronJob that never runs.
+pub fn cron_job(name: &str, version: &str, containers: &[(&str, &str)]) -> Value {
+    json!({
+        "apiVersion": version, "kind": "CronJob", "metadata": {"name": name},
+        "spec": {"schedule": "0 3 31 2 *", "jobTemplate": {"spec": job(name, containers)["spec"]}},
+    })
+}
+
+/// A Rollout of Argo with one replica.
+pub fn rollout(name: &str, containers: &[(&str, &str)]) -> Value {
+    let mut object = deployment(name, containers);
+    object["apiVersion"] = json!("argoproj.io/v1alpha1");
+    object["kind"] = json!("Rollout");
+    object
+}
+
+/// The kind Rollout, for all tests of this server.
+pub fn define_rollouts(api: &Api) {
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "rollouts.argoproj.io"},
+        "spec": {
+            "group": "argoproj.io", "scope": "Namespaced",
+            "names": {"plural": "rollouts", "singular": "rollout", "kind": "Rollout"},
+            "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }],
+        },
+    });
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let (code, answer) = api.call("POST", definitions, &definition);
+    assert!(matches!(code, 201 | 409), "{code} {answer}");
+    wait_for("the definition", || {
+        let (code, _) = api.call("GET", "/apis/argoproj.io/v1alpha1/rollouts", &Value::Null);
+        (code == 200).then_some(())
+    });
 }
