@@ -5,8 +5,9 @@ use clap::Args as ClapArgs;
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
+use super::records::reach::Asked;
 use super::records::{Flags, Place, redeploy};
-use super::{observer, print, project, release};
+use super::{cluster, observer, print, project, release};
 use crate::event::{Event, Observer, stage};
 use crate::project::Operation;
 use crate::reference::Reference;
@@ -18,7 +19,7 @@ use crate::release::rollback::{Deployments, ROLLBACK_OF, is_same_image};
 /// Deploy an earlier image again
 ///
 /// The image of an earlier deployment of the same environment goes where that deployment had put it, by its digest, after
-/// its registry has said that it still has it. Where a deployment was declared released before, the new one is too.
+/// its registry has said that it still has it: into manifests, a kustomization, a workload of a cluster, or both. Where a deployment was declared released before, the new one is too.
 /// Prints the image.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
@@ -35,6 +36,13 @@ pub(super) struct Args {
     /// Deploy it although it is live
     #[arg(long)]
     repeat: bool,
+
+    #[command(flatten)]
+    cluster: cluster::Flags,
+
+    /// Tell the cluster even if it is another one than that on record
+    #[arg(long)]
+    yes: bool,
 
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -69,15 +77,23 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     }
     let image = image_of(&earlier)?;
     check(&place, &earlier, &image, shared, observer)?;
+    let asked = Asked {
+        root: &place.project.root,
+        flags: &args.cluster,
+        is_confirmed: args.yes,
+        shared,
+    };
     if args.dry_run {
-        let changes =
-            redeploy::redeploy(&earlier, &image, redeploy::Mode::DryRun, shared, observer)?;
-        return print(&changes.join("\n"));
+        let repeated =
+            redeploy::redeploy(&earlier, &image, redeploy::Mode::DryRun, &asked, observer)?;
+        return print(&repeated.changes.join("\n"));
     }
     let mut facts = Facts {
         image: earlier.facts.image.clone(),
         digest: earlier.facts.digest.clone(),
         target: earlier.facts.target.clone(),
+        also: earlier.facts.also.clone(),
+        endpoint: earlier.facts.endpoint.clone(),
         links: earlier.facts.links.clone(),
         previous: live.image(),
         ..Facts::default()
@@ -87,8 +103,12 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         .insert(ROLLBACK_OF.to_owned(), earlier.id.to_string());
     let begin = place.beginning(Operation::Deploy, &application, Some(&environment), facts);
     let performed = place.perform(begin, observer, |observer, _| {
-        redeploy::redeploy(&earlier, &image, redeploy::Mode::Write, shared, observer)?;
-        Ok(Done::<()>::default())
+        let repeated =
+            redeploy::redeploy(&earlier, &image, redeploy::Mode::Write, &asked, observer)?;
+        Ok(Done::<()> {
+            facts: repeated.facts,
+            ..Done::default()
+        })
     })?;
     let record = performed.record.unwrap_or(earlier);
     if deployments.released().is_some() {

@@ -3,7 +3,10 @@
 
 mod choose;
 mod diagnostic;
+pub(super) mod files;
+pub(super) mod reach;
 pub(super) mod redeploy;
+pub(super) mod running;
 pub(super) mod table;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use super::{Args, Done, Plan, Planned};
 use crate::cli::cluster::confirm;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::reach;
 use crate::event::{Event, Observer, stage};
 use crate::fs;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
@@ -243,11 +244,16 @@ fn set_image(
         image: Some(done.deployed.without_digest().to_string()),
         digest: Some(done.made.image.digest().clone()),
         target: Some(Target::Cluster {
-            context: plan.access.context.clone(),
+            context: cluster.target().context.clone(),
             namespace,
             workload: format!("{}/{}", workload.kind, workload.name),
             container: CONTAINER.to_owned(),
         }),
+        endpoint: Some(reach::endpoint(
+            cluster.target().server.clone(),
+            args.cluster.kubeconfig.as_deref(),
+            &plan.place.project.root,
+        )?),
         ..Facts::default()
     };
     let name = &planned.pod.name;
