@@ -1,6 +1,6 @@
 //! `overcoat prune`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -8,23 +8,23 @@ use serde_json::json;
 use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::env::person;
-use super::records::{Flags, Place, redeploy, table};
-use super::{observer, print, print_json, project};
+use super::records::reach::Asked;
+use super::records::running::Running;
+use super::records::{Failed, Flags, Place, table};
+use super::{cluster, observer, print, print_json, project};
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
-use crate::kubernetes::manifest;
+use crate::project::Operation;
 use crate::reference::Reference;
 use crate::release::history::{Contents, Id, Record, Target};
 use crate::release::prune::{self, Plan, Scope};
 
-/// The most bytes of a manifest that is looked through.
-const MAX_MANIFEST: u64 = 64 << 20;
-
 /// Forget old deployments
 ///
 /// Of each application in each environment the newest N successful deployments stay, and what is live or released; of
-/// the others the records go, with the releases, builds, pushes and promotions that only they belong to. Images stay in
-/// their registries unless `--delete-tags` is given; one that a record, a manifest or a cluster still names stays even then.
+/// the others the records go, with the releases, builds, pushes and promotions that only they belong to. What a manifest or a
+/// workload of a cluster names, by digest or by tag, stays with its newest record. Images stay in their registries unless
+/// `--delete-tags` is given; one that a record, a manifest or a cluster still names stays even then.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     /// How many deployments stay; the live one stays in any case
@@ -40,6 +40,17 @@ pub(super) struct Args {
     /// Also delete the images that nothing names any more from their registries
     #[arg(long)]
     delete_tags: bool,
+
+    /// Do not ask clusters what they run: records and manifests alone say it
+    #[arg(long, conflicts_with = "delete_tags")]
+    no_cluster: bool,
+
+    #[command(flatten)]
+    cluster: cluster::Flags,
+
+    /// Believe a cluster even if it is another one than that on record
+    #[arg(long)]
+    yes: bool,
 
     /// Say what would go, and remove nothing
     #[arg(long)]
@@ -67,9 +78,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         place.check_environment(name, &contents)?;
     }
     let mut plan = prune::plan(&contents, &scope, args.retain);
-    match args.delete_tags {
-        true => spare(&place, &contents, &mut plan, shared, observer)?,
-        false => plan.images.clear(),
+    if !plan.records.is_empty() {
+        let running = running(args, &plan, &place, &contents, shared, observer)?;
+        let known_by = |record: &Record| running.known_by(record);
+        plan = prune::plan_beside(&contents, &scope, args.retain, &known_by);
+        match args.delete_tags {
+            true => spare(&running, &place, &mut plan, shared, observer)?,
+            false => plan.images.clear(),
+        }
     }
     let deleted = delete(&place, &plan, args.dry_run, shared, observer)?;
     if !args.dry_run {
@@ -82,6 +98,37 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         place.history.forget(&ids)?;
     }
     tell(args, &plan, &contents, &deleted)
+}
+
+/// What still runs of what would go.
+fn running(
+    args: &Args,
+    plan: &Plan,
+    place: &Place,
+    contents: &Contents,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Running, Diagnostic> {
+    let mut running = Running::of(&plan.records, place, contents)?;
+    if !args.no_cluster {
+        let asked = Asked {
+            root: &place.project.root,
+            flags: &args.cluster,
+            is_confirmed: args.yes,
+            shared,
+        };
+        running.ask_clusters(contents, &asked, observer);
+    }
+    hear(args, &running, observer)?;
+    for record in &plan.records {
+        let at = running.place_of(record);
+        if let Some(at) = at.filter(|_| record.operation == Operation::Deploy) {
+            observer.observe(Event::Note {
+                text: format!("the {record} has an image that runs: {at} names it"),
+            });
+        }
+    }
+    Ok(running)
 }
 
 fn tell(
@@ -111,94 +158,110 @@ fn tell(
     print(&lines.join("\n"))
 }
 
+/// Tells which clusters and manifests do not say what runs; with `--delete-tags`, a cluster that does not ends the command.
+fn hear(args: &Args, running: &Running, observer: &dyn Observer) -> Result<(), Diagnostic> {
+    for (_, namespace, diagnostic) in &running.silent {
+        let unknown = format!("it is not known what runs in the namespace `{namespace}`");
+        if args.delete_tags {
+            return Err(diagnostic
+                .clone()
+                .attempting(format!("nothing was removed: {unknown}"))
+                .hint("without `--delete-tags` the records of what was deployed there stay, and the others go"));
+        }
+        observer.observe(Event::Warning {
+            text: format!(
+                "the records of what was deployed to the namespace `{namespace}` stay: it is not known what runs there: {}",
+                Failed(diagnostic.clone())
+            ),
+            hint: Some("`--no-cluster` goes by records and manifests alone".to_owned()),
+        });
+    }
+    Ok(())
+}
+
 /// Takes out of the plan the images that something outside of the records may run.
 fn spare(
+    running: &Running,
     place: &Place,
-    contents: &Contents,
     plan: &mut Plan,
     shared: &Shared,
     observer: &dyn Observer,
 ) -> Result<(), Diagnostic> {
-    let mut named = named_in_manifests(place, contents)?;
-    // Every place is asked for every image: one may run where another deployment had put it.
-    let clusters: BTreeSet<(Option<&str>, &str)> =
-        contents.records.iter().filter_map(cluster_of).collect();
-    if !plan.images.is_empty() {
-        for (context, namespace) in clusters {
-            named.extend(redeploy::running_in(context, namespace, shared, observer).map_err(
-                |diagnostic| {
-                    diagnostic
-                        .attempting(format!(
-                            "nothing was removed: it is not known what runs in the namespace `{namespace}`"
-                        ))
-                        .hint("without `--delete-tags` no cluster is asked")
-                },
-            )?);
+    let mut unsure: BTreeMap<Digest, String> = BTreeMap::new();
+    for record in &plan.records {
+        let Some(digest) = &record.facts.digest else {
+            continue;
+        };
+        if record.facts.targets().any(may_run_unseen) {
+            let why = "what it was loaded into may still run it".to_owned();
+            unsure.insert(digest.clone(), why);
+        }
+        let mut absent = running.absent.iter();
+        let is_into = |applications: &BTreeSet<String>| applications.contains(&record.application);
+        if let Some((path, _)) = absent.find(|(_, applications)| is_into(applications)) {
+            let why = format!(
+                "`{}`, which it may have been written into, cannot be looked at",
+                path.display()
+            );
+            unsure.insert(digest.clone(), why);
         }
     }
-    plan.images
-        .retain(|digest, _| !named.contains(&digest.to_string()));
-    let unseen: BTreeSet<&Digest> = plan
-        .records
-        .iter()
-        .filter(|record| may_run_unseen(record))
-        .filter_map(|record| record.facts.digest.as_ref())
-        .collect();
+    let mut named = named_by_tag(running, place, plan, shared, observer)?;
     plan.images.retain(|digest, names| {
-        let is_unseen = unseen.contains(digest);
-        if is_unseen {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            observer.observe(Event::Warning {
-                text: format!(
-                    "{} stays in its registry: what it was loaded into may still run it",
-                    names.join(", ")
-                ),
-                hint: Some("`overcoat delete` removes an image for sure".to_owned()),
-            });
-        }
-        !is_unseen
+        let named = named.remove(digest);
+        let Some(why) = named.or_else(|| unsure.remove(digest)) else {
+            return true;
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        observer.observe(Event::Warning {
+            text: format!("{} stays in its registry: {why}", names.join(", ")),
+            hint: Some("`overcoat delete` removes an image for sure".to_owned()),
+        });
+        false
     });
     Ok(())
 }
 
-/// The context and namespace that a deployment was given to.
-fn cluster_of(record: &Record) -> Option<(Option<&str>, &str)> {
-    match record.facts.target.as_ref()? {
-        Target::Cluster {
-            context, namespace, ..
-        } => Some((context.as_deref(), namespace)),
-        _ => None,
-    }
-}
-
-/// True for a deployment into something that cannot be asked what it runs.
-fn may_run_unseen(record: &Record) -> bool {
-    let target = record.facts.target.as_ref();
-    matches!(target, Some(Target::Loader { .. } | Target::Unknown))
-}
-
-/// The digests in all manifests that a deployment was written into, or that the project names.
-fn named_in_manifests(place: &Place, contents: &Contents) -> Result<BTreeSet<String>, Diagnostic> {
-    let of_records = contents.records.iter();
-    let of_records = of_records.flat_map(|record| redeploy::files(record.facts.target.as_ref()));
-    let mut files: BTreeSet<std::path::PathBuf> = of_records.map(Into::into).collect();
-    let environments = place.project.environments.iter();
-    let patterns = environments.filter_map(|environment| environment.manifests.as_ref());
-    for pattern in patterns.flat_map(|patterns| &patterns.value) {
-        // What is not there is read as such below.
-        let meant = manifest::files(std::slice::from_ref(pattern));
-        files.extend(meant.unwrap_or_else(|_| vec![pattern.clone()]));
-    }
-    let mut named = BTreeSet::new();
-    for file in files {
-        match crate::fs::read_limited(&file, MAX_MANIFEST) {
-            Ok(bytes) => named.extend(prune::named_in(&String::from_utf8_lossy(&bytes))),
-            // It was deleted, and runs nothing.
-            Err(error) if error.is_absent() => {}
-            Err(error) => return Err(error.into()),
+/// The digests that tags stand for now which manifests or workloads name, and where.
+fn named_by_tag(
+    running: &Running,
+    place: &Place,
+    plan: &Plan,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<BTreeMap<Digest, String>, Diagnostic> {
+    let mut named = BTreeMap::new();
+    let names: BTreeSet<&String> = plan.images.values().flatten().collect();
+    let mut client = None;
+    for name in names {
+        let reference: Reference = name.parse()?;
+        let Some(at) = running.place_of_name(&reference) else {
+            continue;
+        };
+        let client = match &client {
+            Some(client) => client,
+            None => client.insert(project::registry_client(shared, &place.project)?),
+        };
+        match client.resolve(&reference, observer) {
+            Ok(found) => {
+                let why = format!("{at} names `{name}`, which is this image");
+                named.insert(found.digest, why);
+            }
+            // Nobody can pull it by that name.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                return Err(Diagnostic::from(error).attempting(format!(
+                    "nothing was removed: {at} names `{name}`, and its registry does not say which image that is"
+                )));
+            }
         }
     }
     Ok(named)
+}
+
+/// True for a deployment into something that cannot be asked what it runs.
+fn may_run_unseen(target: &Target) -> bool {
+    matches!(target, Target::Loader { .. } | Target::Unknown)
 }
 
 /// Deletes the images of the plan, or finds out which would go; `NAME@DIGEST` of each.

@@ -7,9 +7,10 @@ use super::args::Shared;
 use super::diagnostic::Diagnostic;
 use super::records::{Flags, Place, table};
 use super::{observer, print, print_json};
-use crate::event::{Event, Observer};
-use crate::project::Operation;
+use crate::event::{Event, Observer, printable};
+use crate::project::{Operation, When};
 use crate::release::history::{Facts, Record};
+use crate::release::hooks::{self, Context};
 use crate::release::operation::Done;
 use crate::release::rollback::Deployments;
 
@@ -33,8 +34,12 @@ pub(super) struct Args {
     #[arg(long)]
     repeat: bool,
 
-    /// Print the record as JSON
+    /// Say what would be declared and which hooks would run, and do nothing
     #[arg(long)]
+    dry_run: bool,
+
+    /// Print the record as JSON
+    #[arg(long, conflicts_with = "dry_run")]
     json: bool,
 }
 
@@ -62,6 +67,9 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         });
         return tell(args.json, &place, &deployment, observer.as_ref());
     }
+    if args.dry_run {
+        return tell_trial(&place, &deployment);
+    }
     let record = declare(&place, &deployment, observer.as_ref())?;
     tell(args.json, &place, &record, observer.as_ref())
 }
@@ -79,6 +87,8 @@ pub(super) fn declare(
         image: deployment.facts.image.clone(),
         digest: deployment.facts.digest.clone(),
         target: deployment.facts.target.clone(),
+        also: deployment.facts.also.clone(),
+        endpoint: deployment.facts.endpoint.clone(),
         links: deployment.facts.links.clone(),
         ..Facts::default()
     };
@@ -87,6 +97,29 @@ pub(super) fn declare(
     let begin = place.beginning(Operation::Release, application, Some(environment), facts);
     let performed = place.perform(begin, observer, |_, _| Ok(Done::<()>::default()))?;
     Ok(performed.record.unwrap_or_else(|| deployment.clone()))
+}
+
+/// Prints what would be declared, and the hooks that would run, in their order.
+fn tell_trial(place: &Place, deployment: &Record) -> Result<(), Diagnostic> {
+    let image = deployment.image().unwrap_or_else(|| deployment.title());
+    let mut lines = vec![format!("the {deployment} would be released: {image}")];
+    let context = Context {
+        application: deployment.application.clone(),
+        environment: deployment.environment.clone(),
+        ..place.context(&deployment.application)
+    };
+    for (when, said) in [(When::Before, "before"), (When::After, "after")] {
+        for hook in hooks::of(&place.project.hooks, Operation::Release, when, &context) {
+            // Arguments may be secret.
+            let program = hook.command.first().map(String::as_str).unwrap_or_default();
+            lines.push(format!(
+                "{said} it, the hook `{}` would run ({})",
+                printable(program),
+                hook.origin
+            ));
+        }
+    }
+    print(&lines.join("\n"))
 }
 
 /// Prints the image of a record, or the record.

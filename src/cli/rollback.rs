@@ -8,8 +8,9 @@ use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::exit::Code;
 use super::records::loaded::Loaded;
+use super::records::reach::Asked;
 use super::records::{Failed, Flags, Place, redeploy};
-use super::{observer, print, project, release};
+use super::{cluster, observer, print, project, release};
 use crate::event::{Event, Observer, Silent, stage};
 use crate::kubernetes::rollout::Image;
 use crate::project::Operation;
@@ -17,12 +18,12 @@ use crate::reference::Reference;
 use crate::registry;
 use crate::release::history::{Afterwards, Facts, Record};
 use crate::release::operation::Done;
-use crate::release::rollback::{Deployments, LOADED_INTO, MANIFEST, ROLLBACK_OF, is_same_image};
+use crate::release::rollback::{Deployments, LOADED_INTO, ROLLBACK_OF, is_same_image};
 
 /// Deploy an earlier image again
 ///
 /// The image of an earlier deployment of the same environment goes where that deployment had put it, by its digest, after
-/// its registry has said that it still has it; one that was loaded into the nodes of a local cluster is loaded again from the
+/// its registry has said that it still has it: into manifests, a kustomization, a workload of a cluster, or both. One that was loaded into the nodes of a local cluster is loaded again from the
 /// store, and goes by its tag. Where a deployment was declared released before, the new one is too. Prints the image.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
@@ -47,6 +48,13 @@ pub(super) struct Args {
     /// How long the rollout may take
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "10m", requires = "watch")]
     timeout: Duration,
+
+    #[command(flatten)]
+    cluster: cluster::Flags,
+
+    /// Tell the cluster even if it is another one than that on record
+    #[arg(long)]
+    yes: bool,
 
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -88,29 +96,33 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     if loaded.is_none() {
         check(&place, &earlier, &image, shared, observer)?;
     }
+    let asked = Asked {
+        root: &place.project.root,
+        flags: &args.cluster,
+        is_confirmed: args.yes,
+        shared,
+    };
     let redeploy = |mode, observer: &dyn Observer| {
-        redeploy::redeploy(&earlier, &image, loaded.as_ref(), mode, shared, observer)
+        redeploy::redeploy(&earlier, &image, loaded.as_ref(), mode, &asked, observer)
     };
     if args.dry_run || loaded.is_some() {
         // What would be refused is better known before nodes are given anything.
         let told: &dyn Observer = if args.dry_run { observer } else { &Silent };
-        let changes = redeploy(redeploy::Mode::DryRun, told)?;
+        let repeated = redeploy(redeploy::Mode::DryRun, told)?;
         if args.dry_run {
-            return print(&changes.join("\n"));
+            return print(&repeated.changes.join("\n"));
         }
     }
     let mut facts = Facts {
         image: earlier.facts.image.clone(),
         digest: earlier.facts.digest.clone(),
         target: earlier.facts.target.clone(),
+        also: earlier.facts.also.clone(),
+        endpoint: earlier.facts.endpoint.clone(),
         links: earlier.facts.links.clone(),
         previous: live.image(),
         ..Facts::default()
     };
-    let manifest = earlier.facts.results.get(MANIFEST).cloned();
-    facts
-        .results
-        .extend(manifest.map(|file| (MANIFEST.to_owned(), file)));
     if let Some(loaded) = &loaded {
         let word = loaded.target.word();
         facts.results.insert(LOADED_INTO.to_owned(), word);
@@ -123,8 +135,11 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         if let Some(loaded) = &loaded {
             loaded.load(shared, observer)?;
         }
-        redeploy(redeploy::Mode::Write, observer)?;
-        Ok(Done::<()>::default())
+        let repeated = redeploy(redeploy::Mode::Write, observer)?;
+        Ok(Done::<()> {
+            facts: repeated.facts,
+            ..Done::default()
+        })
     })?;
     let written = performed.record.as_ref().map(|record| record.id.clone());
     let record = performed.record.unwrap_or_else(|| earlier.clone());
@@ -135,7 +150,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
             let config = loaded.image.config.descriptor.digest.clone();
             wanted.configs.insert(config);
         }
-        if let Err(error) = redeploy::watch(&record, wanted, args.timeout, shared, observer) {
+        if let Err(error) = redeploy::watch(&place, &record, wanted, args.timeout, &asked, observer)
+        {
             let later = Afterwards {
                 error: Some(Failed(error.clone()).to_string()),
                 ..Afterwards::default()

@@ -4,6 +4,7 @@ pub mod history;
 pub mod hooks;
 pub mod hopr;
 pub mod inside;
+pub mod named;
 pub mod operation;
 pub mod outputs;
 pub mod promote;

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{Contents, Id, Record, State};
+use super::named::digests_in;
 use super::{rollback, rollouts};
 use crate::digest::Digest;
 use crate::project::Operation;
@@ -34,6 +35,17 @@ pub struct Plan {
 /// Decides what goes when `retain` successful deployments stay of each application in each environment. What is live or
 /// released stays beside them, and so does what is running.
 pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
+    plan_beside(contents, scope, retain, &|_| None)
+}
+
+/// As [`plan`], beside deployments whose image is known to run, or to stand in a manifest. `runs` says by what: a digest, a
+/// name with a tag. Of the deployments of an application in an environment that are known by the same, the newest stays.
+pub fn plan_beside(
+    contents: &Contents,
+    scope: &Scope,
+    retain: usize,
+    runs: &dyn Fn(&Record) -> Option<String>,
+) -> Plan {
     let mut forgotten: BTreeSet<&Id> = BTreeSet::new();
     let released = rollback::all_released(contents);
     let rollouts = rollouts::all(contents);
@@ -43,6 +55,7 @@ pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
     };
     let mut live: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut kept: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut stays: BTreeSet<_> = BTreeSet::new();
     for record in contents.records.iter().rev() {
         let place = (record.application.as_str(), record.environment.as_str());
         if record.operation != Operation::Deploy
@@ -56,7 +69,10 @@ pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
         let is_live = record.state == State::Success && live.insert(place);
         let is_kept = is_live || is_good(record) && *kept < retain.max(1);
         *kept += usize::from(is_good(record));
-        if !is_kept && released.get(&place) != Some(&&record.id) {
+        let is_kept = is_kept || released.get(&place) == Some(&&record.id);
+        let known_by = runs(record).filter(|_| record.state == State::Success);
+        let is_newest = known_by.is_some_and(|name| stays.insert((place, name)));
+        if !is_kept && !is_newest {
             forgotten.insert(&record.id);
         }
     }
@@ -131,18 +147,9 @@ fn digests(record: &Record) -> Vec<String> {
     let texts = texts.into_iter().flatten();
     let within = texts
         .chain(record.facts.results.values())
-        .flat_map(|text| named_in(text));
+        .flat_map(|text| digests_in(text));
     let own = record.facts.digest.iter().map(ToString::to_string);
     own.chain(within).collect()
-}
-
-/// The digests in a text, such as a manifest.
-pub fn named_in(text: &str) -> impl Iterator<Item = String> {
-    text.match_indices("sha256:").filter_map(|(start, name)| {
-        let hex = text.get(start + name.len()..start + name.len() + 64)?;
-        let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_hex.then(|| format!("{name}{}", hex.to_ascii_lowercase()))
-    })
 }
 
 #[cfg(test)]

@@ -196,9 +196,32 @@ fn a_digest_that_a_text_of_another_record_names_stays() {
 fn digests_are_found_in_texts() {
     let digest = Digest::of(b"v1").to_string();
     let text = format!("image: a@{digest}\nsha256:short sha256:{}", "A".repeat(64));
-    let found: Vec<String> = named_in(&text).collect();
+    let found: Vec<String> = digests_in(&text).collect();
     assert_eq!(found, [digest, format!("sha256:{}", "a".repeat(64))]);
-    assert_eq!(named_in("sha256:é").count(), 0);
+    assert_eq!(digests_in("sha256:é").count(), 0);
+}
+
+#[test]
+fn of_what_is_known_to_run_the_newest_record_stays() {
+    let fixture = Fixture::new();
+    let push = fixture.add(Operation::Push, "dev", "old", &[]);
+    for tag in ["old", "old", "older", "new"] {
+        let from: &[&Record] = if tag == "old" { &[&push] } else { &[] };
+        fixture.add(Operation::Deploy, "prod", tag, from);
+    }
+    let runs = |record: &Record| {
+        record
+            .facts
+            .image
+            .clone()
+            .filter(|name| name.ends_with(":old"))
+    };
+    let plan = plan_beside(&fixture.history.read().unwrap(), &ALL, 1, &runs);
+    let titles: Vec<String> = plan.records.iter().map(Record::title).collect();
+    // The push stays with the deployment that stays.
+    assert_eq!(titles, ["web/deploy/1", "web/deploy/3"]);
+    let images: Vec<&String> = plan.images.values().flatten().collect();
+    assert_eq!(images, ["r.example/web:older"]);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! production*, §2.5.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use super::history::{self, Contents, Filter, Id, Record, State};
+use super::history::{self, Contents, Filter, Id, Record, State, Target};
 use super::rollouts;
 use crate::project::Operation;
 
@@ -14,8 +15,6 @@ pub const ROLLBACK_OF: &str = "rollback-of";
 
 /// The result in which the record of a deployment says which nodes its image was loaded into: `k3d:dev`. They know it by its tag alone.
 pub const LOADED_INTO: &str = "loaded-into";
-/// The result in which the record of a deployment to a cluster names the manifest that was given the image too, an absolute path.
-pub const MANIFEST: &str = "manifest";
 /// The result in which the record of a deployment that failed says which image was put back.
 pub const ROLLED_BACK_TO: &str = "rolled-back-to";
 
@@ -270,10 +269,48 @@ impl Contents {
 /// True when two deployments put the same image into the same place.
 pub fn is_same_image(one: &Record, other: &Record) -> bool {
     let (one, other) = (&one.facts, &other.facts);
-    match (&one.digest, &other.digest) {
-        (Some(digest), Some(known)) => digest == known && one.target == other.target,
-        _ => one.image == other.image && one.target == other.target,
-    }
+    let is_image = match (&one.digest, &other.digest) {
+        (Some(digest), Some(known)) => digest == known,
+        _ => one.image == other.image,
+    };
+    // Records of older versions do not say which server it was.
+    let is_server = match (&one.endpoint, &other.endpoint) {
+        (Some(one), Some(other)) => one.server == other.server,
+        _ => true,
+    };
+    let places = one.targets().count() == other.targets().count();
+    let mut pairs = one.targets().zip(other.targets());
+    is_image && is_server && places && pairs.all(|(one, other)| is_same_place(one, other))
+}
+
+/// True when two deployments went to the same container, whichever version of this program wrote it down.
+fn is_same_place(one: &Target, other: &Target) -> bool {
+    let (
+        Target::Manifests {
+            files: of_one,
+            outside: beyond_one,
+            container: in_one,
+            workload: on_one,
+            ..
+        },
+        Target::Manifests {
+            files: of_other,
+            outside: beyond_other,
+            container: in_other,
+            workload: on_other,
+            ..
+        },
+    ) = (one, other)
+    else {
+        return one == other;
+    };
+    let one: Vec<&Path> = of_one.iter().chain(beyond_one).map(Path::new).collect();
+    let other: Vec<&Path> = of_other.iter().chain(beyond_other).map(Path::new).collect();
+    // What is relative now was absolute once.
+    let is_same = |(one, other): (&&Path, &&Path)| one.ends_with(other) || other.ends_with(one);
+    one.len() == other.len()
+        && one.iter().zip(&other).all(is_same)
+        && (in_one, on_one) == (in_other, on_other)
 }
 
 /// For each application and environment, the deployment that was declared released last.

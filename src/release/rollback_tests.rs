@@ -279,3 +279,60 @@ fn one_whose_rollout_failed_is_neither_gone_back_to_nor_released() {
     let status = crate::release::status::of(&contents).remove(0);
     assert_eq!(status.rollout.unwrap().fate, rollouts::Fate::Failed);
 }
+
+#[test]
+fn a_place_is_the_same_however_older_versions_wrote_it_down() {
+    let fixture = Fixture::new();
+    let files = |file: &str, workload: &str| Target::Manifests {
+        files: vec![file.to_owned()],
+        outside: Vec::new(),
+        container: Some("web".to_owned()),
+        workload: Some(workload.to_owned()),
+        namespace: None,
+        init_containers: false,
+        base_image: None,
+    };
+    let cluster = Target::Cluster {
+        context: Some("k3d-a".to_owned()),
+        namespace: "shop".to_owned(),
+        workload: "deployment/web".to_owned(),
+        container: "web".to_owned(),
+    };
+    let mut one = fixture.deploy(PROD, "v1", Ending::Success);
+    one.facts.target = Some(files("/home/me/shop/k8s/web.yaml", "deployment/web"));
+    let with = |change: &dyn Fn(&mut history::Facts)| {
+        let mut other = one.clone();
+        change(&mut other.facts);
+        other
+    };
+    let newer = with(&|facts| facts.target = Some(files("k8s/web.yaml", "deployment/web")));
+    assert!(is_same_image(&one, &newer) && is_same_image(&newer, &one));
+    for (file, workload) in [
+        ("k8s/api.yaml", "deployment/web"),
+        ("8s/web.yaml", "deployment/web"),
+        ("k8s/web.yaml", "deployment/api"),
+    ] {
+        let other = with(&|facts| facts.target = Some(files(file, workload)));
+        assert!(!is_same_image(&one, &other), "{file} {workload}");
+    }
+    let mut both = newer.clone();
+    both.facts.also = both
+        .facts
+        .target
+        .replace(cluster.clone())
+        .into_iter()
+        .collect();
+    assert!(!is_same_image(&newer, &both));
+
+    let at = |server: &str| {
+        let mut record = both.clone();
+        record.facts.endpoint = Some(history::Endpoint {
+            server: server.to_owned(),
+            kubeconfig: None,
+        });
+        record
+    };
+    let (here, there) = (at("https://10.0.0.1:6443"), at("https://10.0.0.2:6443"));
+    assert!(is_same_image(&both, &here));
+    assert!(!is_same_image(&here, &there));
+}

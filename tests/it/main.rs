@@ -84,6 +84,7 @@ mod pypi;
 mod readers;
 mod records;
 mod registry;
+mod returns;
 mod runners;
 mod runners_build;
 mod s2i;

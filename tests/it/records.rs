@@ -98,8 +98,12 @@ impl Project {
     ) -> Record {
         let target = manifest.map(|file| Target::Manifests {
             files: vec![file.to_str().unwrap().to_owned()],
+            outside: Vec::new(),
             container: Some("web".to_owned()),
             workload: None,
+            namespace: None,
+            init_containers: false,
+            base_image: None,
         });
         self.deploy_to(environment, image, digest, target)
     }

@@ -13,6 +13,7 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::project;
 use crate::cli::{print, print_json, registry_client};
+use crate::digest::Digest;
 use crate::event::{Event, Observer, printable, stage};
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage, SetImageError};
 use crate::kubernetes::cluster::{self, Access, Applied, Cluster};
@@ -74,10 +75,22 @@ pub(super) struct Report {
     pub(super) script: Option<PathBuf>,
     /// True when nothing was done in earnest.
     pub(super) is_dry_run: bool,
+    /// The image by the name that nodes know, with its digest if it is known.
+    #[serde(skip)]
+    pub(super) image: Reference,
 }
 
-/// Where an image was given to, and what it replaced there.
-pub(super) type Given = (history::Target, Option<String>);
+/// Where an image was given to, for records.
+pub(super) struct Given {
+    /// The container.
+    pub(super) target: history::Target,
+    /// The cluster's API server.
+    pub(super) server: String,
+    /// What it replaced there.
+    pub(super) previous: Option<String>,
+    /// The image's digest, where the registry said it or the image had it.
+    pub(super) digest: Option<Digest>,
+}
 
 /// Runs the command; the exit status, which is the script's where one failed, and what records say.
 ///
@@ -104,15 +117,19 @@ pub(super) fn run(
                 Format::Json => print_json(&serde_json::json!(report))?,
             }
             let given = report.outcome.as_ref().map(|outcome| {
-                let to = history::Target::Cluster {
+                let target = history::Target::Cluster {
                     context: report.target.context.clone(),
                     namespace: outcome.namespace.clone(),
                     workload: outcome.workload.clone(),
                     container: outcome.container.clone(),
                 };
-                let previous = Some(outcome.previous_image.clone())
-                    .filter(|image| outcome.is_changed && !image.is_empty());
-                (to, previous)
+                Given {
+                    target,
+                    server: report.target.server.clone(),
+                    previous: Some(outcome.previous_image.clone())
+                        .filter(|image| outcome.is_changed && !image.is_empty()),
+                    digest: report.image.digest().cloned(),
+                }
             });
             Ok((Code::Success as u8, given))
         }
@@ -189,6 +206,7 @@ pub(super) fn deploy(
         applied: first.applied,
         script: first.script,
         is_dry_run: target.dry_run,
+        image: request.image,
     }))
 }
 

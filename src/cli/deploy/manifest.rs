@@ -10,11 +10,13 @@ use super::Target;
 use crate::cli::args::Format;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::records::files;
 use crate::cli::{print, print_json};
 use crate::event::{Event, Observer, printable};
 use crate::kubernetes::kustomization::{self, Kustomization};
 use crate::kubernetes::manifest::{self, Edited, Found, Manifest, Marker, Wanted};
 use crate::reference::Reference;
+use crate::release::history;
 
 /// Flags of this way.
 #[derive(ClapArgs, Debug)]
@@ -95,14 +97,43 @@ pub(super) struct Place {
 
 /// What was written, for records.
 pub(super) struct Written {
-    /// The file, absolute.
-    pub(super) files: Vec<String>,
+    /// The file.
+    file: PathBuf,
     /// The container in it.
-    pub(super) container: Option<String>,
+    container: Option<String>,
     /// The workload in it.
-    pub(super) workload: Option<String>,
+    workload: Option<String>,
+    /// The workload's namespace, where the file names one.
+    namespace: Option<String>,
+    /// Whether containers of the initialisation were meant too.
+    init_containers: bool,
+    /// In a kustomization, what the manifests below it call the image.
+    base_image: Option<String>,
     /// The image that was there before.
     pub(super) before: Option<String>,
+}
+
+impl Written {
+    /// As records have it, of the project in `root`.
+    ///
+    /// # Errors
+    /// As [`files::Name::of`].
+    pub(super) fn target(self, root: &Path) -> Result<history::Target, Diagnostic> {
+        let (mut files, mut outside) = (Vec::new(), Vec::new());
+        match files::Name::of(root, &self.file)? {
+            files::Name::Inside(name) => files.push(name),
+            files::Name::Outside(name) => outside.push(name),
+        }
+        Ok(history::Target::Manifests {
+            files,
+            outside,
+            container: self.container,
+            workload: self.workload,
+            namespace: self.namespace,
+            init_containers: self.init_containers,
+            base_image: self.base_image,
+        })
+    }
 }
 
 /// A change, as it is told.
@@ -111,21 +142,22 @@ struct Row {
     container: Option<String>,
     workload: Option<String>,
     namespace: Option<String>,
+    base_image: Option<String>,
     before: Option<String>,
     edited: Edited,
 }
 
 impl Row {
-    fn written(&self) -> Result<Written, Diagnostic> {
-        let path = &self.edited.path;
-        let path = std::path::absolute(path)
-            .map_err(|error| crate::fs::Error::new("find", path.clone(), error))?;
-        Ok(Written {
-            files: vec![path.to_string_lossy().into_owned()],
+    fn written(&self, target: &Target) -> Written {
+        Written {
+            file: self.edited.path.clone(),
             container: self.container.clone(),
             workload: self.workload.clone(),
+            namespace: self.namespace.clone(),
+            init_containers: target.init_containers,
+            base_image: self.base_image.clone(),
             before: self.before.clone(),
-        })
+        }
     }
 }
 
@@ -163,11 +195,11 @@ pub(super) fn run(
         )
         .hint("the same command without `--check` writes it")),
         (true, false) if !target.dry_run => {
-            let written = row.written()?;
+            let written = row.written(target);
             manifest::apply_all(&[row.edited])?;
             Ok(written)
         }
-        _ => row.written(),
+        _ => Ok(row.written(target)),
     }
 }
 
@@ -199,6 +231,7 @@ fn in_manifest(
         container: Some(found.container),
         workload: Some(found.workload.to_string()),
         namespace: found.namespace,
+        base_image: None,
         before: found.image,
         edited,
     })
@@ -220,6 +253,7 @@ fn in_kustomization(
         container: None,
         workload: None,
         namespace: None,
+        base_image: Some(name.to_owned()),
         before: set.before,
         edited: set.edited,
     })
@@ -253,7 +287,13 @@ fn overlay(found: &Found) -> Result<Option<(Kustomization, String)>, Diagnostic>
 
 /// What the manifests call an image, where nobody said it: the entry that there is for its name, with its registry and
 /// path or with its last part only, or that already renames to it; else its name.
-fn base_name(kustomization: &Kustomization, image: &str) -> Result<String, Diagnostic> {
+///
+/// # Errors
+/// With [`Code::Manifest`] when several entries may be meant.
+pub(in crate::cli) fn base_name(
+    kustomization: &Kustomization,
+    image: &str,
+) -> Result<String, Diagnostic> {
     let name = kustomization::name_of(image);
     let last = name.rsplit('/').next().unwrap_or(name);
     let by_new_name = kustomization.renamed_to(name);

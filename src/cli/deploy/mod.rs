@@ -9,6 +9,8 @@ mod image;
 mod local;
 mod manifest;
 
+pub(super) use manifest::base_name;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -161,6 +163,8 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         (Some(project), false) => image::in_environment(&target, project)?,
         _ => image::of(&target)?,
     };
+    let root = project.as_ref().map(|project| project.root.clone());
+    let root = root.unwrap_or_default();
     let work = |observer: &dyn Observer| -> Result<Done<u8>, Diagnostic> {
         let mut image = image.clone();
         let mut target = target.clone();
@@ -194,32 +198,35 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
                 });
             }
         }
-        if is_for_files && args.cluster.is_asked() && !target.dry_run {
-            // What the cluster would refuse is known before a file is written.
+        if is_for_files && args.cluster.is_asked() {
+            // What the cluster would refuse is known before a file is written, and so is what its nodes call the image.
             let trial = Target {
                 dry_run: true,
                 ..target.clone()
             };
-            if let Err(status) = cluster::deploy(&args.cluster, &trial, &image, shared, observer)? {
-                return Err(Diagnostic::told(status));
+            match cluster::deploy(&args.cluster, &trial, &image, shared, observer)? {
+                Ok(report) => image = report.image.to_string(),
+                Err(status) => return Err(Diagnostic::told(status)),
             }
         }
         if is_for_files {
             let written = manifest::run(&args.manifest, &target, &place, &image, observer)?;
-            facts.previous = written.before;
-            facts.target = Some(history::Target::Manifests {
-                files: written.files,
-                container: written.container,
-                workload: written.workload,
-            });
+            facts.previous.clone_from(&written.before);
+            facts.target = Some(written.target(&root)?);
         }
         let mut status = Code::Success as u8;
         if args.cluster.is_asked() {
             let (ended, told) = cluster::run(&args.cluster, &target, &image, shared, observer)?;
             status = ended;
-            if let Some((to, previous)) = told {
-                facts.target = Some(to);
-                facts.previous = previous;
+            if let Some(given) = told {
+                let written = facts.target.replace(given.target);
+                let is_file =
+                    |target: &history::Target| matches!(target, history::Target::Manifests { .. });
+                facts.also = written.into_iter().filter(is_file).collect();
+                facts.previous = given.previous;
+                facts.digest = facts.digest.or(given.digest);
+                let kubeconfig = args.cluster.flags.kubeconfig.as_deref();
+                facts.endpoint = Some(records::reach::endpoint(given.server, kubeconfig, &root)?);
             }
         }
         match status {

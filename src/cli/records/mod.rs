@@ -3,9 +3,12 @@
 
 mod choose;
 mod diagnostic;
+pub(super) mod files;
 pub(super) mod loaded;
+pub(super) mod reach;
 pub(super) mod redeploy;
 pub(super) mod rollouts;
+pub(super) mod running;
 pub(super) mod table;
 
 use std::collections::BTreeMap;

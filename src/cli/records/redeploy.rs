@@ -1,28 +1,25 @@
 //! The image of an earlier deployment, put where that deployment had put it.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use super::Place;
+use super::files;
 use super::loaded::Loaded;
-use crate::cli::args::Shared;
-use crate::cli::cluster::{Flags, confirm};
+use super::reach::{Asked, At, Connected, connect};
+use super::rollouts::{Awaited, recorded};
+use crate::cli::deploy;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::rollouts;
 use crate::event::{Event, Observer};
 use crate::kubernetes::cluster::set_image::{Origin, SetImage};
-use crate::kubernetes::cluster::{Cluster, Selector, Within, resource};
+use crate::kubernetes::kustomization::Kustomization;
 use crate::kubernetes::manifest::{self, Manifest, Wanted, WorkloadName};
 use crate::kubernetes::rollout;
 use crate::kubernetes::watch::{Reconcile, Wish};
 use crate::reference::Reference;
-use crate::release::history::{Record, Target};
-use crate::release::prune;
-use crate::release::rollback::MANIFEST;
-
-/// How long a cluster has for its answers, all together.
-const CLUSTER_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::release::history::{Facts, Record, Target};
 
 /// Whether anything is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,88 +30,120 @@ pub(in crate::cli) enum Mode {
     DryRun,
 }
 
-/// Deploys `image` as `deployment` was deployed; what changes, a text for each file or workload. What is `loaded` has to be on its nodes already,
-/// and `image` is its tag alone.
+/// What a repetition did, or would do.
+pub(in crate::cli) struct Repeated {
+    /// A text for each file and workload.
+    pub(in crate::cli) changes: Vec<String>,
+    /// Where it was put this time.
+    pub(in crate::cli) facts: Facts,
+}
+
+/// Deploys `image` as `deployment` was deployed, to all places that it was put to: files first, as [`crate::cli::deploy`] does. What is
+/// `loaded` has to be on its nodes already, and `image` is its tag alone.
 ///
 /// # Errors
-/// Those of the way it was deployed by; with [`Code::History`] when the record does not say which that was.
+/// Those of the way it was deployed by; with [`Code::History`] when the record does not say which that was;
+/// [`Code::Refused`] when the context leads to another cluster than then.
 pub(in crate::cli) fn redeploy(
     deployment: &Record,
     image: &str,
     loaded: Option<&Loaded>,
     mode: Mode,
-    shared: &Shared,
+    asked: &Asked<'_>,
     observer: &dyn Observer,
-) -> Result<Vec<String>, Diagnostic> {
-    match &deployment.facts.target {
-        Some(Target::Manifests {
-            files,
-            container,
-            workload,
-        }) => {
-            let workload = workload.as_deref().map(str::parse::<WorkloadName>);
-            let wanted = Wanted {
-                container: container.clone(),
-                workload: workload.transpose().map_err(|error| {
-                    Diagnostic::new(Code::History, error)
-                        .attempting(format!("cannot repeat the {deployment}"))
-                })?,
-                ..Wanted::default()
-            };
-            into_manifests(files, &wanted, image, mode, observer)
-        }
-        Some(Target::Cluster {
+) -> Result<Repeated, Diagnostic> {
+    let targets: Vec<&Target> = deployment.facts.targets().collect();
+    let is_repeatable = |target: &Target| match target {
+        Target::Manifests { .. } | Target::Cluster { .. } => true,
+        Target::Loader { .. } => loaded.is_some(),
+        Target::Unknown => false,
+    };
+    if targets.is_empty() || !targets.iter().all(|target| is_repeatable(target)) {
+        let target = targets.into_iter().find(|target| !is_repeatable(target));
+        return Err(unknown(deployment, target, image));
+    }
+    let mut image = image.to_owned();
+    let mut clusters = Vec::new();
+    let mut facts = Facts::default();
+    for target in &targets {
+        let Target::Cluster {
             context,
             namespace,
             workload,
             container,
-        }) => {
-            let cluster = connect(context.as_deref(), namespace, shared, observer)?;
-            let within = cluster.within(observer);
-            let image: Reference = image.parse()?;
-            let hosting = cluster.api.local_registry(within)?.unwrap_or_default();
-            let request = SetImage {
-                namespace: namespace.clone(),
-                workload: Some(workload.parse().map_err(|reason: String| {
-                    Diagnostic::new(Code::History, reason)
-                        .attempting(format!("cannot repeat the {deployment}"))
-                })?),
-                container: Some(container.clone()),
-                image: hosting.deploy_name(&image).unwrap_or(image),
-                origin: match loaded {
-                    Some(_) => Origin::Loaded,
-                    None => Origin::Registry,
-                },
-                is_content_tag: loaded.is_some_and(Loaded::has_content_tag),
-                fixes_pull_policy: false,
-                cause: format!("overcoat rollback to the {deployment}"),
-                is_dry_run: mode == Mode::DryRun,
-            };
-            let Some(file) = manifest_of(deployment, observer) else {
-                return into_cluster(&cluster, &request, observer);
-            };
+        } = target
+        else {
+            continue;
+        };
+        let place = At {
+            context: context.as_deref(),
+            namespace,
+            endpoint: deployment.facts.endpoint.as_ref(),
+        };
+        let cluster = connect(&place, asked, observer)?;
+        let within = cluster.within(observer);
+        let named: Reference = image.parse()?;
+        let hosting = cluster.api.local_registry(within)?.unwrap_or_default();
+        let named = match hosting.deploy_name(&named) {
+            // Nodes know the registry by this name, and files are for the same nodes.
+            Some(name) => {
+                image = name.to_string();
+                name
+            }
+            None => named,
+        };
+        let request = SetImage {
+            namespace: (*namespace).clone(),
+            workload: Some(workload.parse().map_err(|reason: String| {
+                Diagnostic::new(Code::History, reason)
+                    .attempting(format!("cannot repeat the {deployment}"))
+            })?),
+            container: Some(container.clone()),
+            image: named,
+            origin: match loaded {
+                Some(_) => Origin::Loaded,
+                None => Origin::Registry,
+            },
+            is_content_tag: loaded.is_some_and(Loaded::has_content_tag),
+            fixes_pull_policy: false,
+            cause: format!("overcoat rollback to the {deployment}"),
+            is_dry_run: mode == Mode::DryRun,
+        };
+        if targets.len() > 1 && mode == Mode::Write {
             // What the cluster would refuse is known before a file is written.
             let trial = SetImage {
                 is_dry_run: true,
                 ..request.clone()
             };
-            cluster.api.set_image(cluster.within(observer), &trial)?;
-            let wanted = Wanted {
-                container: Some(container.clone()),
-                workload: workload.parse().ok(),
-                ..Wanted::default()
-            };
-            let named = request.image.to_string();
-            let mut told = into_manifests(&[file], &wanted, &named, mode, observer)?;
-            told.extend(into_cluster(&cluster, &request, observer)?);
-            Ok(told)
+            cluster.api.set_image(within, &trial)?;
         }
-        // Nobody was told of it then either.
-        Some(Target::Loader { .. }) if let Some(loaded) = loaded => {
-            Ok(vec![format!("{image} in {}", loaded.target)])
-        }
-        target => Err(unknown(deployment, target.as_ref(), image)),
+        facts.target = Some(Target::Cluster {
+            context: cluster.api.target().context.clone(),
+            namespace: (*namespace).clone(),
+            workload: workload.clone(),
+            container: container.clone(),
+        });
+        facts.endpoint = Some(cluster.endpoint(asked)?);
+        clusters.push((cluster, request));
     }
+    let mut changes = Vec::new();
+    for target in targets {
+        match (target, loaded) {
+            (Target::Manifests { .. }, _) => {
+                let change = into_manifests(deployment, target, &image, mode, asked, observer)?;
+                changes.extend(change);
+            }
+            // Nobody was told of it then either.
+            (Target::Loader { .. }, Some(loaded)) => {
+                changes.push(format!("{image} in {}", loaded.target));
+            }
+            _ => {}
+        }
+    }
+    for (cluster, request) in &clusters {
+        changes.extend(into_cluster(cluster, request, observer)?);
+    }
+    Ok(Repeated { changes, facts })
 }
 
 /// Waits until the workload that a deployment was given to runs the image. Of a deployment that told no cluster there is nothing to wait for.
@@ -122,18 +151,20 @@ pub(in crate::cli) fn redeploy(
 /// # Errors
 /// [`Code::RolloutFailed`], [`Code::RolloutTimeout`], and what the cluster says.
 pub(in crate::cli) fn watch(
+    place: &Place,
     deployment: &Record,
     image: rollout::Image,
     timeout: Duration,
-    shared: &Shared,
+    asked: &Asked<'_>,
     observer: &dyn Observer,
 ) -> Result<(), Diagnostic> {
+    let is_told = |target: &&Target| matches!(target, Target::Cluster { .. });
     let Some(Target::Cluster {
         context,
         namespace,
         workload,
         container,
-    }) = &deployment.facts.target
+    }) = deployment.facts.targets().find(is_told)
     else {
         observer.observe(Event::Warning {
             text: format!("the {deployment} told no cluster, so there is no rollout to wait for"),
@@ -155,27 +186,96 @@ pub(in crate::cli) fn watch(
         awaits_creation: false,
         ready: Vec::new(),
     };
-    let cluster = connect(context.as_deref(), namespace, shared, observer)?;
-    rollouts::wait(&[wish], timeout, &cluster.api, observer).into_result()?;
+    let at = At {
+        context: context.as_deref(),
+        namespace,
+        endpoint: deployment.facts.endpoint.as_ref(),
+    };
+    let cluster = connect(&at, asked, observer)?;
+    let awaited = Awaited {
+        application: Some(deployment.application.clone()),
+        environment: Some(deployment.environment.clone()),
+        image: wish
+            .wanted
+            .image
+            .as_ref()
+            .and_then(|image| image.references.first().cloned()),
+        context: context.clone(),
+        namespace: namespace.clone(),
+        workload: workload.clone(),
+        container: Some(container.clone()),
+    };
+    let ended = recorded(Some(place), &[awaited], observer, |observer| {
+        rollouts::wait(&[wish], timeout, &cluster.api, observer)
+    });
+    ended.into_result()?;
     Ok(())
 }
 
+/// Writes the image into the files of a deployment.
 fn into_manifests(
-    files: &[String],
-    wanted: &Wanted,
+    deployment: &Record,
+    target: &Target,
     image: &str,
     mode: Mode,
+    asked: &Asked<'_>,
     observer: &dyn Observer,
 ) -> Result<Vec<String>, Diagnostic> {
-    let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-    let manifests: Vec<Manifest> = files
-        .iter()
-        .map(|file| Manifest::read(file))
-        .collect::<Result<_, _>>()?;
-    let found = manifest::find(&manifests, wanted)?;
-    let edited = manifest::edit(&manifests[found.manifest], &found, image)?;
-    let place = format!("{}:{}", found.path.display(), found.line);
-    if let Some(marker) = found.marker.filter(|_| edited.is_change()) {
+    let Target::Manifests {
+        container,
+        workload,
+        namespace,
+        init_containers,
+        base_image,
+        ..
+    } = target
+    else {
+        return Ok(Vec::new());
+    };
+    let mut files = Vec::new();
+    for at in files::of(asked.root, target)? {
+        match at {
+            files::At::Known(path) => files.push(path),
+            files::At::Doubtful(path) => return Err(elsewhere(deployment, &path, image)),
+        }
+    }
+    let (edited, line, before, markers) = if container.is_none() && workload.is_none() {
+        let [file] = files.as_slice() else {
+            return Err(unknown(deployment, None, image));
+        };
+        let kustomization = Kustomization::read(file)?;
+        let name = match base_image {
+            Some(name) => name.clone(),
+            None => deploy::base_name(&kustomization, image)?,
+        };
+        let set = kustomization.set(&name, image)?;
+        (set.edited, set.line, set.before, set.markers)
+    } else {
+        let workload = workload.as_deref().map(str::parse::<WorkloadName>);
+        let wanted = Wanted {
+            container: container.clone(),
+            workload: workload.transpose().map_err(|error| {
+                Diagnostic::new(Code::History, error)
+                    .attempting(format!("cannot repeat the {deployment}"))
+            })?,
+            namespace: namespace.clone(),
+            init_containers: *init_containers,
+        };
+        let manifests: Vec<Manifest> = files
+            .iter()
+            .map(|file| Manifest::read(file))
+            .collect::<Result<_, _>>()?;
+        let found = manifest::find(&manifests, &wanted)?;
+        let edited = manifest::edit(&manifests[found.manifest], &found, image)?;
+        (
+            edited,
+            found.line,
+            found.image,
+            found.marker.into_iter().collect(),
+        )
+    };
+    let place = format!("{}:{line}", edited.path.display());
+    for marker in markers.iter().filter(|_| edited.is_change()) {
         observer.observe(Event::Warning {
             text: format!(
                 "{place}: Flux's image policy `{}` writes this value, and will write over this edit",
@@ -191,7 +291,7 @@ fn into_manifests(
             .trim_end()
             .to_owned(),
         (true, Mode::Write) => {
-            let before = found.image.unwrap_or_else(|| "no image".to_owned());
+            let before = before.unwrap_or_else(|| "no image".to_owned());
             let text = format!("{place}: {before} -> {image}");
             manifest::apply_all(std::slice::from_ref(&edited))?;
             observer.observe(Event::Note { text: text.clone() });
@@ -201,49 +301,17 @@ fn into_manifests(
     Ok(vec![told])
 }
 
-/// The manifest that a deployment to a cluster gave the image to as well, while it is there: who applies it would bring the other image back.
-fn manifest_of(deployment: &Record, observer: &dyn Observer) -> Option<String> {
-    let file = deployment.facts.results.get(MANIFEST)?;
-    if Path::new(file).is_file() {
-        return Some(file.clone());
-    }
-    observer.observe(Event::Warning {
-        text: format!(
-            "the manifest `{file}` of the {deployment} is not there any more, and is left out"
-        ),
-        hint: None,
-    });
-    None
-}
-
-/// A cluster, and how long it has for its answers.
-struct Connected {
-    api: Cluster,
-    flags: Flags,
-}
-
-impl Connected {
-    fn within<'a>(&self, observer: &'a dyn Observer) -> Within<'a> {
-        self.flags.within(observer)
-    }
-}
-
-/// The cluster of a context that is on record; of the current one where none is, if that is a local one.
-fn connect(
-    context: Option<&str>,
-    namespace: &str,
-    shared: &Shared,
-    observer: &dyn Observer,
-) -> Result<Connected, Diagnostic> {
-    let flags = Flags {
-        kubeconfig: None,
-        context: context.map(str::to_owned),
-        cluster_timeout: CLUSTER_TIMEOUT,
-    };
-    let access = flags.access(shared, None, Some(namespace))?;
-    let api = Cluster::connect(&access, flags.within(observer))?;
-    confirm(&access, &api, false)?;
-    Ok(Connected { api, flags })
+/// A file of an older record that is not of this checkout.
+fn elsewhere(deployment: &Record, path: &Path, image: &str) -> Diagnostic {
+    let path = path.display();
+    Diagnostic::new(Code::History, format!("cannot repeat the {deployment}"))
+        .also(format!(
+            "its record names `{path}`, which is not below this project: it may be of another checkout"
+        ))
+        .also("nothing was changed")
+        .hint(format!(
+            "say which file is meant: `overcoat deploy --manifest {path} --image {image}`"
+        ))
 }
 
 fn into_cluster(
@@ -270,30 +338,6 @@ fn into_cluster(
     Ok(vec![text])
 }
 
-/// The digests that the pods and workloads of a namespace name.
-///
-/// # Errors
-/// Those of the cluster.
-pub(in crate::cli) fn running_in(
-    context: Option<&str>,
-    namespace: &str,
-    shared: &Shared,
-    observer: &dyn Observer,
-) -> Result<BTreeSet<String>, Diagnostic> {
-    let cluster = connect(context, namespace, shared, observer)?;
-    let within = cluster.within(observer);
-    let workloads = cluster.api.workloads(within, namespace, None)?;
-    let pods = cluster
-        .api
-        .list(within, &resource::POD, namespace, &Selector::all())?;
-    // Scaled to nothing, a workload has no pods, and still needs its image.
-    let objects = workloads.into_iter().map(|workload| workload.object);
-    let texts = objects.chain(pods).map(|object| object.to_string());
-    Ok(texts
-        .flat_map(|text| prune::named_in(&text).collect::<Vec<_>>())
-        .collect())
-}
-
 /// What a person can do where a deployment cannot be repeated from its record.
 fn unknown(deployment: &Record, target: Option<&Target>, image: &str) -> Diagnostic {
     let (reason, flags) = match target {
@@ -306,13 +350,4 @@ fn unknown(deployment: &Record, target: Option<&Target>, image: &str) -> Diagnos
     Diagnostic::new(Code::History, format!("cannot repeat the {deployment}"))
         .also(reason)
         .hint(format!("`overcoat deploy {flags} --image {image}`"))
-}
-
-/// The files that a deployment was written into.
-pub(in crate::cli) fn files(target: Option<&Target>) -> impl Iterator<Item = &Path> {
-    let files = match target {
-        Some(Target::Manifests { files, .. }) => files.as_slice(),
-        _ => &[],
-    };
-    files.iter().map(Path::new)
 }

@@ -275,9 +275,11 @@ fn tell(
     let known = one.record.as_ref();
     let of_record = known.map(|record| (ROLLBACK_OF.to_owned(), record.id.to_string()));
     let digest = one.image.digest().cloned();
-    let mut results = scene.results(one.planned);
-    results.extend(of_record);
-    results.insert("because".to_owned(), reason.to_owned());
+    let mut place = scene.place(one.planned)?;
+    place.results.extend(of_record);
+    place
+        .results
+        .insert("because".to_owned(), reason.to_owned());
     let facts = Facts {
         image: match known.and_then(|record| record.facts.image.clone()) {
             Some(image) => Some(image),
@@ -285,9 +287,7 @@ fn tell(
         },
         digest: digest.or_else(|| known.and_then(|record| record.facts.digest.clone())),
         previous: Some(one.deployed.outcome.image.clone()),
-        target: Some(scene.target(one.planned)),
-        results,
-        ..Facts::default()
+        ..place
     };
     let begin = scene
         .plan

@@ -1,13 +1,14 @@
 //! The cluster is told, and watched until the new images run.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::rollouts::{self, Failed, Subject};
 use super::standing::Standing;
 use super::{Args, Done, Plan, Planned, back, first};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::cli::records::Place;
+use crate::cli::records::files::Name;
+use crate::cli::records::{Place, reach};
 use crate::event::{Event, Observer, stage};
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
@@ -19,7 +20,7 @@ use crate::project::Operation;
 use crate::release::history::{Begin, Facts, Id, Target};
 use crate::release::hopr::CONTAINER;
 use crate::release::operation::{Done as Performed, Performed as Recorded};
-use crate::release::rollback::{LOADED_INTO, MANIFEST};
+use crate::release::rollback::LOADED_INTO;
 
 /// What is deployed where.
 pub(super) struct Scene<'a> {
@@ -133,7 +134,7 @@ impl Scene<'_> {
         let begins = absent
             .iter()
             .map(|place| self.beginning(&self.plan.pods[*place], &self.done[*place]));
-        let begins: VecDeque<Begin> = begins.collect();
+        let begins: VecDeque<Begin> = begins.collect::<Result<_, _>>()?;
         let mut ids = Vec::new();
         let mut outcomes = Vec::new();
         let mut work = |observer: &dyn Observer| {
@@ -183,7 +184,10 @@ impl Scene<'_> {
     }
 
     /// What is known of a pod's deployment when it begins.
-    pub(super) fn beginning(&self, planned: &Planned, done: &Done) -> Begin {
+    ///
+    /// # Errors
+    /// As [`Self::place`].
+    pub(super) fn beginning(&self, planned: &Planned, done: &Done) -> Result<Begin, Diagnostic> {
         let links = self
             .plan
             .place
@@ -192,38 +196,60 @@ impl Scene<'_> {
             // As the registry calls it; inside the cluster it may have another name.
             image: Some(done.delivered.name.without_digest().to_string()),
             digest: Some(done.made.image.digest().clone()),
-            target: Some(self.target(planned)),
             links: links.unwrap_or_default(),
-            results: self.results(planned),
-            ..Facts::default()
+            ..self.place(planned)?
         };
-        self.plan
-            .beginning(self.args, planned, Operation::Deploy, facts)
+        Ok(self
+            .plan
+            .beginning(self.args, planned, Operation::Deploy, facts))
     }
 
-    /// Where a pod's image is put.
-    pub(super) fn target(&self, planned: &Planned) -> Target {
-        let workload = &planned.pod.workload;
-        Target::Cluster {
-            context: self.plan.access.context.clone(),
-            namespace: namespace(planned, self.cluster).to_owned(),
-            workload: format!("{}/{}", workload.kind, workload.name),
-            container: CONTAINER.to_owned(),
-        }
-    }
-
-    /// What records say besides: which nodes the image was loaded into, and which manifest names it.
-    pub(super) fn results(&self, planned: &Planned) -> BTreeMap<String, String> {
-        let target = &self.plan.choice.target;
-        let mut results = BTreeMap::new();
-        if target.has_nodes() {
-            results.insert(LOADED_INTO.to_owned(), target.word());
-        }
+    /// Where a pod's image is put, for records: in the cluster, in the manifest that names it, in the nodes it was loaded into.
+    ///
+    /// # Errors
+    /// When the manifest's directory cannot be found.
+    pub(super) fn place(&self, planned: &Planned) -> Result<Facts, Diagnostic> {
+        let pod = &planned.pod;
+        let workload = format!("{}/{}", pod.workload.kind, pod.workload.name);
+        let root = &self.plan.place.project.root;
+        let cluster = self.cluster.target();
+        let mut also = Vec::new();
         if !self.args.no_edit {
-            let manifest = planned.pod.manifest.display().to_string();
-            results.insert(MANIFEST.to_owned(), manifest);
+            let (mut files, mut outside) = (Vec::new(), Vec::new());
+            match Name::of(root, &pod.manifest)? {
+                Name::Inside(name) => files.push(name),
+                Name::Outside(name) => outside.push(name),
+            }
+            also.push(Target::Manifests {
+                files,
+                outside,
+                container: Some(CONTAINER.to_owned()),
+                workload: Some(workload.clone()),
+                namespace: pod.workload.namespace.clone(),
+                init_containers: false,
+                base_image: None,
+            });
         }
-        results
+        let target = &self.plan.choice.target;
+        let loaded = target
+            .has_nodes()
+            .then(|| (LOADED_INTO.to_owned(), target.word()));
+        Ok(Facts {
+            target: Some(Target::Cluster {
+                context: cluster.context.clone(),
+                namespace: namespace(planned, self.cluster).to_owned(),
+                workload,
+                container: CONTAINER.to_owned(),
+            }),
+            also,
+            endpoint: Some(reach::endpoint(
+                cluster.server.clone(),
+                self.args.cluster.kubeconfig.as_deref(),
+                root,
+            )?),
+            results: loaded.into_iter().collect(),
+            ..Facts::default()
+        })
     }
 
     /// Gives the container its image, with the project's hooks and a record around it.
@@ -234,7 +260,7 @@ impl Scene<'_> {
         observer: &dyn Observer,
     ) -> Result<Deployed, Diagnostic> {
         let request = self.request(planned, done, false);
-        let begin = self.beginning(planned, done);
+        let begin = self.beginning(planned, done)?;
         let deploying = stage(observer, "deploy", planned.pod.name.clone());
         let performed = self
             .plan

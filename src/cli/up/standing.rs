@@ -89,7 +89,7 @@ pub(super) fn look(
         standing.push(match look() {
             Ok(found) => found,
             Err(error) => {
-                let begin = scene.beginning(planned, done);
+                let begin = scene.beginning(planned, done)?;
                 let refused: Result<Performed<()>, Diagnostic> =
                     plan.place.perform(begin, observer, |_, _| Err(error));
                 refused?;

@@ -1,5 +1,6 @@
 //! `overcoat watch`.
 
+mod deployed;
 pub(super) mod expand;
 mod outcome;
 mod wishes;
@@ -24,7 +25,9 @@ use wishes::Place;
 /// Wait until the new image runs, and say why if it does not
 ///
 /// Watches Deployments, StatefulSets, DaemonSets, Jobs and Argo Rollouts: those of the project's applications, or the one that
-/// `--workload` names. In a project, what came of it is recorded beside the deployment. The image is the one of `build_result.json` or `--image`; it is found by the container's name and compared by
+/// `--workload` names. In a project, what came of it is recorded beside the deployment. The image is the one of `build_result.json` or
+/// `--image`, or that of the environment's live deployment if that is on record as newer than the file, as after a rollback; it is
+/// found by the container's name and compared by
 /// digest. Ends with 0 only when it runs in all pods; with 92 when the rollout has failed, with the reason, the event and
 /// the last lines of the container; with 93 when the time is over; with 94 when the pods run but did not say that they
 /// are ready. Prints a line for each workload.
@@ -62,14 +65,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "REF", conflicts_with_all = ["build_result", "image_name", "current"])]
     image: Option<String>,
 
-    /// The file of results, or the directory with `build_result.json`, that says which image should run
-    #[arg(
-        long,
-        visible_alias = "build-result-dir",
-        value_name = "PATH",
-        default_value = crate::release::result::FILE
-    )]
-    build_result: PathBuf,
+    /// The file of results, or its directory, that says which image should run [default: `build_result.json`, or what was deployed since]
+    #[arg(long, visible_alias = "build-result-dir", value_name = "PATH")]
+    build_result: Option<PathBuf>,
 
     /// The image of the results by its `imageName` [default: the application's; for `--workload` the last]
     #[arg(long, value_name = "N")]
@@ -154,9 +152,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     let ready = ready(args)?;
     let project = project::load(shared)?;
     let place = Place::of(args, &project)?;
-    let mut wishes = wishes::of(args, &project, &place, &ready)?;
     let observer = observer(shared, args.quiet)?;
     let observer = observer.as_ref();
+    let told = wishes::Told { shared, observer };
+    let mut wishes = wishes::of(args, &project, &place, &ready, &told)?;
     let flags = cluster::Flags {
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone(),

@@ -1,11 +1,14 @@
 //! What is to be watched, out of flags, the project and the results.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Args;
+use super::{Args, deployed};
+use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::records::rollouts::Awaited;
+use crate::event::Observer;
 use crate::kubernetes::flux;
 use crate::kubernetes::ready::ReadyCheck;
 use crate::kubernetes::rollout::{Image, Kind, UnsupportedKind, Wanted};
@@ -49,6 +52,12 @@ impl<'p> Place<'p> {
     }
 }
 
+/// Where records are read from, and who is told which image counts.
+pub(super) struct Told<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) observer: &'a dyn Observer,
+}
+
 /// The wishes, without their namespace.
 ///
 /// # Errors
@@ -58,6 +67,7 @@ pub(super) fn of(
     project: &Project,
     place: &Place<'_>,
     ready: &[ReadyCheck],
+    told: &Told<'_>,
 ) -> Result<Vec<Wish>, Diagnostic> {
     let applications = match args.workload.is_some() {
         true => Vec::new(),
@@ -79,6 +89,10 @@ pub(super) fn of(
         .hint("name one of them, or take the images from `build_result.json`"));
     }
     let results = results(args)?;
+    let mut since = BTreeMap::new();
+    if let (Some((_, path)), None, None) = (&results, &args.build_result, &args.image_name) {
+        since = deployed::since(path, args.environment.as_deref(), project, told.shared)?;
+    }
     let reconcile = reconcile(&args.reconcile)?;
     let wish = |workload: &str, application: Option<&Application>| {
         let (kind, name) = named(workload)?;
@@ -90,7 +104,17 @@ pub(super) fn of(
             name,
             wanted: Wanted {
                 container: args.container.clone().or(container),
-                image: image(args, place, results.as_ref(), application)?,
+                image: match (
+                    results.as_ref(),
+                    application.and_then(|one| since.get(&one.name)),
+                ) {
+                    (Some((known, path)), Some(deployment)) => {
+                        let found = from_results(args, place, known, path, application)?;
+                        let instead = deployed::instead_of(&found, deployment, path, told.observer);
+                        Some(accepting(args, instead.unwrap_or(found)))
+                    }
+                    _ => image(args, place, results.as_ref(), application)?,
+                },
             },
             reconcile: reconcile.clone(),
             with_source: args.with_source,
@@ -159,9 +183,10 @@ fn results(args: &Args) -> Result<Option<(BuildResult, std::path::PathBuf)>, Dia
     if args.image.is_some() || args.current {
         return Ok(None);
     }
-    let path = match args.build_result.is_dir() {
-        true => args.build_result.join(result::FILE),
-        false => args.build_result.clone(),
+    let path = match &args.build_result {
+        None => result::FILE.into(),
+        Some(path) if path.is_dir() => path.join(result::FILE),
+        Some(path) => path.clone(),
     };
     match BuildResult::read(&path) {
         Ok(results) => Ok(Some((results, path))),
@@ -177,13 +202,18 @@ fn image(
     results: Option<&(BuildResult, std::path::PathBuf)>,
     application: Option<&Application>,
 ) -> Result<Option<Image>, Diagnostic> {
-    let mut image = match (&args.image, results) {
+    let image = match (&args.image, results) {
         (Some(text), _) => Image::new(text.parse()?),
         (None, Some((results, path))) => from_results(args, place, results, path, application)?,
         (None, None) => return Ok(None),
     };
+    Ok(Some(accepting(args, image)))
+}
+
+/// The image with the digests that a person says are it.
+fn accepting(args: &Args, mut image: Image) -> Image {
     image.digests.extend(args.accept_digest.iter().cloned());
-    Ok(Some(image))
+    image
 }
 
 /// An image has the name that the results have, and the one that promotion gives it in the environment's registry.

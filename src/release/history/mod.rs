@@ -39,7 +39,7 @@ pub use find::{Direction, Filter, Order};
 pub use line::Damage;
 pub use log::{Continuing, Recording};
 pub use process::Process;
-pub use record::{Facts, Id, Record, State, Target, name_of, operation_of};
+pub use record::{Endpoint, Facts, Id, Record, State, Target, name_of, operation_of};
 pub use writer::Running;
 
 use crate::fs;

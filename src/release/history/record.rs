@@ -105,12 +105,25 @@ impl State {
 pub enum Target {
     /// Into files.
     Manifests {
-        /// The files, absolute.
+        /// The files of the project, relative to its root; in records of older versions all files, absolute.
+        #[serde(default)]
         files: Vec<String>,
-        /// The container in them.
+        /// The files outside of the project, absolute.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        outside: Vec<String>,
+        /// The container in them; none in a kustomization.
         container: Option<String>,
-        /// The workload in them, `KIND/NAME` or `NAME`.
+        /// The workload in them, `KIND/NAME` or `NAME`; none in a kustomization.
         workload: Option<String>,
+        /// The workload's namespace, where the file names one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+        /// Whether containers of the initialisation are meant too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        init_containers: bool,
+        /// In a kustomization, what the manifests below it call the image: the `name` of the entry in `images`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_image: Option<String>,
     },
     /// To a cluster through its API.
     Cluster {
@@ -133,6 +146,16 @@ pub enum Target {
     Unknown,
 }
 
+/// How the cluster of [`Target::Cluster`] was reached: a context of the same name may lead elsewhere on another day.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The API server, `https://HOST:PORT`, without credentials.
+    pub server: String,
+    /// The kubeconfig that was named for it, relative to the project's root or absolute; none for the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<String>,
+}
+
 /// What becomes known of an operation, at its beginning or later. Later facts replace earlier ones; those that are not
 /// said again stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +172,12 @@ pub struct Facts {
     /// Where a deployment was put.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// Where else the same deployment was put: the manifests, when [`Self::target`] is the cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Target>,
+    /// How the cluster of [`Self::target`] was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
     /// The records that this one follows from, one of a kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub links: BTreeMap<Operation, Id>,
@@ -164,8 +193,17 @@ impl Facts {
         self.digest = later.digest.or(self.digest.take());
         self.previous = later.previous.or(self.previous.take());
         self.target = later.target.or(self.target.take());
+        if !later.also.is_empty() {
+            self.also = later.also;
+        }
+        self.endpoint = later.endpoint.or(self.endpoint.take());
         self.links.extend(later.links);
         self.results.extend(later.results);
+    }
+
+    /// Everywhere that a deployment was put: files first, as it was done.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.also.iter().chain(&self.target)
     }
 
     /// The same without what may not be written.

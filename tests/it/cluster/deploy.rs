@@ -404,17 +404,23 @@ fn the_registry_is_asked_and_its_digest_is_what_is_deployed_by_the_name_that_nod
     });
     bed.api()
         .ok("POST", "/api/v1/namespaces/kube-public/configmaps", &map);
-    let done = run(&name);
+    // A file that is written beside it is for the same nodes.
+    let file = directory.path().join("web.yaml");
+    let text = serde_json::to_string(&deployment("web", &[("web-app", "old:1")])).unwrap();
+    std::fs::write(&file, &text).unwrap();
+    let words = ["deploy", "--cluster", "--workload", "web", "--image", &name];
+    let words = [&words[..], &["--manifest", file.to_str().unwrap()]].concat();
+    let done = bed.overcoat().run(&words);
     bed.api().ok(
         "DELETE",
         "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting",
         &Value::Null,
     );
     done.ok();
-    assert_eq!(
-        image_of(&bed, "deployments", "web", "web-app"),
-        format!("registry:5000/team/app:1@{pushed}")
-    );
+    let known = format!("registry:5000/team/app:1@{pushed}");
+    assert_eq!(image_of(&bed, "deployments", "web", "web-app"), known);
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(written, text.replace("old:1", &known));
 }
 
 #[test]

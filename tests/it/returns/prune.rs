@@ -1,0 +1,106 @@
+//! What manifests name is not pruned.
+
+use super::*;
+
+impl Shop {
+    /// True while the registry has the image.
+    fn has(&self, image: &str) -> bool {
+        let done = self.run(&["digest", image]);
+        match done.code {
+            Some(0) => true,
+            Some(4) => false,
+            _ => panic!("{}", done.stderr),
+        }
+    }
+}
+
+const PRUNE: [&str; 4] = ["prune", "--retain", "1", "--delete-tags"];
+
+#[test]
+fn an_image_that_a_manifest_names_by_its_tag_stays_with_its_record() {
+    let shop = Shop::new();
+    let images = shop.deployed(&["1\n", "2\n", "3\n"], &["--manifest", "m/d.yaml"]);
+    // As `--no-pin` and people write it.
+    fs::write(shop.root.join("m/d.yaml"), deployment(by_tag(&images[0]))).unwrap();
+    let done = shop.run(&["prune", "--retain", "1"]).ok();
+    assert!(
+        done.stderr
+            .contains("the deploy 1 of web has an image that runs: `m/d.yaml` names it"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(shop.sequences(), [1, 3]);
+
+    let images = [images, shop.deployed(&["4\n"], &["--manifest", "m/d.yaml"])].concat();
+    // Under another name of the same registry, and in two pieces.
+    let (name, tag) = by_tag(&images[0]).rsplit_once(':').unwrap();
+    let name = name.replace(shop.registry.host(), "registry.local:5000");
+    let text = format!("images:\n- name: web\n  newName: {name}\n  newTag: \"{tag}\"\n");
+    fs::write(shop.root.join("m/d.yaml"), text).unwrap();
+    shop.run(&PRUNE).ok();
+    assert_eq!(shop.sequences(), [1, 4]);
+    let has: Vec<bool> = images.iter().map(|image| shop.has(image)).collect();
+    // The record of the second was forgotten before images were to be deleted.
+    assert_eq!(has, [true, true, false, true]);
+
+    // Nothing names it any more.
+    fs::write(shop.root.join("m/d.yaml"), deployment(&images[3])).unwrap();
+    shop.run(&PRUNE).ok();
+    assert_eq!(shop.sequences(), [4]);
+    assert!(!shop.has(&images[0]) && shop.has(&images[3]));
+}
+
+#[test]
+fn a_tag_in_a_manifest_stands_for_the_image_that_the_registry_has_by_it() {
+    let shop = Shop::new();
+    let images: Vec<String> = ["1\n", "2\n", "3\n"]
+        .iter()
+        .map(|edit| shop.build(edit))
+        .collect();
+    let (name, _) = by_tag(&images[0]).rsplit_once(':').unwrap();
+    let stable = format!("{name}:stable");
+    let digest = |image: &str| image.split_once('@').unwrap().1.to_owned();
+    let deploy = |image: &str| {
+        let image = format!("{stable}@{}", digest(image));
+        shop.deploy(&["--image", &image, "--manifest", "m/d.yaml"]);
+    };
+    for image in &images {
+        shop.run(&["copy", image, &stable]).ok();
+        deploy(image);
+    }
+    // Moved back by hand: the newest record of the tag is not of what it stands for.
+    shop.run(&["copy", &images[0], &stable]).ok();
+    fs::write(shop.root.join("m/d.yaml"), deployment(&stable)).unwrap();
+    let done = shop.run(&PRUNE).ok();
+    assert_eq!(shop.sequences(), [3]);
+    assert!(
+        done.stderr
+            .contains(&format!("`m/d.yaml` names `{stable}`, which is this image")),
+        "{}",
+        done.stderr
+    );
+    let has: Vec<bool> = images.iter().map(|image| shop.has(image)).collect();
+    assert_eq!(has, [true, false, true]);
+}
+
+#[test]
+fn a_manifest_that_is_gone_says_nothing_of_what_runs() {
+    let shop = Shop::new();
+    let images = shop.deployed(&["1\n", "2\n"], &["--manifest", "m/d.yaml"]);
+    fs::rename(shop.root.join("m/d.yaml"), shop.root.join("m/moved.yaml")).unwrap();
+    let done = shop.run(&PRUNE).ok();
+    assert!(
+        done.stderr.contains("stays in its registry")
+            && done
+                .stderr
+                .contains("m/d.yaml`, which it may have been written into"),
+        "{}",
+        done.stderr
+    );
+    assert!(shop.has(&images[0]) && shop.has(&images[1]));
+    assert!(
+        done.stdout.contains(" and 0 images are gone"),
+        "{}",
+        done.stdout
+    );
+}
