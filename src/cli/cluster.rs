@@ -9,10 +9,10 @@ use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::env;
 use super::exit::Code;
-use crate::event::Observer;
+use crate::event::{Observer, printable};
 use crate::kubernetes::cluster::set_image::SetImageError;
 use crate::kubernetes::cluster::workload::FindError;
-use crate::kubernetes::cluster::{Access, Cluster, Error, Within};
+use crate::kubernetes::cluster::{Access, Cluster, Error, Stopped, Within};
 use crate::project::Environment;
 
 /// Which cluster.
@@ -94,6 +94,22 @@ pub(super) fn confirm(
     .hint(format!("if it is meant: `--context {context}`, or `--yes`")))
 }
 
+/// What a first deployment stopped at, and what there is already.
+pub(super) fn stopped(stopped: Stopped) -> Diagnostic {
+    let Stopped { error, applied } = stopped;
+    let names = applied
+        .iter()
+        .map(|object| format!("{}/{}", object.kind.to_lowercase(), object.name));
+    let names: Vec<String> = names.map(|name| printable(&name)).collect();
+    let diagnostic = Diagnostic::from(error);
+    match names.is_empty() {
+        true => diagnostic.also("nothing was applied"),
+        false => diagnostic
+            .also(format!("applied before that: {}", names.join(", ")))
+            .hint("the same command completes it"),
+    }
+}
+
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let code = match &error {
@@ -115,9 +131,13 @@ impl From<Error> for Diagnostic {
 
 impl From<FindError> for Diagnostic {
     fn from(error: FindError) -> Self {
+        let code = match error.is_ambiguous() {
+            true => Code::Ambiguous,
+            false => Code::NoContainer,
+        };
         Self {
             hints: error.hints(),
-            ..Self::new(Code::NoContainer, &error)
+            ..Self::new(code, &error)
         }
     }
 }

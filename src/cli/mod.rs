@@ -38,6 +38,7 @@ mod promote;
 mod prune;
 mod pull;
 mod push;
+mod question;
 mod records;
 mod referrers;
 mod release;

@@ -1,5 +1,6 @@
 //! From events to values, within bounds.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
@@ -34,15 +35,69 @@ pub fn parse(text: &str) -> Result<Vec<Document>, Error> {
             reason,
         });
     }
+    let mut now = Cow::Borrowed(text);
+    let mut read = 0;
+    loop {
+        let Refusal { error, index } = match parse_once(&now) {
+            Ok(documents) => return Ok(documents),
+            Err(refusal) => refusal,
+        };
+        let Some(tabs) = index.and_then(|index| tabs_before(&now, index)) else {
+            return Err(error);
+        };
+        // Each reading brings one such place to light: their number times the length is bounded.
+        read += text.len();
+        if read > MOST_READ {
+            let reason = "there is a tab behind the `:`, and there are too many such places: write a space".to_owned();
+            return Err(Error { reason, ..error });
+        }
+        // As long as before, so that every value stands where it stood.
+        let spaces = " ".repeat(tabs.len());
+        now.to_mut().replace_range(tabs, &spaces);
+    }
+}
+
+/// How many bytes are read in all, for texts with tabs where the parser does not take them.
+const MOST_READ: usize = 4 * MOST_BYTES;
+
+/// Why a text is not taken, and before which of the parser's characters, if it is the parser that does not take it.
+struct Refusal {
+    error: Error,
+    index: Option<usize>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, index: None }
+    }
+}
+
+/// The tabs between a `:` and this character. YAML 1.2 allows them there (6.2, 7.4: `s-separate-in-line`), and so do Kubernetes' readers;
+/// the parser does only before quotes and brackets.
+fn tabs_before(text: &str, index: usize) -> Option<Range<usize>> {
+    let end = Bytes::of(text).at(index);
+    let before = text.get(..end)?;
+    let start = before.trim_end_matches('\t').len();
+    let is_behind_colon = start < end && before[..start].ends_with(':');
+    // `a:<TAB>- b` is wrong with a space too.
+    let rest = text[end..].as_bytes();
+    let is_item = rest.first() == Some(&b'-') && rest.get(1).is_none_or(u8::is_ascii_whitespace);
+    (is_behind_colon && !is_item).then_some(start..end)
+}
+
+fn parse_once(text: &str) -> Result<Vec<Document>, Refusal> {
     let bytes = Bytes::of(text);
     let mut building = Building::default();
     // The mark at the beginning is not counted by the parser's positions.
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     for event in Parser::new_from_str(body) {
-        let (event, span) = event.map_err(|error| Error {
-            line: error.marker().line(),
-            column: error.marker().col() + 1,
-            reason: error.info().to_owned(),
+        let (event, span) = event.map_err(|error| Refusal {
+            error: Error {
+                line: error.marker().line(),
+                column: error.marker().col() + 1,
+                reason: error.info().to_owned(),
+            },
+            index: Some(error.marker().index()),
         })?;
         let mut range = bytes.range(&span);
         if let Event::Scalar(_, style, ..) = &event {
@@ -75,12 +130,17 @@ impl Bytes {
         }
     }
 
+    /// The byte at which one of the parser's characters begins.
+    fn at(&self, index: usize) -> usize {
+        self.before
+            + match &self.offsets {
+                None => index,
+                Some(offsets) => offsets.get(index).or(offsets.last()).copied().unwrap_or(0),
+            }
+    }
+
     fn range(&self, span: &Span) -> Range<usize> {
-        let at = |index: usize| match &self.offsets {
-            None => index,
-            Some(offsets) => offsets.get(index).or(offsets.last()).copied().unwrap_or(0),
-        };
-        self.before + at(span.start.index())..self.before + at(span.end.index())
+        self.at(span.start.index())..self.at(span.end.index())
     }
 }
 
@@ -332,6 +392,29 @@ mod tests {
         assert!(parse(&deep).unwrap_err().reason.contains("deep"));
         let many = "- \n".repeat(MOST_NODES + 1);
         assert!(parse(&many).unwrap_err().reason.contains("more than"));
+    }
+
+    #[test]
+    fn a_tab_behind_a_colon_separates_as_a_space_does() {
+        for text in [
+            "a:\tb\n",
+            "\u{feff}# größe\r\nx:\t\tü\r\na:\tb # c\r\n",
+            "{x:\ty, \"a\":\tb}",
+            "x: \"y:\tz\"\nw: |\n  v:\tu\na:\tb\n",
+        ] {
+            let root = only(text);
+            let value = root.get("a").unwrap();
+            assert_eq!((value.text(), &text[value.span.clone()]), (Some("b"), "b"));
+        }
+        let kept = only("a:\tb\nx: \"y:\tz\"\nw: |\n  v:\tu\n");
+        assert_eq!(kept.get("x").unwrap().text(), Some("y:\tz"));
+        assert_eq!(kept.get("w").unwrap().text(), Some("v:\tu\n"));
+        for wrong in ["a:\t- b\n", "a:\n\tb: c\n"] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+        let many = "a:\tb\n---\n".repeat(40_000);
+        let error = parse(&many).unwrap_err();
+        assert!(error.reason.contains("a tab behind the `:`"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod failures;
 mod flux;
 mod inputs;
+mod known;
 mod ready;
 mod replies;
 

@@ -145,19 +145,24 @@ fn first_time(
     }
     for planned in absent {
         let applying = stage(observer, "apply", planned.pod.name.clone());
-        let mut count = 0;
+        let mut all = Vec::new();
         for path in &planned.pod.manifests {
             let bytes = fs::read_limited(path, yaml::MOST_BYTES as u64)?;
             let text = String::from_utf8_lossy(&bytes);
             let objects = objects(&text).map_err(|error| {
                 Diagnostic::new(Code::Manifest, format!("{}: {error}", path.display()))
             })?;
-            for object in &objects {
-                cluster.apply(args.cluster.within(observer), object, false)?;
-                count += 1;
-            }
+            all.extend(objects);
         }
-        applying.finish(format!("{count} objects"));
+        let workload = &planned.pod.workload;
+        let meant = all.iter().find(|object| {
+            object["kind"] == workload.kind.as_str()
+                && object["metadata"]["name"] == workload.name.as_str()
+        });
+        let within = || args.cluster.within(observer);
+        let applied = cluster.apply_all(within, &all, meant, false);
+        let applied = applied.map_err(crate::cli::cluster::stopped)?;
+        applying.finish(format!("{} objects", applied.len()));
     }
     Ok(names)
 }

@@ -1,6 +1,7 @@
 //! `overcoat watch`.
 
 mod expand;
+mod known;
 mod outcome;
 mod wishes;
 
@@ -25,7 +26,7 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// Wait until the new image runs, and say why if it does not
 ///
-/// Watches Deployments, StatefulSets and DaemonSets: those of the project's applications, or the one that `--workload`
+/// Watches Deployments, StatefulSets and DaemonSets: those of the project's applications, or those that `--workload`
 /// names. The image is the one of `build_result.json` or `--image`; it is found by the container's name and compared by
 /// digest. Ends with 0 only when it runs in all pods; with 92 when the rollout has failed, with the reason, the event and
 /// the last lines of the container; with 93 when the time is over; with 94 when the pods run but did not say that they
@@ -52,9 +53,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// One workload, `KIND/NAME` or a name alone, in place of applications
+    /// A workload, `KIND/NAME` or a name alone, in place of applications; may be repeated
     #[arg(long, visible_alias = "component", value_name = "WORKLOAD")]
-    workload: Option<String>,
+    workload: Vec<String>,
 
     /// The container that runs the image [default: the application's, the only one, or that with an image of this repository]
     #[arg(long, value_name = "NAME")]
@@ -73,7 +74,7 @@ pub(super) struct Args {
     )]
     build_result: PathBuf,
 
-    /// The image of the results by its `imageName` [default: the application's; for `--workload` the last]
+    /// The image of the results by its `imageName` [default: the application's; for `--workload` the last, for several the one of the workload's name if there is one]
     #[arg(long, value_name = "N")]
     image_name: Option<String>,
 
@@ -170,6 +171,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     for wish in &mut wishes {
         cluster.namespace().clone_into(&mut wish.namespace);
     }
+    known::complete(&mut wishes, &cluster, args.timeout, shared, &project, observer)?;
     let asked = Asked {
         cluster: &cluster,
         observer,

@@ -37,9 +37,8 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let code = match error {
             Error::Cluster(error) => return error.into(),
-            Error::NoWorkload { .. } | Error::Ambiguous { .. } | Error::NoContainer { .. } => {
-                Code::NoContainer
-            }
+            Error::Ambiguous { .. } => Code::Ambiguous,
+            Error::NoWorkload { .. } | Error::NoContainer { .. } => Code::NoContainer,
             Error::Unsupported(_) => Code::Usage,
             Error::Failed { .. } => Code::RolloutFailed,
             Error::Timeout { .. } => Code::RolloutTimeout,

@@ -13,6 +13,7 @@
 
 pub mod access;
 mod apply;
+mod apply_all;
 mod ask;
 mod call;
 mod error;
@@ -32,6 +33,7 @@ use serde_json::Value;
 
 pub use access::{Access, Contexts, InCluster, Target};
 pub use apply::{Applied, Done};
+pub use apply_all::Stopped;
 pub use ask::Selector;
 pub use error::Error;
 pub use local_registry::LocalRegistry;

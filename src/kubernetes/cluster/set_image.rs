@@ -16,6 +16,9 @@ const ATTEMPTS: u32 = 12;
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// The annotation that `kubectl rollout history` shows.
 const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
+/// The annotation of a workload whose first deployment ended before it was complete; it says how. Taken away by the deployment that
+/// completes it.
+pub const INCOMPLETE: &str = "io.overcoat.first-deployment";
 /// How long a cause may be, in characters.
 const MOST_CAUSE: usize = 1000;
 
@@ -379,6 +382,13 @@ fn generation(object: &Value) -> i64 {
 
 fn warnings(workload: &Workload) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let Some(how) = workload.incomplete() {
+        warnings.push(format!(
+            "the first deployment of {} was not completed ({how}): repeat it with `--first-deployment` or `--apply`, or take the annotation \
+             `{INCOMPLETE}` away",
+            workload.full_name()
+        ));
+    }
     if let Some(manager) = workload.manager() {
         warnings.push(format!(
             "{} is kept as {manager} says: it will put the old image back",
