@@ -48,7 +48,9 @@ pub fn parse(text: &str) -> Result<Vec<Document>, Error> {
         // Each reading brings one such place to light: their number times the length is bounded.
         read += text.len();
         if read > MOST_READ {
-            let reason = "there is a tab behind the `:`, and there are too many such places: write a space".to_owned();
+            let reason =
+                "there is a tab behind the `:`, and there are too many such places: write a space"
+                    .to_owned();
             return Err(Error { reason, ..error });
         }
         // As long as before, so that every value stands where it stood.

@@ -36,13 +36,23 @@ fn deploy(overcoat: &Overcoat, directory: &Path, arguments: &[&str]) -> Done {
 fn an_overlay_that_says_the_image_is_not_unpinned_from_below() {
     let overcoat = Overcoat::new();
     let base = deployment("web", "acme/web:1");
-    let overlay = "resources: [../../base]\nimages: [{name: acme/web, newName: eu.io/web, newTag: '1'}]\n";
+    let overlay =
+        "resources: [../../base]\nimages: [{name: acme/web, newName: eu.io/web, newTag: '1'}]\n";
     write(&overcoat, "base/d.yaml", &base);
-    write(&overcoat, "base/kustomization.yaml", "resources: [d.yaml]\n");
+    write(
+        &overcoat,
+        "base/kustomization.yaml",
+        "resources: [d.yaml]\n",
+    );
     write(&overcoat, "overlays/prod/kustomization.yaml", overlay);
     let image = format!("ghcr.io/acme/web:2@{DIGEST}");
     let flags = [
-        "--no-verify", "--container", "web-app", "--image", &image, "--manifest",
+        "--no-verify",
+        "--container",
+        "web-app",
+        "--image",
+        &image,
+        "--manifest",
     ];
     let here = overcoat.path().to_owned();
     // From anywhere: without a repository it is the working directory that is looked through; with one, that.
@@ -53,7 +63,11 @@ fn an_overlay_that_says_the_image_is_not_unpinned_from_below() {
         assert!(done.stderr.contains("overlays/prod"), "{}", done.stderr);
         let command = "overcoat deploy --kustomization";
         assert!(done.stderr.contains(command), "{}", done.stderr);
-        assert!(done.stderr.contains("--base-image acme/web"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("--base-image acme/web"),
+            "{}",
+            done.stderr
+        );
         assert_eq!(read(&overcoat, "base/d.yaml"), base);
     }
     fs::remove_dir(here.join(".git")).unwrap();
@@ -65,7 +79,10 @@ fn an_overlay_that_says_the_image_is_not_unpinned_from_below() {
     let there = [&there[..], &["--kustomization", "overlays/prod"]].concat();
     deploy(&overcoat, &here, &there).ok();
     let set = read(&overcoat, "overlays/prod/kustomization.yaml");
-    assert!(set.contains("newName: ghcr.io/acme/web, newTag: '2'"), "{set}");
+    assert!(
+        set.contains("newName: ghcr.io/acme/web, newTag: '2'"),
+        "{set}"
+    );
     write(
         &overcoat,
         "overlays/eu/kustomization.yaml",
@@ -80,7 +97,10 @@ fn an_overlay_that_says_the_image_is_not_unpinned_from_below() {
     let despite = [&flags[..], &["base/d.yaml", "--despite-overlays"]].concat();
     let done = deploy(&overcoat, &here, &despite).ok();
     assert!(done.stderr.contains("overlays/prod"), "{}", done.stderr);
-    assert_eq!(read(&overcoat, "base/d.yaml"), base.replace("acme/web:1", &image));
+    assert_eq!(
+        read(&overcoat, "base/d.yaml"),
+        base.replace("acme/web:1", &image)
+    );
 
     // One that takes it and speaks of another image hinders nothing, and a broken one elsewhere is told.
     write(&overcoat, "base/d.yaml", &base);
@@ -88,8 +108,15 @@ fn an_overlay_that_says_the_image_is_not_unpinned_from_below() {
     write(&overcoat, "overlays/prod/kustomization.yaml", &other);
     write(&overcoat, "broken/kustomization.yaml", "resources: [\n");
     let done = deploy(&overcoat, &here, &[&flags[..], &["base/d.yaml"]].concat()).ok();
-    assert!(done.stderr.contains("broken/kustomization.yaml"), "{}", done.stderr);
-    assert_eq!(read(&overcoat, "base/d.yaml"), base.replace("acme/web:1", &image));
+    assert!(
+        done.stderr.contains("broken/kustomization.yaml"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(
+        read(&overcoat, "base/d.yaml"),
+        base.replace("acme/web:1", &image)
+    );
 }
 
 /// A project of two applications with their images in a file of results.
@@ -99,7 +126,11 @@ fn shop(api: &str) -> Overcoat {
                 [applications.api]\nimage = \"shop/api\"\ncontainer = \"api-app\"\n\
                 [environments.dev]\nmanifests = [\"k8s/*.yaml\"]\n";
     write(&overcoat, "overcoat.toml", text);
-    let both = format!("{}---\n{}", deployment("web", "old/web:1"), deployment(api, "old/api:1"));
+    let both = format!(
+        "{}---\n{}",
+        deployment("web", "old/web:1"),
+        deployment(api, "old/api:1")
+    );
     write(&overcoat, "k8s/both.yaml", &both);
     let entry = |name: &str| {
         format!("{{\"imageName\":\"shop/{name}\",\"tag\":\"r.example/shop/{name}:2@{DIGEST}\"}}")
@@ -118,16 +149,28 @@ fn several_applications_are_deployed_all_or_none() {
     let done = deploy(&overcoat, &here, &words);
     assert_eq!(done.code, Some(85), "{}", done.stderr);
     assert_eq!(read(&overcoat, "k8s/both.yaml"), before);
-    let refused = deploy(&overcoat, &here, &[&words[..], &["--container", "x"]].concat());
+    let refused = deploy(
+        &overcoat,
+        &here,
+        &[&words[..], &["--container", "x"]].concat(),
+    );
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
-    assert!(refused.stderr.contains("`--container` is of one"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("`--container` is of one"),
+        "{}",
+        refused.stderr
+    );
 
     let overcoat = shop("api");
     let before = read(&overcoat, "k8s/both.yaml");
     let here = overcoat.path().to_owned();
     let check = deploy(&overcoat, &here, &[&words[..], &["--check"]].concat());
     assert_eq!(check.code, Some(86), "{}", check.stderr);
-    let dry = deploy(&overcoat, &here, &[&words[..], &["--dry-run", "--format", "json"]].concat());
+    let dry = deploy(
+        &overcoat,
+        &here,
+        &[&words[..], &["--dry-run", "--format", "json"]].concat(),
+    );
     let told: Value = serde_json::from_str(&dry.ok().stdout).unwrap();
     assert_eq!(told["edits"].as_array().unwrap().len(), 2, "{told}");
     assert_eq!(read(&overcoat, "k8s/both.yaml"), before);

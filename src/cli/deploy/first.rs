@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cluster::Args;
+use crate::cli::cluster::mark_first;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::event::{Event, Observer};
-use crate::kubernetes::cluster::set_image::{INCOMPLETE, SetImage, SetImageError, Verdict, judge};
+use crate::event::Observer;
+use crate::kubernetes::cluster::set_image::{SetImage, SetImageError, Verdict, judge};
 use crate::kubernetes::cluster::workload::{FindError, Workload, WorkloadKind, find};
-use crate::kubernetes::cluster::{self, Access, Cluster, PatchKind, objects};
+use crate::kubernetes::cluster::{Access, Cluster, objects};
 
 /// How large a manifest may be.
 const MOST_BYTES: u64 = 16 << 20;
@@ -52,41 +53,16 @@ pub(super) fn mark(
     how: Option<&str>,
     observer: &dyn Observer,
 ) {
-    // The person may have asked to stop, and this is how what is left is found again.
-    let patient = Patient(observer);
-    let within = || args.flags.within(&patient);
-    let work = || -> Result<(), cluster::Error> {
-        let there =
-            cluster.workloads(within(), &request.namespace, request.workload.as_ref())?;
-        let Ok(workload) = meant(there, request) else {
-            return Ok(());
-        };
-        if workload.incomplete().as_deref() == how {
-            return Ok(());
-        }
-        let patch = json!({"metadata": {"annotations": {INCOMPLETE: how}}});
-        let (resource, name) = (workload.kind.resource(), workload.name());
-        let kind = PatchKind::Merge;
-        cluster
-            .patch(within(), resource, &request.namespace, name, kind, &patch, false)
-            .map(|_| ())
-    };
-    if let Err(error) = work() {
-        let state = if how.is_some() { "is not" } else { "is" };
-        observer.observe(Event::Warning {
-            text: format!("that the first deployment {state} complete could not be written down at the workload: {error}"),
-            hint: None,
-        });
-    }
-}
-
-/// Tells what it is told, and never asks to stop.
-struct Patient<'a>(&'a dyn Observer);
-
-impl Observer for Patient<'_> {
-    fn observe(&self, event: Event) {
-        self.0.observe(event);
-    }
+    let (namespace, name) = (request.namespace.as_str(), request.workload.as_ref());
+    let choose = |there| meant(there, request).ok().into_iter().collect();
+    mark_first(
+        cluster,
+        &args.flags,
+        (namespace, name),
+        how,
+        observer,
+        choose,
+    );
 }
 
 /// The objects of these manifests, with the image in the one container that is meant, and the workload that has it.

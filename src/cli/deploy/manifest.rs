@@ -156,7 +156,11 @@ pub(super) fn run(
     }
     if is_error {
         let what = match orders {
-            [order] => format!("{} does not have the image `{}`", changing.join(", "), order.image),
+            [order] => format!(
+                "{} does not have the image `{}`",
+                changing.join(", "),
+                order.image
+            ),
             _ => format!("not all images are in {}", changing.join(", ")),
         };
         return Err(Diagnostic::new(Code::WouldChange, what)

@@ -8,6 +8,7 @@ mod first;
 mod image;
 mod local;
 mod manifest;
+mod orders;
 mod overlay;
 
 use std::collections::VecDeque;
@@ -22,11 +23,9 @@ use super::exit::Code;
 use super::{observer, project, records};
 use crate::event::{Event, Observer};
 use crate::kubernetes::manifest::{Wanted, WorkloadName};
-use crate::project::{Operation, Project};
-use crate::reference::Reference;
+use crate::project::Project;
 use crate::release::history::{self, Begin};
-use crate::release::operation::Done;
-use crate::release::result;
+use orders::{Order, beginning, facts_of, only_one, recorded};
 
 /// Put an image into manifests, or give it to a cluster
 ///
@@ -152,35 +151,6 @@ fn place(
     Ok(place)
 }
 
-/// What is to be done for one application, or for none.
-struct Order {
-    application: Option<String>,
-    target: Target,
-    place: manifest::Place,
-    image: String,
-}
-
-impl Order {
-    fn of(
-        args: &Args,
-        application: Option<&String>,
-        project: Option<&Project>,
-    ) -> Result<Self, Diagnostic> {
-        let target = filled(args, application, project)?;
-        let place = place(args, &target, project)?;
-        let image = match (project, args.local.is_asked()) {
-            (Some(project), false) => image::in_environment(&target, project)?,
-            _ => image::of(&target)?,
-        };
-        Ok(Self {
-            application: application.cloned(),
-            target,
-            place,
-            image,
-        })
-    }
-}
-
 /// Runs the command. Files are edited before a cluster is told: what a file does not say is undone by whoever applies it.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     only_one(args)?;
@@ -216,29 +186,6 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     Ok(Code::Success as u8)
 }
 
-/// Refuses flags that are about one application where several are named.
-fn only_one(args: &Args) -> Result<(), Diagnostic> {
-    if args.applications.len() < 2 {
-        return Ok(());
-    }
-    let target = &args.target;
-    let about_one = [
-        ("--image", target.image.is_some()),
-        ("--image-name", target.image_name.is_some()),
-        ("--container", target.container.is_some()),
-        ("--workload", target.workload.is_some()),
-        ("--base-image", args.manifest.names_base_image()),
-    ];
-    match about_one.iter().find(|(_, is_given)| *is_given) {
-        None => Ok(()),
-        Some((flag, _)) => Err(Diagnostic::new(
-            Code::Usage,
-            format!("`{flag}` is of one application, and {} are named", args.applications.len()),
-        )
-        .hint("leave it to the project: `image`, `container` and `workload` of each application in overcoat.toml")),
-    }
-}
-
 /// True when an environment is named and nothing else says where the image goes.
 fn names_manifests(args: &Args, project: Option<&Project>) -> Result<bool, Diagnostic> {
     let (Some(name), Some(project)) = (&args.target.environment, project) else {
@@ -246,45 +193,6 @@ fn names_manifests(args: &Args, project: Option<&Project>) -> Result<bool, Diagn
     };
     project.environment(name)?;
     Ok(!args.cluster.is_asked() && !args.local.is_asked())
-}
-
-fn beginning(records: &records::Place, order: &Order) -> Result<Begin, Diagnostic> {
-    let reference: Reference = order.image.parse()?;
-    let application = match &order.application {
-        Some(name) => records.project.application(name)?.name.clone(),
-        None => records.application_of_image(&reference),
-    };
-    let environment = order.target.environment.as_deref();
-    let facts = history::Facts {
-        links: records.links_of(&application, reference.digest())?,
-        ..facts_of(&order.image)?
-    };
-    Ok(records.beginning(Operation::Deploy, &application, environment, facts))
-}
-
-/// Does the work within the records and hooks of all applications, so that what one of them is refused for stops all.
-fn recorded(
-    records: &records::Place,
-    mut begins: VecDeque<Begin>,
-    observer: &dyn Observer,
-    work: &mut dyn FnMut(&dyn Observer) -> Result<Vec<history::Facts>, Diagnostic>,
-) -> Result<Vec<history::Facts>, Diagnostic> {
-    let Some(begin) = begins.pop_front() else {
-        return work(observer);
-    };
-    let mut others = Vec::new();
-    // The record of the last application is the innermost: its facts are the last of those that are left.
-    records.perform(begin, observer, |observer, _| {
-        let mut facts = recorded(records, begins, observer, work)?;
-        let own = facts.pop().unwrap_or_default();
-        others = facts;
-        Ok(Done {
-            value: (),
-            facts: own,
-            ..Done::default()
-        })
-    })?;
-    Ok(others)
 }
 
 /// Brings the images, writes the files, tells the cluster; what is known of each afterwards.
@@ -319,7 +227,10 @@ fn carry_out(
         if !is_for_files && !is_for_cluster {
             observer.observe(Event::Warning {
                 text: "the image was brought there, and no workload was told".to_owned(),
-                hint: Some("`--cluster` gives it to a container, `--manifest FILE…` writes it into files".to_owned()),
+                hint: Some(
+                    "`--cluster` gives it to a container, `--manifest FILE…` writes it into files"
+                        .to_owned(),
+                ),
             });
         }
     }
@@ -374,46 +285,4 @@ fn known_project(args: &Args, shared: &Shared) -> Result<Option<Project>, Diagno
         true => project::load(shared).map(Some),
         false => Ok(None),
     }
-}
-
-/// What the flags leave open and the project says.
-fn filled(
-    args: &Args,
-    application: Option<&String>,
-    project: Option<&Project>,
-) -> Result<Target, Diagnostic> {
-    let mut target = args.target.clone();
-    let Some(project) = project else {
-        return Ok(target);
-    };
-    if target.build_result == Path::new(result::FILE) && !target.build_result.exists() {
-        target.build_result = project.root.join(result::FILE);
-    }
-    let Some(name) = application else {
-        return Ok(target);
-    };
-    let application = project.application(name)?;
-    if target.image.is_none() && target.image_name.is_none() {
-        target.image_name = Some(application.image_name().to_owned());
-    }
-    if let (None, Some(said)) = (&target.container, &application.container) {
-        target.container = Some(said.value.clone());
-    }
-    if let (None, Some(said)) = (&target.workload, &application.workload) {
-        let workload = said
-            .value
-            .parse()
-            .map_err(|error| Diagnostic::new(Code::Project, format!("{}: {error}", said.origin)))?;
-        target.workload = Some(workload);
-    }
-    Ok(target)
-}
-
-fn facts_of(image: &str) -> Result<history::Facts, Diagnostic> {
-    let reference: Reference = image.parse()?;
-    Ok(history::Facts {
-        image: Some(reference.without_digest().to_string()),
-        digest: reference.digest().cloned(),
-        ..history::Facts::default()
-    })
 }

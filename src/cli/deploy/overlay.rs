@@ -109,7 +109,10 @@ pub(super) fn guard(
 fn tell(found: &Overlays, observer: &dyn Observer) {
     for (path, reason) in found.unread.iter().take(NAMED) {
         observer.observe(Event::Warning {
-            text: format!("whether `{}` says the image is not known: {reason}", path.display()),
+            text: format!(
+                "whether `{}` says the image is not known: {reason}",
+                path.display()
+            ),
             hint: None,
         });
     }
@@ -133,14 +136,16 @@ fn root(file: &Path, here: &Path) -> Result<PathBuf, Diagnostic> {
         above.find(|directory| directory.join(name).exists())
     };
     let here = here.canonicalize().ok();
-    let here = here.as_deref().filter(|here| {
-        own.starts_with(here) && here.parent().is_some()
-    });
+    let here = here
+        .as_deref()
+        .filter(|here| own.starts_with(here) && here.parent().is_some());
     let found = has(".git").or(has("overcoat.toml")).or(here);
     Ok(found.unwrap_or(own.parent().unwrap_or(own)).to_owned())
 }
 
 fn directory_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
 }

@@ -444,7 +444,9 @@ fn watch_deployment_passes_on_what_overcoat_knows() {
     let several = ["--component", "api", "--container", "web-app"];
     assert_eq!(
         with("qa", &several),
-        format!("watch --component=web --component=api --container=web-app --namespace=default{rest}")
+        format!(
+            "watch --component=web --component=api --container=web-app --namespace=default{rest}"
+        )
     );
 }
 

@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Args, Done, Plan, Planned};
-use crate::cli::cluster::confirm;
+use crate::cli::cluster::{confirm, mark_first, stopped};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::event::{Event, Observer, stage};
 use crate::fs;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
-use crate::kubernetes::cluster::workload::{WorkloadKind, WorkloadName};
+use crate::kubernetes::cluster::workload::{Workload, WorkloadKind, WorkloadName};
 use crate::kubernetes::cluster::{Cluster, objects};
 use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
 use crate::kubernetes::rollout::{Grace, Image, Kind, Wanted};
@@ -52,7 +52,7 @@ pub(super) fn connect(
     Ok(cluster)
 }
 
-/// The pods whose workload the cluster does not have.
+/// The pods whose workload the cluster does not have, or has of a first deployment that was not completed.
 fn absent<'p>(
     args: &Args,
     plan: &'p Plan,
@@ -67,7 +67,8 @@ fn absent<'p>(
             namespace(planned, cluster),
             Some(&name),
         )?;
-        if there.is_empty() {
+        let is_partial = there.iter().any(|found| found.incomplete().is_some());
+        if there.is_empty() || is_partial {
             absent.push(planned);
         }
     }
@@ -140,7 +141,27 @@ fn first_time(
     }
     let script = plan.root.join(SCRIPT);
     if script.is_file() {
-        run_script(args, plan, &script, observer)?;
+        let ended = run_script(args, plan, &script, observer);
+        let how = ended
+            .is_err()
+            .then(|| format!("`{SCRIPT}` did not end well"));
+        for planned in absent {
+            let (namespace, name) = (namespace(planned, cluster), workload_name(planned));
+            let place = (namespace, Some(&name));
+            let is_meant = |there: Vec<Workload>| {
+                let is_it = |found: &Workload| found.name() == name.name;
+                there.into_iter().filter(is_it).collect()
+            };
+            mark_first(
+                cluster,
+                &args.cluster,
+                place,
+                how.as_deref(),
+                observer,
+                is_meant,
+            );
+        }
+        ended?;
         return Ok(names);
     }
     for planned in absent {
@@ -161,7 +182,7 @@ fn first_time(
         });
         let within = || args.cluster.within(observer);
         let applied = cluster.apply_all(within, &all, meant, false);
-        let applied = applied.map_err(crate::cli::cluster::stopped)?;
+        let applied = applied.map_err(stopped)?;
         applying.finish(format!("{} objects", applied.len()));
     }
     Ok(names)

@@ -171,7 +171,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     for wish in &mut wishes {
         cluster.namespace().clone_into(&mut wish.namespace);
     }
-    known::complete(&mut wishes, &cluster, args.timeout, shared, &project, observer)?;
+    known::complete(
+        &mut wishes,
+        &cluster,
+        args.timeout,
+        shared,
+        &project,
+        observer,
+    )?;
     let asked = Asked {
         cluster: &cluster,
         observer,

@@ -291,7 +291,15 @@ mod tests {
         let kinds: Vec<&str> = objects.iter().map(|object| text(&object["kind"])).collect();
         assert_eq!(
             kinds,
-            ["Namespace", "ConfigMap", "Service", "Ingress", "Deployment", "Job", "Deployment"]
+            [
+                "Namespace",
+                "ConfigMap",
+                "Service",
+                "Ingress",
+                "Deployment",
+                "Job",
+                "Deployment"
+            ]
         );
         assert_eq!(objects[6], meant);
     }
@@ -304,7 +312,8 @@ mod tests {
             done["spec"]["ports"],
             json!([{"port": 80, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}])
         );
-        let pod = json!({"containers": [{"name": "a", "ports": [{"containerPort": 1}]}, {"name": "b"}]});
+        let pod =
+            json!({"containers": [{"name": "a", "ports": [{"containerPort": 1}]}, {"name": "b"}]});
         let with = json!({"containers": [
             {"name": "a", "ports": [{"containerPort": 1, "protocol": "TCP"}]}, {"name": "b"},
         ]});

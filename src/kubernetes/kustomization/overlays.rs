@@ -129,7 +129,9 @@ fn look_through(root: &Path, found: &mut Overlays) -> Vec<Known> {
                 directories.push(path);
             }
         }
-        let mut files = NAMES.iter().filter(|name| names.contains(&PathBuf::from(name)));
+        let mut files = NAMES
+            .iter()
+            .filter(|name| names.contains(&PathBuf::from(name)));
         let Some(file) = files.next().map(|name| directory.join(name)) else {
             continue;
         };
@@ -215,24 +217,39 @@ mod tests {
                 "eu/prod/Kustomization",
                 "bases: [..]\nimages: [{name: eu.example/web, newTag: '1'}, {name: web, newTag: '2'}]\n",
             ),
-            ("us/kustomization.yaml", "resources: [../base]\ncomponents: [../pin]\n"),
+            (
+                "us/kustomization.yaml",
+                "resources: [../base]\ncomponents: [../pin]\n",
+            ),
             (
                 "pin/kustomization.yaml",
                 "kind: Component\nimages: [{name: web, digest: x}]\n",
             ),
-            ("other/kustomization.yaml", "resources: [x.yaml]\nimages: [{name: web, newTag: a}]\n"),
-            ("api/kustomization.yaml", "resources: [../base]\nimages: [{name: api, newTag: a}]\n"),
+            (
+                "other/kustomization.yaml",
+                "resources: [x.yaml]\nimages: [{name: web, newTag: a}]\n",
+            ),
+            (
+                "api/kustomization.yaml",
+                "resources: [../base]\nimages: [{name: api, newTag: a}]\n",
+            ),
             (
                 "away/kustomization.yaml",
                 "resources: ['https://example.com/base?ref=1']\nimages: [{name: web, newTag: a}]\n",
             ),
-            (".git/kustomization.yaml", "resources: [../base]\nimages: [{name: web, newTag: a}]\n"),
+            (
+                ".git/kustomization.yaml",
+                "resources: [../base]\nimages: [{name: web, newTag: a}]\n",
+            ),
         ]);
         assert_eq!(
             tree.pins("base/d.yaml", "web"),
             ["eu web", "eu/prod eu.example/web", "pin web"]
         );
-        assert_eq!(tree.pins("eu", "eu.example/web"), ["eu/prod eu.example/web"]);
+        assert_eq!(
+            tree.pins("eu", "eu.example/web"),
+            ["eu/prod eu.example/web"]
+        );
         assert_eq!(tree.pins("base/d.yaml", "worker"), Vec::<String>::new());
     }
 
@@ -240,8 +257,14 @@ mod tests {
     fn kustomizations_that_take_each_other_come_to_an_end_and_broken_ones_are_told() {
         let tree = Tree::new(&[
             ("d.yaml", ""),
-            ("a/kustomization.yaml", "resources: [../b, ../d.yaml]\nimages: [{name: w, newName: v}]\n"),
-            ("b/kustomization.yaml", "resources: [../a]\nimages: [{name: v, newName: w}]\n"),
+            (
+                "a/kustomization.yaml",
+                "resources: [../b, ../d.yaml]\nimages: [{name: w, newName: v}]\n",
+            ),
+            (
+                "b/kustomization.yaml",
+                "resources: [../a]\nimages: [{name: v, newName: w}]\n",
+            ),
             ("c/kustomization.yaml", "resources: [\n"),
             (
                 "flux/kustomization.yaml",

@@ -293,14 +293,25 @@ fn a_first_deployment_that_the_server_refuses_a_part_of_does_nothing() {
     let file = write(directory.path(), "web.yaml", &text);
     let image = format!("example.com/app:1@{}", digest("a"));
     let run = |more: &[&str]| {
-        let flags = ["--container", "web-app", "--image", &image, "--apply", &file];
+        let flags = [
+            "--container",
+            "web-app",
+            "--image",
+            &image,
+            "--apply",
+            &file,
+        ];
         deploy(&bed, &[&flags[..], more].concat())
     };
     for more in [&[][..], &["--dry-run"]] {
         let done = run(more);
         assert_eq!(done.code, Some(90), "{}", done.stderr);
         assert!(done.stderr.contains(&other), "{}", done.stderr);
-        assert!(done.stderr.contains("nothing was applied"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("nothing was applied"),
+            "{}",
+            done.stderr
+        );
         assert!(bed.list("apps/v1", "deployments").is_empty());
         assert!(bed.list("v1", "services").is_empty());
     }
@@ -320,8 +331,11 @@ fn a_first_deployment_that_the_server_refuses_a_part_of_does_nothing() {
     assert_eq!(service["spec"]["ports"][0]["protocol"], "TCP");
     let map = format!("/api/v1/namespaces/{other}/configmaps/settings");
     bed.api().ok("GET", &map, &Value::Null);
-    bed.api()
-        .ok("DELETE", &format!("/api/v1/namespaces/{other}"), &Value::Null);
+    bed.api().ok(
+        "DELETE",
+        &format!("/api/v1/namespaces/{other}"),
+        &Value::Null,
+    );
 }
 
 #[test]
@@ -335,7 +349,14 @@ fn what_is_refused_only_once_its_namespace_is_there_leaves_the_workload_out() {
     let bad = good.replace("kind: ConfigMap\n", "kind: ConfigMap\ndata: {\"a b\": c}\n");
     let file = write(directory.path(), "web.yaml", &bad);
     let image = format!("example.com/app:1@{}", digest("a"));
-    let flags = ["--container", "web-app", "--image", &image, "--apply", &file];
+    let flags = [
+        "--container",
+        "web-app",
+        "--image",
+        &image,
+        "--apply",
+        &file,
+    ];
     let done = deploy(&bed, &flags);
     assert_eq!(done.code, Some(90), "{}", done.stderr);
     let applied = format!("applied before that: namespace/{other}");
@@ -345,10 +366,15 @@ fn what_is_refused_only_once_its_namespace_is_there_leaves_the_workload_out() {
     // Mended, the same command completes it.
     write(directory.path(), "web.yaml", &good);
     let done = deploy(&bed, &flags).ok();
-    let expected = format!("namespace/{other} unchanged\nconfigmap/settings created\nservice/web created\ndeployment/web created\n");
+    let expected = format!(
+        "namespace/{other} unchanged\nconfigmap/settings created\nservice/web created\ndeployment/web created\n"
+    );
     assert!(done.stdout.starts_with(&expected), "{}", done.stdout);
-    bed.api()
-        .ok("DELETE", &format!("/api/v1/namespaces/{other}"), &Value::Null);
+    bed.api().ok(
+        "DELETE",
+        &format!("/api/v1/namespaces/{other}"),
+        &Value::Null,
+    );
 }
 
 #[test]
@@ -361,13 +387,23 @@ fn a_script_that_failed_half_way_is_run_again_until_it_is_through() {
     fs::write(&script, format!("{whole}exit 7\n")).unwrap();
     let image = format!("example.com/app:1@{}", digest("a"));
     let flags = ["--container", "web-app", "--image", &image];
-    let run = || deploy(&bed, &[&flags[..], &["--first-deployment", &script]].concat());
+    let run = || {
+        deploy(
+            &bed,
+            &[&flags[..], &["--first-deployment", &script]].concat(),
+        )
+    };
     let mark = || {
         let object = bed.get("apps/v1", "deployments", "web");
         object["metadata"]["annotations"]["io.overcoat.first-deployment"].clone()
     };
     let done = run();
-    assert_eq!((done.code, done.stdout.as_str()), (Some(7), ""), "{}", done.stderr);
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (Some(7), ""),
+        "{}",
+        done.stderr
+    );
     assert_eq!(mark(), "its script ended with 7");
     assert_eq!(
         image_of(&bed, "deployments", "web", "web-app"),

@@ -16,7 +16,15 @@ fn a_tag_means_what_its_registry_says_and_not_whatever_runs_under_it() {
     let builder = Tiny::default().write(directory.path());
     let source = copy_of_app("no-requirements", directory.path());
     let source = source.to_str().unwrap();
-    let build = ["build", source, "-t", &name, "--build-image", &builder, "--push"];
+    let build = [
+        "build",
+        source,
+        "-t",
+        &name,
+        "--build-image",
+        &builder,
+        "--push",
+    ];
     let pushed = Overcoat::new().run(&build).ok().digest(&name);
     let runs = |digest: &str| {
         let id = format!("{}/team/app@{digest}", registry.host());
@@ -32,7 +40,9 @@ fn a_tag_means_what_its_registry_says_and_not_whatever_runs_under_it() {
     runs(&pushed);
     wait_for("the other bytes", || {
         let pods = bed.list("v1", "pods");
-        pods.iter().any(|pod| pod.to_string().contains(&pushed)).then_some(())
+        pods.iter()
+            .any(|pod| pod.to_string().contains(&pushed))
+            .then_some(())
     });
     let done = watch(&overcoat, "web", &name, &[]).ok();
     assert!(!done.stderr.contains("only the tag"), "{}", done.stderr);
@@ -43,9 +53,19 @@ fn a_tag_means_what_its_registry_says_and_not_whatever_runs_under_it() {
     runs(OTHER);
     wait_for("the first bytes", || {
         let pods = bed.list("v1", "pods");
-        pods.iter().any(|pod| pod.to_string().contains(OTHER)).then_some(())
+        pods.iter()
+            .any(|pod| pod.to_string().contains(OTHER))
+            .then_some(())
     });
-    let words = ["watch", "--workload", "web", "--container", "web-app", "--timeout", "60s"];
+    let words = [
+        "watch",
+        "--workload",
+        "web",
+        "--container",
+        "web-app",
+        "--timeout",
+        "60s",
+    ];
     let words = [&words[..], &["--build-result", file.to_str().unwrap()]].concat();
     let done = overcoat.run(&words);
     assert_eq!(done.code, Some(92), "{}", done.stderr);
@@ -62,7 +82,13 @@ fn several_workloads_are_watched_and_a_tag_that_nobody_resolves_is_told() {
         bed.create("apps/v1", "deployments", &deployment(name, &containers));
     }
     let overcoat = bed.overcoat();
-    let done = watch(&overcoat, "web", image, &["--workload", "deployment/worker"]).ok();
+    let done = watch(
+        &overcoat,
+        "web",
+        image,
+        &["--workload", "deployment/worker"],
+    )
+    .ok();
     let namespace = bed.namespace();
     let expected =
         format!("{namespace} deployment/web {image}\n{namespace} deployment/worker {image}\n");
@@ -76,15 +102,28 @@ fn several_workloads_are_watched_and_a_tag_that_nobody_resolves_is_told() {
 
     // Each with the image of its own name in the results.
     let digest = format!("127.0.0.1:1/team/worker:v1@{DIGEST}");
-    bed.create("apps/v1", "deployments", &deployment("job", &[("main", &digest)]));
+    bed.create(
+        "apps/v1",
+        "deployments",
+        &deployment("job", &[("main", &digest)]),
+    );
     let file = overcoat.path().join("build_result.json");
     let results = format!(
         "{{\"builds\":[{{\"imageName\":\"job\",\"tag\":\"{digest}\"}},{{\"imageName\":\"app\",\"tag\":\"{image}\"}}]}}\n"
     );
     std::fs::write(&file, results).unwrap();
-    let words = ["watch", "--workload", "job", "--workload", "web", "--stable", "0s"];
+    let words = [
+        "watch",
+        "--workload",
+        "job",
+        "--workload",
+        "web",
+        "--stable",
+        "0s",
+    ];
     let file = ["--build-result", file.to_str().unwrap(), "--timeout", "60s"];
     let done = overcoat.run(&[&words[..], &file].concat()).ok();
-    let expected = format!("{namespace} deployment/job {digest}\n{namespace} deployment/web {image}\n");
+    let expected =
+        format!("{namespace} deployment/job {digest}\n{namespace} deployment/web {image}\n");
     assert_eq!(done.stdout, expected);
 }
