@@ -9,10 +9,10 @@ use super::args::{self, Shared};
 use super::diagnostic::Diagnostic;
 use super::env;
 use super::exit::Code;
-use crate::event::Observer;
-use crate::kubernetes::cluster::set_image::SetImageError;
-use crate::kubernetes::cluster::workload::FindError;
-use crate::kubernetes::cluster::{Access, Cluster, Error, Within};
+use crate::event::{Event, Observer, printable};
+use crate::kubernetes::cluster::set_image::{INCOMPLETE, SetImageError};
+use crate::kubernetes::cluster::workload::{FindError, Workload, WorkloadName};
+use crate::kubernetes::cluster::{Access, Cluster, Error, PatchKind, Stopped, Within};
 use crate::project::Environment;
 
 /// Which cluster.
@@ -94,6 +94,67 @@ pub(super) fn confirm(
     .hint(format!("if it is meant: `--context {context}`, or `--yes`")))
 }
 
+/// Writes down at workloads how their first deployment ended before it was complete, or (`None`) takes that away again. `choose` says
+/// which of those of this namespace and name are meant; one that is not there needs no mark. That it cannot be written is a warning: the
+/// deployment has ended already.
+pub(super) fn mark_first(
+    cluster: &Cluster,
+    flags: &Flags,
+    (namespace, name): (&str, Option<&WorkloadName>),
+    how: Option<&str>,
+    observer: &dyn Observer,
+    choose: impl FnOnce(Vec<Workload>) -> Vec<Workload>,
+) {
+    // The person may have asked to stop, and this is how what is left is found again.
+    let patient = Patient(observer);
+    let within = || flags.within(&patient);
+    let work = || -> Result<(), Error> {
+        for workload in choose(cluster.workloads(within(), namespace, name)?) {
+            if workload.incomplete().as_deref() != how {
+                let patch = serde_json::json!({"metadata": {"annotations": {INCOMPLETE: how}}});
+                let (resource, name) = (workload.resource(), workload.name());
+                let kind = PatchKind::Merge;
+                cluster.patch(within(), resource, namespace, name, kind, &patch, false)?;
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = work() {
+        let state = if how.is_some() { "is not" } else { "is" };
+        observer.observe(Event::Warning {
+            text: format!(
+                "that the first deployment {state} complete could not be written down at the workload: {error}"
+            ),
+            hint: None,
+        });
+    }
+}
+
+/// Tells what it is told, and never asks to stop.
+struct Patient<'a>(&'a dyn Observer);
+
+impl Observer for Patient<'_> {
+    fn observe(&self, event: Event) {
+        self.0.observe(event);
+    }
+}
+
+/// What a first deployment stopped at, and what there is already.
+pub(super) fn stopped(stopped: Stopped) -> Diagnostic {
+    let Stopped { error, applied } = stopped;
+    let names = applied
+        .iter()
+        .map(|object| format!("{}/{}", object.kind.to_lowercase(), object.name));
+    let names: Vec<String> = names.map(|name| printable(&name)).collect();
+    let diagnostic = Diagnostic::from(error);
+    match names.is_empty() {
+        true => diagnostic.also("nothing was applied"),
+        false => diagnostic
+            .also(format!("applied before that: {}", names.join(", ")))
+            .hint("the same command completes it"),
+    }
+}
+
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let code = match &error {
@@ -115,9 +176,13 @@ impl From<Error> for Diagnostic {
 
 impl From<FindError> for Diagnostic {
     fn from(error: FindError) -> Self {
+        let code = match error.is_ambiguous() {
+            true => Code::Ambiguous,
+            false => Code::NoContainer,
+        };
         Self {
             hints: error.hints(),
-            ..Self::new(Code::NoContainer, &error)
+            ..Self::new(code, &error)
         }
     }
 }

@@ -74,6 +74,10 @@ pub enum Code {
     NoContainer = 85,
     /// `--check`: a file would be changed.
     WouldChange = 86,
+    /// Several workloads or containers may be meant.
+    Ambiguous = 87,
+    /// A template of Helm was named where a manifest is wanted.
+    Template = 88,
     /// There is no cluster, no way to it, or its API failed.
     Cluster = 90,
     /// The cluster does not allow it.

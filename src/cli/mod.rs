@@ -39,6 +39,7 @@ mod propagation;
 mod prune;
 mod pull;
 mod push;
+mod question;
 mod records;
 mod referrers;
 mod release;

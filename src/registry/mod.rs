@@ -105,6 +105,8 @@ pub struct RegistryClient {
     sources: credentials::Sources,
     hosts: hosts::Hosts,
     first_retry_delay: Duration,
+    /// How often an operation is tried without getting any further.
+    attempts: u32,
     limits: Limits,
     jitter: retry::Jitter,
     auth: auth::Cache,
@@ -139,6 +141,7 @@ impl RegistryClient {
             sources,
             hosts: hosts::Hosts::new(settings.hosts),
             first_retry_delay: settings.first_retry_delay,
+            attempts: retry::MAX_ATTEMPTS,
             limits: settings.limits,
             jitter: retry::Jitter::new(settings.seed),
             auth: auth::Cache::default(),
@@ -146,6 +149,13 @@ impl RegistryClient {
             given_up: Mutex::default(),
             answered: Mutex::default(),
         }
+    }
+
+    /// The same client, which gives up when something fails once: for a question that is asked by the way.
+    #[must_use]
+    pub fn asking_once(mut self) -> Self {
+        self.attempts = 1;
+        self
     }
 
     /// Finds out what `reference` stands for now: a manifest or an index. Its bytes are fetched only from a registry

@@ -8,7 +8,7 @@ use super::transport::Session;
 use crate::event::Event;
 
 /// How often an operation is tried without getting any further.
-const MAX_ATTEMPTS: u32 = 4;
+pub(super) const MAX_ATTEMPTS: u32 = 4;
 /// How long a registry may make us wait; when it wants more, the person should know.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// From which wait on the person is told what we wait for.
@@ -58,7 +58,7 @@ impl Patience {
         // Who has another place to ask does not wait for one that cannot be reached, or has had enough of us.
         let is_elsewhere =
             session.is_mirror && matches!(error, Error::Connect { .. } | Error::RateLimited { .. });
-        if self.failures >= MAX_ATTEMPTS || is_elsewhere || !error.is_transient() {
+        if self.failures >= session.client.attempts || is_elsewhere || !error.is_transient() {
             return Err(error);
         }
         let backoff = session.client.first_retry_delay * 3_u32.pow(self.failures - 1);

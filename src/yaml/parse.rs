@@ -55,6 +55,16 @@ pub fn documents(text: &str) -> Result<Documents<'_>, Error> {
     })
 }
 
+/// What is the matter with `a:<TAB>b`. YAML 1.2.2 allows it (6.2), the parser does not, nor do all other readers.
+const TAB: &str =
+    "there is a tab behind the `:`, which not every reader of YAML takes: write a space";
+
+/// True when a line, from 1, has a tab right behind a `:`.
+fn has_tab_behind_colon(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line.saturating_sub(1));
+    line.is_some_and(|line| line.contains(":\t"))
+}
+
 /// The documents of a text, in its order: see [`documents`].
 pub struct Documents<'t> {
     text: &'t str,
@@ -106,10 +116,16 @@ impl Documents<'_> {
             return Ok(None);
         };
         for event in parser {
-            let (event, span) = event.map_err(|error| Error {
-                line: error.marker().line(),
-                column: error.marker().col() + 1,
-                reason: error.info().to_owned(),
+            let (event, span) = event.map_err(|error| {
+                let line = error.marker().line();
+                Error {
+                    line,
+                    column: error.marker().col() + 1,
+                    reason: match has_tab_behind_colon(self.text, line) {
+                        true => TAB.to_owned(),
+                        false => error.info().to_owned(),
+                    },
+                }
             })?;
             if matches!(event, Event::DocumentEnd) {
                 let root = self.building.root.take();

@@ -144,3 +144,15 @@ fn a_mistake_has_its_line() {
     let error = parse("a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
     assert!(error.line >= 2, "{error}");
 }
+
+#[test]
+fn a_tab_behind_a_colon_is_named_where_the_parser_does_not_take_it() {
+    for (text, line) in [("a:\tb\n", 1), ("# ü\r\nx: y\r\na:\tb # c\r\n", 3)] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.line, line, "{text:?}");
+        assert!(error.reason.contains("tab behind the `:`"), "{error}");
+    }
+    let error = parse("a: [1\nb: 2\n").unwrap_err();
+    assert!(!error.reason.contains("tab"), "{error}");
+    assert_eq!(only("a:\t\"b\"\n").get("a").unwrap().text(), Some("b"));
+}

@@ -7,6 +7,7 @@
 //! * `registry` – push and pull against Debian's docker-registry.
 //! * `login` – `login`, `logout`, `--creds`, and every place that credentials are found in; token servers.
 //! * `manifests` – `deploy` into manifests and kustomizations, byte by byte, and what it refuses.
+//! * `overlays` – `deploy` into files that are not alone: overlays, several applications, registries that lack the image.
 //! * `mirrors` – settings of single registries: mirrors, certificates, mutual TLS, blocked ones.
 //! * `push` – pushes that move no byte twice: bases that stay where they are, what a registry lost, indexes.
 //! * `copy` – copies between registries, layouts and archives as they are; tags, digests, deletion, referrers.
@@ -71,6 +72,7 @@ mod mirrors;
 mod mistakes;
 mod op;
 mod op_run;
+mod overlays;
 mod patches;
 mod path;
 mod placed;

@@ -215,3 +215,27 @@ fn what_does_not_exist_is_told_and_nothing_is_edited() {
     }
     assert_eq!(fs::read(shop.path().join("dev/web.yaml")).unwrap(), before);
 }
+
+#[test]
+fn an_image_that_its_registry_does_not_have_is_written_nowhere() {
+    let shop = Shop::new();
+    let file = |environment: &str| shop.path().join(environment).join("web.yaml");
+    let before = fs::read(file("dev")).unwrap();
+    shop.run(&["build", "--all", "--environment", "dev"]).ok();
+    let refused = |environment: &str, said: &str| {
+        let done = shop.run(&["deploy", "web", "--environment", environment]);
+        assert_eq!(done.code, Some(4), "{}", done.stderr);
+        assert!(done.stderr.contains("is not deployed"), "{}", done.stderr);
+        assert!(done.stderr.contains(said), "{}", done.stderr);
+        assert_eq!(fs::read(file(environment)).unwrap(), before);
+    };
+    refused("dev", "overcoat build --push --environment dev");
+    shop.run(&["build", "--all", "--push", "--environment", "dev"])
+        .ok();
+    shop.run(&["deploy", "web", "--environment", "dev"]).ok();
+    refused("prod", "--destination prod");
+    // Whoever knows better leaves the question out.
+    let words = ["deploy", "web", "--environment", "prod", "--no-verify"];
+    shop.run(&words).ok();
+    assert_ne!(fs::read(file("prod")).unwrap(), before);
+}

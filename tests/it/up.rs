@@ -536,7 +536,7 @@ fn what_must_not_be_built_is_refused_with_its_place_and_nothing_is_changed() {
                     .replace("name: gateway", "name: second");
                 it.write("gateway/04-more.yaml", &text);
             },
-            84,
+            87,
             "several workloads of the pod `gateway` have a container `web-app`",
         ),
         (

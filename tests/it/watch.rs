@@ -5,6 +5,7 @@ mod failures;
 mod flux;
 mod inputs;
 mod kinds;
+mod known;
 mod ready;
 mod records;
 mod replies;

@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::Target;
 use super::first;
 use crate::cli::args::{Format, Shared};
-use crate::cli::cluster::{Flags, confirm};
+use crate::cli::cluster::{Flags, confirm, stopped};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::project;
 use crate::cli::{print, print_json, registry_client};
 use crate::digest::Digest;
 use crate::event::{Event, Observer, printable, stage};
-use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage, SetImageError};
+use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
 use crate::kubernetes::cluster::{self, Access, Applied, Cluster};
 use crate::project::Environment;
 use crate::reference::Reference;
@@ -33,21 +33,17 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) flags: Flags,
 
-    /// When the workload is not there yet, apply these manifests, with the image in them
+    /// When the workload is not there yet, or its first deployment was not completed, apply these manifests, with the image in them
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "cluster", conflicts_with = "first_deployment")]
     apply: Vec<PathBuf>,
 
-    /// When the workload is not there yet, run this script (bash) as it is
+    /// When the workload is not there yet, or its first deployment was not completed, run this script (bash) as it is
     #[arg(long, value_name = "SCRIPT", requires = "cluster")]
     first_deployment: Option<PathBuf>,
 
     /// Use the current context even if its cluster is not a local one
     #[arg(long)]
     pub(super) yes: bool,
-
-    /// Do not ask the registry whether it has the image; without its digest it is then deployed by its tag
-    #[arg(long, requires = "cluster")]
-    no_verify: bool,
 
     /// Set `imagePullPolicy: IfNotPresent` where the policy would make the image useless
     #[arg(long, requires = "cluster")]
@@ -167,7 +163,7 @@ pub(super) fn deploy(
     let reference: Reference = image.parse()?;
     let image = match target.no_pin {
         true => reference,
-        false => pinned(args, &reference, &cluster, shared, observer)?,
+        false => pinned(args, target, &reference, &cluster, shared, observer)?,
     };
     let workload = target
         .workload
@@ -191,12 +187,11 @@ pub(super) fn deploy(
         image,
         is_dry_run: target.dry_run,
     };
-    let done = match cluster.set_image(args.flags.within(observer), &request) {
-        Err(SetImageError::Find(absence)) if absence.is_absence() && has_first(args) => {
-            first_deployment(args, &request, &access, &cluster, observer)?
-        }
-        outcome => Ok(First {
-            outcome: Some(outcome?),
+    let is_first = has_first(args) && first::is_due(&cluster, args, &request, observer)?;
+    let done = match is_first {
+        true => first_deployment(args, &request, &access, &cluster, observer)?,
+        false => Ok(First {
+            outcome: Some(cluster.set_image(args.flags.within(observer), &request)?),
             ..First::default()
         }),
     };
@@ -236,13 +231,10 @@ fn first_deployment(
     };
     match &args.first_deployment {
         None => {
-            for object in &first::with_image(&args.apply, request)? {
-                first.applied.push(cluster.apply(
-                    args.flags.within(observer),
-                    object,
-                    request.is_dry_run,
-                )?);
-            }
+            let (objects, meant) = first::with_image(&args.apply, request)?;
+            let within = || args.flags.within(observer);
+            let applied = cluster.apply_all(within, &objects, Some(&meant), request.is_dry_run);
+            first.applied = applied.map_err(stopped)?;
         }
         Some(script) => {
             first::check_script(script, access, cluster)?;
@@ -252,10 +244,19 @@ fn first_deployment(
                     "run the script of the first deployment",
                     script.display().to_string(),
                 );
-                let status = first::run_script(script, access, observer)?;
+                let status = first::run_script(script, access, observer);
+                let ended = match &status {
+                    Ok(0) => None,
+                    Ok(status) => Some(format!("its script ended with {status}")),
+                    Err(_) => Some("its script was interrupted".to_owned()),
+                };
+                if let Some(how) = ended {
+                    first::mark(cluster, args, request, Some(&how), observer);
+                }
+                let status = status?;
                 if status != Code::Success as u8 {
                     let text = format!("`{}` ended with {status}", script.display());
-                    let hint = "what it has done until then is left as it is".to_owned();
+                    let hint = "what it has done until then is left as it is; the same command runs it again".to_owned();
                     observer.observe(Event::Warning {
                         text,
                         hint: Some(hint),
@@ -267,6 +268,7 @@ fn first_deployment(
         }
     }
     if !request.is_dry_run {
+        first::mark(cluster, args, request, None, observer);
         first.outcome = Some(again(cluster, args, request, observer)?);
     }
     Ok(Ok(first))
@@ -295,6 +297,7 @@ fn again(
 /// The image by the name that nodes know, with its digest, once the registry has said that it is there.
 fn pinned(
     args: &Args,
+    target: &Target,
     image: &Reference,
     cluster: &Cluster,
     shared: &Shared,
@@ -312,7 +315,7 @@ fn pinned(
         );
         observer.observe(Event::Note { text });
     }
-    if args.no_verify {
+    if target.no_verify {
         return Ok(deployed);
     }
     let found = registry_client(shared)?.resolve(&pushed, observer).map_err(|error| {

@@ -14,6 +14,8 @@ impl From<Error> for Diagnostic {
             | Error::NoWorkload { .. }
             | Error::NoSuchWorkload { .. }
             | Error::NoSuchNamespace { .. } => Code::NoContainer,
+            Error::Ambiguous { .. } | Error::Unnamed { .. } => Code::Ambiguous,
+            Error::Template { .. } => Code::Template,
             Error::NoFile { .. }
             | Error::NoKustomization { .. }
             | Error::Changed { .. }

@@ -8,22 +8,71 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::cluster::Args;
+use crate::cli::cluster::mark_first;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::event::Observer;
 use crate::kubernetes::cluster::set_image::{SetImage, SetImageError, Verdict, judge};
-use crate::kubernetes::cluster::workload::{Workload, WorkloadKind, find};
+use crate::kubernetes::cluster::workload::{FindError, Workload, WorkloadKind, find};
 use crate::kubernetes::cluster::{Access, Cluster, objects};
 
 /// How large a manifest may be.
 const MOST_BYTES: u64 = 16 << 20;
 const POLL: Duration = Duration::from_millis(50);
 
-/// The objects of these manifests, with the image in the one container that is meant.
+/// True when there is no such workload, or one whose first deployment ended before it was complete.
+///
+/// # Errors
+/// When the cluster cannot be asked. What is there and is not one container is told by whoever changes it.
+pub(super) fn is_due(
+    cluster: &Cluster,
+    args: &Args,
+    request: &SetImage,
+    observer: &dyn Observer,
+) -> Result<bool, Diagnostic> {
+    let within = args.flags.within(observer);
+    let there = cluster.workloads(within, &request.namespace, request.workload.as_ref())?;
+    Ok(match meant(there, request) {
+        Ok(workload) => workload.incomplete().is_some(),
+        Err(error) => error.is_absence(),
+    })
+}
+
+fn meant(there: Vec<Workload>, request: &SetImage) -> Result<Workload, FindError> {
+    let (name, container) = (request.workload.as_ref(), request.container.as_deref());
+    find(there, name, container, &request.namespace).map(|(workload, _)| workload)
+}
+
+/// Writes down at the workload how its first deployment ended before it was complete, or takes that away again. A workload that is not
+/// there needs no mark. That it cannot be written is a warning: the deployment has ended already.
+pub(super) fn mark(
+    cluster: &Cluster,
+    args: &Args,
+    request: &SetImage,
+    how: Option<&str>,
+    observer: &dyn Observer,
+) {
+    let (namespace, name) = (request.namespace.as_str(), request.workload.as_ref());
+    let choose = |there| meant(there, request).ok().into_iter().collect();
+    mark_first(
+        cluster,
+        &args.flags,
+        (namespace, name),
+        how,
+        observer,
+        choose,
+    );
+}
+
+/// The objects of these manifests, with the image in the one container that is meant, and the workload that has it.
 ///
 /// # Errors
 /// With [`Code::Manifest`] for what is no manifest, [`Code::NoContainer`] when not exactly one container is meant.
-pub(super) fn with_image(files: &[PathBuf], request: &SetImage) -> Result<Vec<Value>, Diagnostic> {
+pub(super) fn with_image(
+    files: &[PathBuf],
+    request: &SetImage,
+) -> Result<(Vec<Value>, Value), Diagnostic> {
     let mut all = Vec::new();
     for path in files {
         let unreadable = |reason: String| {
@@ -72,12 +121,13 @@ pub(super) fn with_image(files: &[PathBuf], request: &SetImage) -> Result<Vec<Va
     } else {
         "containers"
     };
+    let mut meant = workload.object.clone();
     for object in &mut all {
         if *object != workload.object {
             continue;
         }
         let pods = workload.kind.pod_spec().iter();
-        let pods = pods.fold(object, |value, key| &mut value[*key]);
+        let pods = pods.fold(&mut *object, |value, key| &mut value[*key]);
         let containers = pods[list].as_array_mut();
         for found in containers
             .into_iter()
@@ -89,8 +139,9 @@ pub(super) fn with_image(files: &[PathBuf], request: &SetImage) -> Result<Vec<Va
                 found["imagePullPolicy"] = Value::from("IfNotPresent");
             }
         }
+        meant.clone_from(object);
     }
-    Ok(all)
+    Ok((all, meant))
 }
 
 /// That the script can be run, and speaks with the same cluster: it is run unchanged, so it uses what is current.

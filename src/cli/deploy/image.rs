@@ -1,8 +1,14 @@
 //! The image that is deployed.
 
+use std::path::Path;
+
 use super::Target;
+use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
+use crate::cli::question::{self, Answer};
+use crate::cli::{project, registry_client};
+use crate::event::{Event, Observer};
 use crate::project::{Project, Setting};
 use crate::reference::{DEFAULT_TAG, Reference};
 use crate::release::promote::{Root, path_of};
@@ -56,6 +62,47 @@ pub(super) fn in_environment(target: &Target, project: &Project) -> Result<Strin
         (Some(digest), Some(_)) => format!("{there}@{digest}"),
         (None, _) => there.to_string(),
     })
+}
+
+/// Refuses images that their registries do not have. A registry that does not say is a warning: it may be within reach of the cluster
+/// alone, and files are edited without a network too.
+///
+/// # Errors
+/// With [`Code::NoSuchImage`] and [`Code::DigestMismatch`]; nothing was written then.
+pub(super) fn verify(
+    images: &[String],
+    environment: Option<&str>,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<(), Diagnostic> {
+    let client = match project::is_there(shared, Path::new("."))? {
+        true => project::registry_client(shared, &project::load(shared)?)?,
+        false => registry_client(shared)?,
+    };
+    let client = client.asking_once();
+    for image in images {
+        match question::ask(&client, &image.parse()?, question::PATIENCE, observer)? {
+            Answer::Has(_) => {}
+            Answer::HasNot(why) => {
+                let first = match environment {
+                    Some(name) => format!(
+                        "push it first (`overcoat build --push --environment {name}`), or give it to that environment: `overcoat promote \
+                         --source ENV --destination {name}`"
+                    ),
+                    None => "push it first".to_owned(),
+                };
+                return Err(why
+                    .attempting(format!("`{image}` is not deployed: its registry does not have it"))
+                    .hint(first)
+                    .hint("to leave the question out: `--no-verify`; images that were loaded into nodes are deployed with `--no-pin`"));
+            }
+            Answer::Unknown(reason) => observer.observe(Event::Warning {
+                text: format!("whether its registry has `{image}` is not known: {reason}"),
+                hint: Some("`--no-verify` leaves the question out".to_owned()),
+            }),
+        }
+    }
+    Ok(())
 }
 
 fn from_result(target: &Target) -> Result<String, Diagnostic> {

@@ -1,12 +1,13 @@
 //! `overcoat deploy --manifest`.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::Target;
+use super::{Target, overlay};
 use crate::cli::args::Format;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
@@ -35,6 +36,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", requires = "kustomization")]
     base_image: Option<String>,
 
+    /// Change the file although overlays elsewhere in the repository say its image themselves
+    #[arg(long)]
+    despite_overlays: bool,
+
     /// Change no file, and end with 86 when one would change
     #[arg(long)]
     check: bool,
@@ -44,6 +49,11 @@ impl Args {
     /// True when files are only looked at.
     pub(super) fn only_checks(&self) -> bool {
         self.check
+    }
+
+    /// True when the name that manifests have for the image was said.
+    pub(super) fn names_base_image(&self) -> bool {
+        self.base_image.is_some()
     }
 
     /// The manifests that were named.
@@ -161,59 +171,111 @@ impl Row {
     }
 }
 
-/// Edits the files.
+/// One image and the container that gets it.
+pub(super) struct Order<'a> {
+    pub(super) target: &'a Target,
+    pub(super) place: &'a Place,
+    pub(super) image: &'a str,
+}
+
+/// Files that are to change, by themselves (links followed), with what was there first and what is to be there last: several
+/// containers may be in one file.
+type Texts = BTreeMap<PathBuf, Edited>;
+
+/// Edits the files, all or none; what was written, in the order of the orders. All of them have one way to be done: that of the first.
 pub(super) fn run(
     args: &Args,
-    target: &Target,
-    place: &Place,
-    image: &str,
+    orders: &[Order<'_>],
     observer: &dyn Observer,
-) -> Result<Written, Diagnostic> {
-    let row = match &args.kustomization {
-        Some(path) => {
-            let kustomization = Kustomization::read(path)?;
-            let name = match &args.base_image {
-                Some(name) => name.clone(),
-                None => base_name(&kustomization, image)?,
-            };
-            in_kustomization(&kustomization, &name, image, observer)?
-        }
-        None => in_manifest(place, target, image, observer)?,
+) -> Result<Vec<Written>, Diagnostic> {
+    let Some(first) = orders.first() else {
+        return Ok(Vec::new());
     };
+    let target = first.target;
+    let mut texts = Texts::new();
+    let mut rows = Vec::new();
+    for order in orders {
+        let row = edited(args, order, &texts, observer)?;
+        let file = itself(&row.edited.path)?;
+        let before = texts.get(&file).map(|known| known.before.clone());
+        let whole = Edited {
+            before: before.unwrap_or_else(|| row.edited.before.clone()),
+            ..row.edited.clone()
+        };
+        texts.insert(file, whole);
+        rows.push(row);
+    }
+    let edits: Vec<Edited> = texts.into_values().collect();
+    let changing: Vec<String> = edits
+        .iter()
+        .filter(|edit| edit.is_change())
+        .map(|edit| format!("`{}`", edit.path.display()))
+        .collect();
     // A check that finds a change says so as its error.
-    let is_error = args.check && row.edited.is_change();
+    let is_error = args.check && !changing.is_empty();
     if !is_error || target.dry_run || target.format == Format::Json {
-        tell(&row, image, target)?;
+        tell(&rows, orders)?;
     }
-    match (row.edited.is_change(), args.check) {
-        (true, true) => Err(Diagnostic::new(
-            Code::WouldChange,
-            format!(
-                "`{}` does not have the image `{image}`",
-                row.edited.path.display()
+    if is_error {
+        let what = match orders {
+            [order] => format!(
+                "{} does not have the image `{}`",
+                changing.join(", "),
+                order.image
             ),
-        )
-        .hint("the same command without `--check` writes it")),
-        (true, false) if !target.dry_run => {
-            let written = row.written(target);
-            manifest::apply_all(&[row.edited])?;
-            Ok(written)
-        }
-        _ => Ok(row.written(target)),
+            _ => format!("not all images are in {}", changing.join(", ")),
+        };
+        return Err(Diagnostic::new(Code::WouldChange, what)
+            .hint("the same command without `--check` writes it"));
     }
+    let written = rows.iter().zip(orders);
+    let written: Vec<Written> = written
+        .map(|(row, order)| row.written(order.target))
+        .collect();
+    if !args.check && !target.dry_run {
+        manifest::apply_all(&edits)?;
+    }
+    Ok(written)
+}
+
+/// The change that one order is, in files as the orders before it leave them.
+fn edited(
+    args: &Args,
+    order: &Order<'_>,
+    texts: &Texts,
+    observer: &dyn Observer,
+) -> Result<Row, Diagnostic> {
+    let Some(path) = &args.kustomization else {
+        return in_manifest(args, order, texts, observer);
+    };
+    let mut kustomization = Kustomization::read(path)?;
+    if let Some(edit) = texts.get(&itself(kustomization.path())?) {
+        kustomization = kustomization.with_text(&edit.after)?;
+    }
+    let name = match &args.base_image {
+        Some(name) => name.clone(),
+        None => base_name(&kustomization, order.image)?,
+    };
+    in_kustomization(args, &kustomization, &name, order.image, observer)
 }
 
 fn in_manifest(
-    place: &Place,
-    target: &Target,
-    image: &str,
+    args: &Args,
+    order: &Order<'_>,
+    texts: &Texts,
     observer: &dyn Observer,
 ) -> Result<Row, Diagnostic> {
+    let (place, image) = (order.place, order.image);
     let files = manifest::files(&place.manifests)?;
-    let manifests = files.iter().map(|file| Manifest::read(file));
+    let manifests = files.iter().map(|file| -> Result<Manifest, Diagnostic> {
+        Ok(match texts.get(&itself(file)?) {
+            Some(edit) => Manifest::new(file, edit.after.clone())?,
+            None => Manifest::read(file)?,
+        })
+    });
     let manifests: Vec<Manifest> = manifests.collect::<Result<_, _>>()?;
     let found = manifest::find(&manifests, &place.wanted)?;
-    if let Some((kustomization, name)) = overlay(&found)? {
+    if let Some((mut kustomization, name)) = overlay::beside(&found)? {
         observer.observe(Event::Warning {
             text: format!(
                 "`{}` gives `{name}` its tag or digest, which count more than `{}`: the image is set there",
@@ -222,10 +284,15 @@ fn in_manifest(
             ),
             hint: None,
         });
-        return in_kustomization(&kustomization, &name, image, observer);
+        if let Some(edit) = texts.get(&itself(kustomization.path())?) {
+            kustomization = kustomization.with_text(&edit.after)?;
+        }
+        return in_kustomization(args, &kustomization, &name, image, observer);
     }
+    let name = overlay::name_of(&found);
+    overlay::guard(&found.path, name, image, args.despite_overlays, observer)?;
     let edited = manifest::edit(&manifests[found.manifest], &found, image)?;
-    warn(&found, image, edited.is_change(), target, observer)?;
+    warn(&found, image, edited.is_change(), order.target, observer)?;
     Ok(Row {
         line: found.line,
         container: Some(found.container),
@@ -238,13 +305,17 @@ fn in_manifest(
 }
 
 fn in_kustomization(
+    args: &Args,
     kustomization: &Kustomization,
     name: &str,
     image: &str,
     observer: &dyn Observer,
 ) -> Result<Row, Diagnostic> {
+    let path = kustomization.path();
+    let after = kustomization.name_after(name);
+    overlay::guard(path, after, image, args.despite_overlays, observer)?;
     let set = kustomization.set(name, image)?;
-    let place = format!("{}:{}", kustomization.path().display(), set.line);
+    let place = format!("{}:{}", path.display(), set.line);
     for marker in set.markers.iter().filter(|_| set.edited.is_change()) {
         observer.observe(overwritten(&place, marker));
     }
@@ -259,30 +330,10 @@ fn in_kustomization(
     })
 }
 
-/// The kustomization beside a manifest that takes it as a resource and says something of its image.
-fn overlay(found: &Found) -> Result<Option<(Kustomization, String)>, Diagnostic> {
-    let directory = found.path.parent().unwrap_or(Path::new(""));
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    let Some(file) = Kustomization::in_directory(directory) else {
-        return Ok(None);
-    };
-    let name = found
-        .image
-        .as_deref()
-        .map(kustomization::name_of)
-        .unwrap_or_default();
-    let kustomization = Kustomization::read(&file)?;
-    let file = found.path.file_name().unwrap_or_default();
-    let takes_it = kustomization.resources().iter().any(|resource| {
-        let resource = resource.strip_prefix("./").unwrap_or(resource);
-        Path::new(resource) == Path::new(file)
-    });
-    let has_entry = takes_it && kustomization.images().contains(&name);
-    Ok(has_entry.then(|| (kustomization, name.to_owned())))
+/// A file by the one name that it has, links followed.
+fn itself(path: &Path) -> Result<PathBuf, Diagnostic> {
+    path.canonicalize()
+        .map_err(|error| crate::fs::Error::new("find", path.to_owned(), error).into())
 }
 
 /// What the manifests call an image, where nobody said it: the entry that there is for its name, with its registry and
@@ -318,7 +369,7 @@ pub(in crate::cli) fn base_name(
                 "several entries of `images` may be meant by `{image}`: {}",
                 names.join(", ")
             );
-            Err(Diagnostic::new(Code::Manifest, what).hint("name the one: `--base-image NAME`"))
+            Err(Diagnostic::new(Code::Ambiguous, what).hint("name the one: `--base-image NAME`"))
         }
     }
 }
@@ -369,50 +420,48 @@ fn warn(
     Ok(())
 }
 
-fn tell(row: &Row, image: &str, target: &Target) -> Result<(), Diagnostic> {
-    let path = row.edited.path.display().to_string();
-    let is_change = row.edited.is_change();
+fn tell(rows: &[Row], orders: &[Order<'_>]) -> Result<(), Diagnostic> {
     let here = crate::cli::env::project::directory()?;
+    let Some(target) = orders.first().map(|order| order.target) else {
+        return Ok(());
+    };
     if target.format == Format::Json {
-        let row: Value = json!({
-            "file": path,
-            "line": row.line,
-            "workload": row.workload,
-            "namespace": row.namespace,
-            "container": row.container,
-            "before": row.before,
-            "after": image,
-            "changed": is_change,
-            "diff": target.dry_run.then(|| row.edited.diff(&here)),
+        let edits = rows.iter().zip(orders).map(|(row, order)| {
+            json!({
+                "file": row.edited.path.display().to_string(),
+                "line": row.line,
+                "workload": row.workload,
+                "namespace": row.namespace,
+                "container": row.container,
+                "before": row.before,
+                "after": order.image,
+                "changed": row.edited.is_change(),
+                "diff": target.dry_run.then(|| row.edited.diff(&here)),
+            })
         });
-        return print_json(&json!({ "dry_run": target.dry_run, "edits": [row] }));
+        let edits: Vec<Value> = edits.collect();
+        return print_json(&json!({ "dry_run": target.dry_run, "edits": edits }));
     }
-    if target.dry_run {
-        let diff = row.edited.diff(&here);
-        return match diff.strip_suffix('\n') {
-            Some(diff) => print(&shown(diff)),
-            None => Ok(()),
-        };
-    }
-    match is_change {
-        true => {
-            let before = row
-                .before
-                .as_deref()
-                .map(printable)
-                .unwrap_or_else(|| "no image".to_owned());
-            print(&format!(
-                "{}:{}: {before} -> {image}",
-                printable(&path),
-                row.line
-            ))
-        }
-        false => print(&format!(
-            "{}:{}: unchanged, {image}",
-            printable(&path),
+    for (row, order) in rows.iter().zip(orders) {
+        let place = format!(
+            "{}:{}",
+            printable(&row.edited.path.to_string_lossy()),
             row.line
-        )),
+        );
+        if target.dry_run {
+            let diff = row.edited.diff(&here);
+            if let Some(diff) = diff.strip_suffix('\n') {
+                print(&shown(diff))?;
+            }
+        } else if row.edited.is_change() {
+            let before = row.before.as_deref().map(printable);
+            let before = before.unwrap_or_else(|| "no image".to_owned());
+            print(&format!("{place}: {before} -> {}", order.image))?;
+        } else {
+            print(&format!("{place}: unchanged, {}", order.image))?;
+        }
     }
+    Ok(())
 }
 
 /// A diff as it is for programs; for a terminal, without what would steer it.

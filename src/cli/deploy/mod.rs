@@ -8,9 +8,12 @@ mod first;
 mod image;
 mod local;
 mod manifest;
+mod orders;
+mod overlay;
 
 pub(super) use manifest::base_name;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -22,10 +25,10 @@ use super::exit::Code;
 use super::{observer, project, records};
 use crate::event::{Event, Observer};
 use crate::kubernetes::manifest::{Wanted, WorkloadName};
-use crate::project::{Operation, Project};
-use crate::reference::Reference;
-use crate::release::operation::Done;
-use crate::release::{self, history, result};
+use crate::project::Project;
+use crate::release;
+use crate::release::history::{self, Begin};
+use orders::{Order, beginning, facts_of, only_one, recorded};
 
 /// Put an image into manifests, or give it to a cluster
 ///
@@ -33,9 +36,10 @@ use crate::release::{self, history, result};
 /// bytes of one container's image change; `docs/deploy.md` tells what is refused.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
-    /// The application of the project whose image it is: its image, container and workload count where no flag says another
+    /// Applications of the project whose images they are: image, container and workload of each count where no flag says another; all
+    /// are deployed or none
     #[arg(value_name = "APP")]
-    application: Option<String>,
+    applications: Vec<String>,
 
     #[command(flatten)]
     target: Target,
@@ -68,6 +72,10 @@ pub(super) struct Target {
     /// Write the tag alone, without the digest: for images that are loaded into nodes, which know no digest
     #[arg(long)]
     pub(super) no_pin: bool,
+
+    /// Do not ask the registry whether it has the image; without its digest it is then deployed by its tag
+    #[arg(long)]
+    pub(super) no_verify: bool,
 
     /// The container that gets the image [default: the only one]
     #[arg(long, value_name = "NAME")]
@@ -148,160 +156,151 @@ fn place(
 
 /// Runs the command. Files are edited before a cluster is told: what a file does not say is undone by whoever applies it.
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
+    only_one(args)?;
     args.manifest.check(&args.target, args.cluster.is_asked())?;
     let project = known_project(args, shared)?;
-    let target = filled(args, project.as_ref())?;
-    let place = place(args, &target, project.as_ref())?;
-    let is_for_files = args.manifest.is_asked() || !place.manifests.is_empty();
+    let is_for_files = args.manifest.is_asked() || names_manifests(args, project.as_ref())?;
     if !is_for_files && !args.cluster.is_asked() && !args.local.is_asked() {
         return Err(Diagnostic::new(Code::Usage, "say where the image is to go")
             .hint("`--manifest FILE…` writes it into manifests, `--environment NAME` into those of an environment, `--kustomization DIR` into the images of a kustomization")
             .hint("`--cluster` gives it to a cluster, `--to` loads it into one of this machine"));
     }
     let observer = observer(shared, false)?;
-    let image = match (&project, args.local.is_asked()) {
-        (Some(project), false) => image::in_environment(&target, project)?,
-        _ => image::of(&target)?,
+    let orders: Vec<Order> = match args.applications.as_slice() {
+        [] => vec![Order::of(args, None, project.as_ref())?],
+        names => names
+            .iter()
+            .map(|name| Order::of(args, Some(name), project.as_ref()))
+            .collect::<Result<_, _>>()?,
     };
     let root = project.as_ref().map(|project| project.root.clone());
-    let root = root.unwrap_or_default();
-    let work = |observer: &dyn Observer| -> Result<Done<u8>, Diagnostic> {
-        let mut image = image.clone();
-        let mut target = target.clone();
-        let mut facts = facts_of(&image)?;
-        if args.local.is_asked() {
+    let root = root.as_deref().unwrap_or(Path::new(""));
+    let mut work =
+        |observer: &dyn Observer| carry_out(args, &orders, is_for_files, root, shared, observer);
+    let is_earnest = !args.target.dry_run && !args.manifest.only_checks();
+    match (project, is_earnest) {
+        (Some(project), true) => {
+            let records = records::Place::of(project, shared)?;
+            let begins = orders.iter().map(|order| beginning(&records, order));
+            let begins: VecDeque<Begin> = begins.collect::<Result<_, _>>()?;
+            recorded(&records, begins, observer.as_ref(), &mut work)?;
+        }
+        _ => {
+            work(observer.as_ref())?;
+        }
+    }
+    Ok(Code::Success as u8)
+}
+
+/// True when an environment is named and nothing else says where the image goes.
+fn names_manifests(args: &Args, project: Option<&Project>) -> Result<bool, Diagnostic> {
+    let (Some(name), Some(project)) = (&args.target.environment, project) else {
+        return Ok(false);
+    };
+    project.environment(name)?;
+    Ok(!args.cluster.is_asked() && !args.local.is_asked())
+}
+
+/// Brings the images, writes the files, tells the cluster; what is known of each afterwards.
+fn carry_out(
+    args: &Args,
+    orders: &[Order],
+    is_for_files: bool,
+    root: &Path,
+    shared: &Shared,
+    observer: &dyn Observer,
+) -> Result<Vec<history::Facts>, Diagnostic> {
+    let is_for_cluster = args.cluster.is_asked();
+    let mut images: Vec<String> = orders.iter().map(|order| order.image.clone()).collect();
+    let mut targets: Vec<Target> = orders.iter().map(|order| order.target.clone()).collect();
+    let facts = images.iter().map(|image| facts_of(image));
+    let mut facts: Vec<history::Facts> = facts.collect::<Result<_, _>>()?;
+    let asks = !is_for_cluster && !args.local.is_asked() && !args.manifest.only_checks();
+    if is_for_files && asks && !args.target.no_pin && !args.target.no_verify {
+        let environment = args.target.environment.as_deref();
+        image::verify(&images, environment, shared, observer)?;
+    }
+    if args.local.is_asked() {
+        for ((target, image), facts) in targets.iter_mut().zip(&mut images).zip(&mut facts) {
             // Nodes that were given an image know its tag alone, and files and clusters must call it so.
-            let brought = local::run(
-                &args.local,
-                &target,
-                &image,
-                &args.cluster,
-                shared,
-                observer,
-            )?;
+            let (local, cluster) = (&args.local, &args.cluster);
+            let brought = local::run(local, target, image, cluster, shared, observer)?;
             facts.target = Some(history::Target::Loader {
                 destination: brought.place.word(),
             });
             if brought.place.has_nodes() {
                 let word = brought.place.word();
-                facts
-                    .results
-                    .insert(release::rollback::LOADED_INTO.to_owned(), word);
+                let results = &mut facts.results;
+                results.insert(release::rollback::LOADED_INTO.to_owned(), word);
             }
-            facts.digest = facts.digest.or(brought.digest);
-            image = brought.image;
+            facts.digest = facts.digest.take().or(brought.digest);
+            *image = brought.image;
             target.no_pin |= brought.is_loaded;
-            if !is_for_files && !args.cluster.is_asked() {
-                observer.observe(Event::Warning {
-                    text: "the image was brought there, and no workload was told".to_owned(),
-                    hint: Some("`--cluster` gives it to a container, `--manifest FILE…` writes it into files".to_owned()),
-                });
-            }
         }
-        if is_for_files && args.cluster.is_asked() {
-            // What the cluster would refuse is known before a file is written, and so is what its nodes call the image.
+        if !is_for_files && !is_for_cluster {
+            observer.observe(Event::Warning {
+                text: "the image was brought there, and no workload was told".to_owned(),
+                hint: Some(
+                    "`--cluster` gives it to a container, `--manifest FILE…` writes it into files"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+    if is_for_cluster && (is_for_files || !args.target.dry_run && orders.len() > 1) {
+        // What the cluster would refuse is known before a file is written, or another workload changed; and so is what its nodes
+        // call the image.
+        for (target, image) in targets.iter().zip(&mut images) {
             let trial = Target {
                 dry_run: true,
                 ..target.clone()
             };
-            match cluster::deploy(&args.cluster, &trial, &image, shared, observer)? {
-                Ok(report) => image = report.image.to_string(),
+            match cluster::deploy(&args.cluster, &trial, image, shared, observer)? {
+                Ok(report) if is_for_files => *image = report.image.to_string(),
+                Ok(_) => {}
                 Err(status) => return Err(Diagnostic::told(status)),
             }
         }
-        if is_for_files {
-            let written = manifest::run(&args.manifest, &target, &place, &image, observer)?;
+    }
+    if is_for_files {
+        let each = targets.iter().zip(&images).zip(orders);
+        let each = each.map(|((target, image), order)| manifest::Order {
+            target,
+            place: &order.place,
+            image,
+        });
+        let written = manifest::run(&args.manifest, &each.collect::<Vec<_>>(), observer)?;
+        for (facts, written) in facts.iter_mut().zip(written) {
             facts.previous.clone_from(&written.before);
-            facts.target = Some(written.target(&root)?);
+            facts.target = Some(written.target(root)?);
         }
-        let mut status = Code::Success as u8;
-        if args.cluster.is_asked() {
-            let (ended, told) = cluster::run(&args.cluster, &target, &image, shared, observer)?;
-            status = ended;
+    }
+    if is_for_cluster {
+        for ((target, image), facts) in targets.iter().zip(&images).zip(&mut facts) {
+            let (status, told) = cluster::run(&args.cluster, target, image, shared, observer)?;
+            if status != 0 {
+                return Err(Diagnostic::told(status));
+            }
             if let Some(given) = told {
                 let written = facts.target.replace(given.target);
                 let is_file =
                     |target: &history::Target| matches!(target, history::Target::Manifests { .. });
                 facts.also = written.into_iter().filter(is_file).collect();
                 facts.previous = given.previous;
-                facts.digest = facts.digest.or(given.digest);
+                facts.digest = facts.digest.take().or(given.digest);
                 let kubeconfig = args.cluster.flags.kubeconfig.as_deref();
-                facts.endpoint = Some(records::reach::endpoint(given.server, kubeconfig, &root)?);
+                facts.endpoint = Some(records::reach::endpoint(given.server, kubeconfig, root)?);
             }
         }
-        match status {
-            0 => Ok(Done {
-                value: status,
-                facts,
-                ..Done::default()
-            }),
-            status => Err(Diagnostic::told(status)),
-        }
-    };
-    let is_earnest = !target.dry_run && !args.manifest.only_checks();
-    let (Some(project), true) = (project, is_earnest) else {
-        return Ok(work(observer.as_ref())?.value);
-    };
-    let records = records::Place::of(project, shared)?;
-    let reference: Reference = image.parse()?;
-    let application = match &args.application {
-        Some(name) => records.project.application(name)?.name.clone(),
-        None => records.application_of_image(&reference),
-    };
-    let environment = target.environment.as_deref();
-    let facts = history::Facts {
-        links: records.links_of(&application, reference.digest())?,
-        ..facts_of(&image)?
-    };
-    let begin = records.beginning(Operation::Deploy, &application, environment, facts);
-    Ok(records
-        .perform(begin, observer.as_ref(), |observer, _| work(observer))?
-        .value)
+    }
+    Ok(facts)
 }
 
 /// The project, where there is one or something of it is named.
 fn known_project(args: &Args, shared: &Shared) -> Result<Option<Project>, Diagnostic> {
-    let is_named = args.application.is_some() || args.target.environment.is_some();
+    let is_named = !args.applications.is_empty() || args.target.environment.is_some();
     match is_named || project::is_there(shared, Path::new("."))? {
         true => project::load(shared).map(Some),
         false => Ok(None),
     }
-}
-
-/// What the flags leave open and the project says.
-fn filled(args: &Args, project: Option<&Project>) -> Result<Target, Diagnostic> {
-    let mut target = args.target.clone();
-    let Some(project) = project else {
-        return Ok(target);
-    };
-    if target.build_result == Path::new(result::FILE) && !target.build_result.exists() {
-        target.build_result = project.root.join(result::FILE);
-    }
-    let Some(name) = &args.application else {
-        return Ok(target);
-    };
-    let application = project.application(name)?;
-    if target.image.is_none() && target.image_name.is_none() {
-        target.image_name = Some(application.image_name().to_owned());
-    }
-    if let (None, Some(said)) = (&target.container, &application.container) {
-        target.container = Some(said.value.clone());
-    }
-    if let (None, Some(said)) = (&target.workload, &application.workload) {
-        let workload = said
-            .value
-            .parse()
-            .map_err(|error| Diagnostic::new(Code::Project, format!("{}: {error}", said.origin)))?;
-        target.workload = Some(workload);
-    }
-    Ok(target)
-}
-
-fn facts_of(image: &str) -> Result<history::Facts, Diagnostic> {
-    let reference: Reference = image.parse()?;
-    Ok(history::Facts {
-        image: Some(reference.without_digest().to_string()),
-        digest: reference.digest().cloned(),
-        ..history::Facts::default()
-    })
 }

@@ -195,9 +195,13 @@ pub(super) struct ResultFlags {
 /// Wait until the new image runs
 #[derive(Args, Debug)]
 pub(super) struct Watch {
-    /// The deployment
+    /// The deployment; may be repeated
+    #[arg(long, value_name = "NAME", required = true)]
+    pub(super) component: Vec<String>,
+
+    /// The container that runs the image [default: the only one, or that with an image of this repository]
     #[arg(long, value_name = "NAME")]
-    pub(super) component: String,
+    pub(super) container: Option<String>,
 
     /// The environment
     #[arg(long, value_name = "ENV")]

@@ -473,6 +473,13 @@ fn watch_deployment_passes_on_what_overcoat_knows() {
         with("pp", &["--namespace", "n", "--image-name", "a"]),
         format!("watch --component=web --environment=pp --namespace=n{rest} --image-name=a")
     );
+    let several = ["--component", "api", "--container", "web-app"];
+    assert_eq!(
+        with("qa", &several),
+        format!(
+            "watch --component=web --component=api --container=web-app --namespace=default{rest}"
+        )
+    );
 }
 
 #[test]

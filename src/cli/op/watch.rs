@@ -39,7 +39,12 @@ pub(super) fn step(
         (None, _) => Some("default"),
     };
     let mut step = settings.step("watch");
-    step.flag("--component", &args.component);
+    for component in &args.component {
+        step.flag("--component", component);
+    }
+    if let Some(container) = &args.container {
+        step.flag("--container", container);
+    }
     // op wants the name and does nothing with it; here it may have a context and a namespace.
     if environment.is_ok() {
         step.flag("--environment", &args.environment);

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::deploy::Scene;
+use super::deploy::{Scene, namespace, workload_name};
 use super::{Args, Plan, Planned};
+use crate::cli::cluster::{mark_first, stopped};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::event::{Observer, stage};
 use crate::fs;
 use crate::kubernetes::cluster::objects;
+use crate::kubernetes::cluster::workload::Workload;
 use crate::release::hooks::process::{self, End};
 use crate::yaml;
 
@@ -50,25 +52,49 @@ pub(super) fn deploy(
 ) -> Result<(), Diagnostic> {
     let script = scene.plan.root.join(SCRIPT);
     if script.is_file() {
-        return run_script(scene.args, scene.plan, &script, observer);
+        let ended = run_script(scene.args, scene.plan, &script, observer);
+        let how = ended
+            .is_err()
+            .then(|| format!("`{SCRIPT}` did not end well"));
+        for planned in absent {
+            let (namespace, name) = (namespace(planned, scene.cluster), workload_name(planned));
+            let is_meant = |there: Vec<Workload>| {
+                let is_it = |found: &Workload| found.name() == name.name;
+                there.into_iter().filter(is_it).collect()
+            };
+            let place = (namespace, Some(&name));
+            let flags = &scene.args.cluster;
+            mark_first(
+                scene.cluster,
+                flags,
+                place,
+                how.as_deref(),
+                observer,
+                is_meant,
+            );
+        }
+        return ended;
     }
     for planned in absent {
         let applying = stage(observer, "apply", planned.pod.name.clone());
-        let mut count = 0;
+        let mut all = Vec::new();
         for path in &planned.pod.manifests {
             let bytes = fs::read_limited(path, yaml::MOST_BYTES as u64)?;
             let text = String::from_utf8_lossy(&bytes);
             let objects = objects(&text).map_err(|error| {
                 Diagnostic::new(Code::Manifest, format!("{}: {error}", path.display()))
             })?;
-            for object in &objects {
-                scene
-                    .cluster
-                    .apply(scene.args.cluster.within(observer), object, false)?;
-                count += 1;
-            }
+            all.extend(objects);
         }
-        applying.finish(format!("{count} objects"));
+        let workload = &planned.pod.workload;
+        let meant = all.iter().find(|object| {
+            object["kind"] == workload.kind.as_str()
+                && object["metadata"]["name"] == workload.name.as_str()
+        });
+        let within = || scene.args.cluster.within(observer);
+        let applied = scene.cluster.apply_all(within, &all, meant, false);
+        let applied = applied.map_err(stopped)?;
+        applying.finish(format!("{} objects", applied.len()));
     }
     Ok(())
 }

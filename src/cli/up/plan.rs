@@ -142,7 +142,7 @@ impl From<hopr::Error> for Diagnostic {
             Error::NoSuchPod { .. } => Code::NoEnvironment,
             Error::SameName { .. } => Code::Usage,
             Error::NoWorkload { .. } => Code::NoContainer,
-            Error::SeveralWorkloads { .. } => Code::Manifest,
+            Error::SeveralWorkloads { .. } => Code::Ambiguous,
             Error::Lock { .. } => Code::Project,
         };
         Self {

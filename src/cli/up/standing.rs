@@ -11,7 +11,7 @@ use crate::release::operation::Performed;
 
 /// How a pod's workload stands before the cluster is told anything.
 pub(super) enum Standing {
-    /// It is not there.
+    /// It is not there, or of a first deployment that was not completed.
     Absent,
     /// It has the image.
     AsWanted(Outcome),
@@ -52,7 +52,9 @@ fn is_absent(
         namespace(planned, cluster),
         Some(&workload_name(planned)),
     )?;
-    Ok(there.is_empty())
+    // One of a first deployment that was not completed is completed as if it were not there.
+    let is_partial = there.iter().any(|found| found.incomplete().is_some());
+    Ok(there.is_empty() || is_partial)
 }
 
 /// How all workloads stand, and that the cluster would take the change: known before a file is written.

@@ -2,6 +2,7 @@
 
 mod deployed;
 pub(super) mod expand;
+mod known;
 mod outcome;
 mod wishes;
 
@@ -53,9 +54,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// One workload, `KIND/NAME` or a name alone, in place of applications
+    /// A workload, `KIND/NAME` or a name alone, in place of applications; may be repeated
     #[arg(long, visible_alias = "component", value_name = "WORKLOAD")]
-    workload: Option<String>,
+    workload: Vec<String>,
 
     /// The container that runs the image [default: the application's, the only one, or that with an image of this repository]
     #[arg(long, value_name = "NAME")]
@@ -69,7 +70,7 @@ pub(super) struct Args {
     #[arg(long, visible_alias = "build-result-dir", value_name = "PATH")]
     build_result: Option<PathBuf>,
 
-    /// The image of the results by its `imageName` [default: the application's; for `--workload` the last]
+    /// The image of the results by its `imageName` [default: the application's; for `--workload` the last, for several the one of the workload's name if there is one]
     #[arg(long, value_name = "N")]
     image_name: Option<String>,
 
@@ -167,6 +168,14 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     for wish in &mut wishes {
         cluster.namespace().clone_into(&mut wish.namespace);
     }
+    known::complete(
+        &mut wishes,
+        &cluster,
+        args.timeout,
+        shared,
+        &project,
+        observer,
+    )?;
     let context = &cluster.target().context;
     let awaited = wishes::awaited(args, &project, &wishes, context.as_deref());
     let records = match project::is_there(shared, Path::new("."))? {

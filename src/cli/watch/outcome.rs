@@ -37,10 +37,10 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let code = match error {
             Error::Cluster(error) => return error.into(),
-            Error::NoNamespace { .. }
-            | Error::NoWorkload { .. }
-            | Error::Ambiguous { .. }
-            | Error::NoContainer { .. } => Code::NoContainer,
+            Error::Ambiguous { .. } => Code::Ambiguous,
+            Error::NoNamespace { .. } | Error::NoWorkload { .. } | Error::NoContainer { .. } => {
+                Code::NoContainer
+            }
             Error::Unsupported(_) => Code::Usage,
             Error::Failed { .. } => Code::RolloutFailed,
             Error::Timeout { .. } => Code::RolloutTimeout,

@@ -69,12 +69,12 @@ pub(super) fn of(
     ready: &[ReadyCheck],
     told: &Told<'_>,
 ) -> Result<Vec<Wish>, Diagnostic> {
-    let applications = match args.workload.is_some() {
-        true => Vec::new(),
-        false if args.apps.is_empty() => project.applications.iter().collect(),
-        false => project.applications_named(&args.apps)?,
+    let applications = match args.workload.is_empty() {
+        false => Vec::new(),
+        true if args.apps.is_empty() => project.applications.iter().collect(),
+        true => project.applications_named(&args.apps)?,
     };
-    if applications.is_empty() && args.workload.is_none() {
+    if applications.is_empty() && args.workload.is_empty() {
         return Err(Diagnostic::new(Code::Usage, "nothing says what is to be watched")
             .hint("name a workload, `--workload deployment/NAME`, or have applications in `overcoat.toml`"));
     }
@@ -98,42 +98,37 @@ pub(super) fn of(
         let (kind, name) = named(workload)?;
         let container = application.and_then(|one| one.container.as_ref());
         let container = container.map(|container| container.value.clone());
+        let since = application.and_then(|one| since.get(&one.name));
+        let image = match (results.as_ref(), since) {
+            (Some((known, path)), Some(deployment)) => {
+                let found = from_results(args, place, known, path, application, &name)?;
+                let instead = deployed::instead_of(&found, deployment, path, told.observer);
+                Some(accepting(args, instead.unwrap_or(found)))
+            }
+            _ => image(args, place, results.as_ref(), application, &name)?,
+        };
+        let wanted = Wanted {
+            container: args.container.clone().or(container),
+            image,
+        };
         Ok(Wish {
             namespace: String::new(),
             kind,
             name,
-            wanted: Wanted {
-                container: args.container.clone().or(container),
-                image: match (
-                    results.as_ref(),
-                    application.and_then(|one| since.get(&one.name)),
-                ) {
-                    (Some((known, path)), Some(deployment)) => {
-                        let found = from_results(args, place, known, path, application)?;
-                        let instead = deployed::instead_of(&found, deployment, path, told.observer);
-                        Some(accepting(args, instead.unwrap_or(found)))
-                    }
-                    _ => image(args, place, results.as_ref(), application)?,
-                },
-            },
+            wanted,
             reconcile: reconcile.clone(),
             with_source: args.with_source,
             awaits_creation: args.wait_for_creation,
             ready: ready.to_vec(),
         })
     };
-    match &args.workload {
-        Some(workload) => Ok(vec![wish(workload, None)?]),
-        None => {
-            let each = applications.into_iter().map(|application| {
-                let workload = application.workload.as_ref();
-                let workload =
-                    workload.map_or(application.name.as_str(), |workload| &workload.value);
-                wish(workload, Some(application))
-            });
-            each.collect()
-        }
-    }
+    let of_application = applications.into_iter().map(|application| {
+        let workload = application.workload.as_ref();
+        let workload = workload.map_or(application.name.as_str(), |workload| &workload.value);
+        wish(workload, Some(application))
+    });
+    let by_name = args.workload.iter().map(|workload| wish(workload, None));
+    of_application.chain(by_name).collect()
 }
 
 /// What is known of the rollouts that are awaited, for their records.
@@ -201,10 +196,13 @@ fn image(
     place: &Place<'_>,
     results: Option<&(BuildResult, std::path::PathBuf)>,
     application: Option<&Application>,
+    workload: &str,
 ) -> Result<Option<Image>, Diagnostic> {
     let image = match (&args.image, results) {
         (Some(text), _) => Image::new(text.parse()?),
-        (None, Some((results, path))) => from_results(args, place, results, path, application)?,
+        (None, Some((results, path))) => {
+            from_results(args, place, results, path, application, workload)?
+        }
         (None, None) => return Ok(None),
     };
     Ok(Some(accepting(args, image)))
@@ -223,11 +221,17 @@ fn from_results(
     results: &BuildResult,
     path: &Path,
     application: Option<&Application>,
+    workload: &str,
 ) -> Result<Image, Diagnostic> {
     let of_application = application.map(Application::image_name);
     let entry = match (&args.image_name, of_application) {
         (Some(name), _) => results.select(Some(name), path)?,
         (None, Some(name)) => of_name(results, name, path)?,
+        // Of several workloads each may have an image of its own.
+        (None, None) if args.workload.len() > 1 => match of_name(results, workload, path) {
+            Ok(entry) => entry,
+            Err(_) => results.select(None, path)?,
+        },
         (None, None) => results.select(None, path)?,
     };
     let reference = entry.reference(place.registry.as_deref())?;

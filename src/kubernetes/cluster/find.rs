@@ -103,6 +103,15 @@ impl FindError {
         }]
     }
 
+    /// True when there are several, and nobody said which.
+    pub fn is_ambiguous(&self) -> bool {
+        match self {
+            Self::SeveralWorkloads { .. } | Self::SeveralContainers { .. } => true,
+            Self::NothingNamed { known, .. } => !known.is_empty(),
+            _ => false,
+        }
+    }
+
     /// True when what was asked for is not there at all: a first deployment is due.
     pub fn is_absence(&self) -> bool {
         matches!(

@@ -13,6 +13,7 @@
 
 pub mod access;
 mod apply;
+mod apply_all;
 mod ask;
 mod call;
 mod changes;
@@ -35,6 +36,7 @@ use serde_json::Value;
 
 pub use access::{Access, Contexts, InCluster, Target};
 pub use apply::{Applied, Done};
+pub use apply_all::Stopped;
 pub use ask::Selector;
 pub use changes::Changes;
 pub use error::Error;

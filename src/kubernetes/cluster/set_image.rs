@@ -15,6 +15,10 @@ use crate::reference::Reference;
 const ATTEMPTS: u32 = 12;
 /// The longest pause between two attempts; the first is of 10 ms, each next one twice as long.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The annotation of a workload whose first deployment ended before it was complete; it says how. Taken away by the deployment that
+/// completes it.
+pub const INCOMPLETE: &str = "io.overcoat.first-deployment";
+
 /// How the nodes come by the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -355,6 +359,13 @@ fn generation(object: &Value) -> i64 {
 
 fn warnings(workload: &Workload) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let Some(how) = workload.incomplete() {
+        warnings.push(format!(
+            "the first deployment of {} was not completed ({how}): repeat it with `--first-deployment` or `--apply`, or take the annotation \
+             `{INCOMPLETE}` away",
+            workload.full_name()
+        ));
+    }
     if let Some(manager) = workload.manager() {
         warnings.push(format!(
             "{} is kept as {manager} says: it will put the old image back",

@@ -241,6 +241,14 @@ impl Workload {
         self.object["spec"]["paused"].as_bool() == Some(true)
     }
 
+    /// How its first deployment ended before it was complete, if that is so ([`super::set_image::INCOMPLETE`]).
+    pub fn incomplete(&self) -> Option<String> {
+        let annotations = &self.object["metadata"]["annotations"];
+        annotations[super::set_image::INCOMPLETE]
+            .as_str()
+            .map(printable)
+    }
+
     /// What keeps it as something else says, and would undo a change: `the HelmRelease shop/web of Flux`.
     pub fn manager(&self) -> Option<String> {
         let labels = &self.object["metadata"]["labels"];

@@ -8,12 +8,15 @@
 //! `newTag` and `digest` are put in the place of its parts.
 
 mod list;
+mod overlays;
 
 #[cfg(test)]
 #[path = "kustomization_tests.rs"]
 mod tests;
 
 use std::path::{Path, PathBuf};
+
+pub use overlays::{Overlays, Pin, overlays};
 
 use super::document::{Before, Change, Splice, beside, duplicate_key, gone, in_place_of, verify};
 use super::manifest::{Edited, Error, Manifest, Marker, marker_behind};
@@ -142,6 +145,13 @@ impl Kustomization {
         lists.flat_map(Node::items).filter_map(Node::text).collect()
     }
 
+    /// The components that it takes, as they are written.
+    pub fn components(&self) -> Vec<&str> {
+        let list = self.root.get("components");
+        let items = list.map(Node::items).unwrap_or_default();
+        items.iter().filter_map(Node::text).collect()
+    }
+
     /// The names that it has entries for.
     pub fn images(&self) -> Vec<&str> {
         let entries = self.root.get("images").map(Node::items).unwrap_or_default();
@@ -160,6 +170,21 @@ impl Kustomization {
         renamed
             .filter_map(|entry| entry.get("name")?.text())
             .collect()
+    }
+
+    /// What the image that it calls `name` is called by whoever takes this kustomization.
+    pub fn name_after<'n>(&'n self, name: &'n str) -> &'n str {
+        let entry = self.entry(name);
+        let new = entry.and_then(|entry| entry.get("newName")?.text());
+        new.unwrap_or(name)
+    }
+
+    /// As it would be with this text in its file.
+    ///
+    /// # Errors
+    /// As [`Self::of`] and [`Manifest::new`].
+    pub fn with_text(&self, text: &str) -> Result<Self, Error> {
+        self.again(text.to_owned())
     }
 
     /// Its file.

@@ -170,35 +170,40 @@ fn what_is_not_one_container_is_refused_and_nothing_is_changed() {
     bed.create("apps/v1", "deployments", &deployment("gateway", &both));
     bed.create("apps/v1", "deployments", &deployment("relay", &both));
     let image = format!("example.com/app:2@{}", digest("d"));
-    for (flags, text, hint) in [
+    for (code, flags, text, hint) in [
         (
+            87,
             &["--container", "web-app"][..],
             "deployment/gateway, deployment/relay",
             "`--workload KIND/NAME`",
         ),
         (
+            85,
             &["--container", "web"],
             "has a container `web`",
             "deployment/gateway: wosp, web-app",
         ),
         (
+            85,
             &["--workload", "web"],
             "there is no workload `web`",
             "deployment/gateway; deployment/relay",
         ),
         (
+            87,
             &["--workload", "relay"],
             "deployment/relay has several",
             "`--container NAME`",
         ),
         (
+            85,
             &["--workload", "relay", "--container", "x"],
             "deployment/relay has no container `x`",
             "wosp, web-app",
         ),
     ] {
         let done = deploy(&bed, &[&["--image", &image], flags].concat());
-        assert_eq!(done.code, Some(85), "{flags:?}: {}", done.stderr);
+        assert_eq!(done.code, Some(code), "{flags:?}: {}", done.stderr);
         assert!(
             done.stderr.contains(text) && done.stderr.contains(hint),
             "{flags:?}: {}",
@@ -411,16 +416,25 @@ fn the_registry_is_asked_and_its_digest_is_what_is_deployed_by_the_name_that_nod
     let words = ["deploy", "--cluster", "--workload", "web", "--image", &name];
     let words = [&words[..], &["--manifest", file.to_str().unwrap()]].concat();
     let done = bed.overcoat().run(&words);
+    // A watch knows both names too: by the tag alone, and without the container's name.
+    let _kubelet = bed.kubelet();
+    let there = format!("registry:5000/team/app:1@{pushed}");
+    let two = [("wosp", "example.com/wosp:1"), ("web-app", there.as_str())];
+    bed.create("apps/v1", "deployments", &deployment("two", &two));
+    let words = ["watch", "--workload", "two", "--image", &name];
+    let times = ["--stable", "0s", "--interval", "200ms", "--timeout", "60s"];
+    let watched = bed.overcoat().run(&[&words[..], &times].concat());
     bed.api().ok(
         "DELETE",
         "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting",
         &Value::Null,
     );
     done.ok();
-    let known = format!("registry:5000/team/app:1@{pushed}");
-    assert_eq!(image_of(&bed, "deployments", "web", "web-app"), known);
+    let expected = format!("{} deployment/two {there}\n", bed.namespace());
+    assert_eq!(watched.ok().stdout, expected);
+    assert_eq!(image_of(&bed, "deployments", "web", "web-app"), there);
     let written = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(written, text.replace("old:1", &known));
+    assert_eq!(written, text.replace("old:1", &there));
 }
 
 #[test]

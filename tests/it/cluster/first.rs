@@ -271,3 +271,157 @@ fn the_script_is_not_run_for_another_cluster_than_the_current_one() {
     );
     assert!(bed.list("apps/v1", "deployments").is_empty());
 }
+
+/// A workload that comes first in its file, and what lies in `NAMESPACE` behind it.
+fn with_more(namespace: &str) -> String {
+    let (_, workload) = MANIFEST.split_once("---\n").unwrap();
+    let ports = "        image: example.com/app:old\n        ports: [{containerPort: 80}]\n";
+    format!(
+        "{}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: {namespace}}}\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}\n",
+        workload.replace("        image: example.com/app:old\n", ports)
+    )
+}
+
+#[test]
+fn a_first_deployment_that_the_server_refuses_a_part_of_does_nothing() {
+    let test = "a_first_deployment_that_the_server_refuses_a_part_of_does_nothing";
+    let Some(bed) = Bed::start(test) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let other = format!("{}-more", bed.namespace());
+    let text = with_more(&other);
+    let file = write(directory.path(), "web.yaml", &text);
+    let image = format!("example.com/app:1@{}", digest("a"));
+    let run = |more: &[&str]| {
+        let flags = [
+            "--container",
+            "web-app",
+            "--image",
+            &image,
+            "--apply",
+            &file,
+        ];
+        deploy(&bed, &[&flags[..], more].concat())
+    };
+    for more in [&[][..], &["--dry-run"]] {
+        let done = run(more);
+        assert_eq!(done.code, Some(90), "{}", done.stderr);
+        assert!(done.stderr.contains(&other), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("nothing was applied"),
+            "{}",
+            done.stderr
+        );
+        assert!(bed.list("apps/v1", "deployments").is_empty());
+        assert!(bed.list("v1", "services").is_empty());
+    }
+    // With the namespace among the files: it cannot be asked about what is in it before it is there.
+    let namespace = format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {other}}}\n");
+    write(directory.path(), "web.yaml", &format!("{text}{namespace}"));
+    let expected = format!(
+        "namespace/{other} created\nconfigmap/settings created\nservice/web created\ndeployment/web created\n"
+    );
+    let dry = run(&["--dry-run"]).ok();
+    assert!(dry.stdout.starts_with(&expected), "{}", dry.stdout);
+    assert!(bed.list("apps/v1", "deployments").is_empty());
+    let done = run(&[]).ok();
+    assert!(done.stdout.starts_with(&expected), "{}", done.stdout);
+    assert_eq!(image_of(&bed, "deployments", "web", "web-app"), image);
+    let service = bed.get("v1", "services", "web");
+    assert_eq!(service["spec"]["ports"][0]["protocol"], "TCP");
+    let map = format!("/api/v1/namespaces/{other}/configmaps/settings");
+    bed.api().ok("GET", &map, &Value::Null);
+    bed.api().ok(
+        "DELETE",
+        &format!("/api/v1/namespaces/{other}"),
+        &Value::Null,
+    );
+}
+
+#[test]
+fn what_is_refused_only_once_its_namespace_is_there_leaves_the_workload_out() {
+    let test = "what_is_refused_only_once_its_namespace_is_there_leaves_the_workload_out";
+    let Some(bed) = Bed::start(test) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let other = format!("{}-more", bed.namespace());
+    let namespace = format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {other}}}\n");
+    let good = format!("{}{namespace}", with_more(&other));
+    let bad = good.replace("kind: ConfigMap\n", "kind: ConfigMap\ndata: {\"a b\": c}\n");
+    let file = write(directory.path(), "web.yaml", &bad);
+    let image = format!("example.com/app:1@{}", digest("a"));
+    let flags = [
+        "--container",
+        "web-app",
+        "--image",
+        &image,
+        "--apply",
+        &file,
+    ];
+    let done = deploy(&bed, &flags);
+    assert_eq!(done.code, Some(90), "{}", done.stderr);
+    let applied = format!("applied before that: namespace/{other}");
+    assert!(done.stderr.contains(&applied), "{}", done.stderr);
+    assert!(bed.list("apps/v1", "deployments").is_empty());
+    assert!(bed.list("v1", "services").is_empty());
+    // Mended, the same command completes it.
+    write(directory.path(), "web.yaml", &good);
+    let done = deploy(&bed, &flags).ok();
+    let expected = format!(
+        "namespace/{other} unchanged\nconfigmap/settings created\nservice/web created\ndeployment/web created\n"
+    );
+    assert!(done.stdout.starts_with(&expected), "{}", done.stdout);
+    bed.api().ok(
+        "DELETE",
+        &format!("/api/v1/namespaces/{other}"),
+        &Value::Null,
+    );
+}
+
+#[test]
+fn a_script_that_failed_half_way_is_run_again_until_it_is_through() {
+    let test = "a_script_that_failed_half_way_is_run_again_until_it_is_through";
+    let Some(bed) = Bed::start(test) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let script = script(&bed, directory.path(), "");
+    let whole = fs::read_to_string(&script).unwrap();
+    fs::write(&script, format!("{whole}exit 7\n")).unwrap();
+    let image = format!("example.com/app:1@{}", digest("a"));
+    let flags = ["--container", "web-app", "--image", &image];
+    let run = || {
+        deploy(
+            &bed,
+            &[&flags[..], &["--first-deployment", &script]].concat(),
+        )
+    };
+    let mark = || {
+        let object = bed.get("apps/v1", "deployments", "web");
+        object["metadata"]["annotations"]["io.overcoat.first-deployment"].clone()
+    };
+    let done = run();
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (Some(7), ""),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(mark(), "its script ended with 7");
+    assert_eq!(
+        image_of(&bed, "deployments", "web", "web-app"),
+        "example.com/app:old"
+    );
+    fs::write(&script, "echo said again\nexit 8\n").unwrap();
+    let done = run();
+    assert_eq!(done.code, Some(8), "{}", done.stderr);
+    assert_eq!(mark(), "its script ended with 8");
+    // Whoever gives it an image without completing it is told.
+    let done = deploy(&bed, &flags).ok();
+    assert!(done.stderr.contains("was not completed"), "{}", done.stderr);
+    fs::write(&script, "echo said again\n").unwrap();
+    let done = run().ok();
+    assert!(done.stderr.contains("said again"), "{}", done.stderr);
+    assert!(done.stdout.contains("was run"), "{}", done.stdout);
+    assert_eq!(mark(), Value::Null);
+    assert_eq!(image_of(&bed, "deployments", "web", "web-app"), image);
+    let done = run().ok();
+    assert!(!done.stderr.contains("said again"), "{}", done.stderr);
+}

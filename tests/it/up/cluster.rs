@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::Blueprint;
 use super::loaders::Fakes;
 use crate::support::Overcoat;
+use crate::support::cluster::objects::deployment;
 use crate::support::cluster::{ADMIN, Bed, Fate};
 
 /// The blueprint in the namespace of the bed; its context is that of the k3d cluster `dev`.
@@ -150,4 +151,50 @@ fn an_auto_trigger_that_lost_messages_is_a_failure_of_its_own() {
     blueprint
         .up(&["gateway", "--timeout", "60s", "--no-auto-trigger"])
         .ok();
+}
+
+#[test]
+fn a_deploy_sh_that_failed_half_way_is_run_again() {
+    let Some(bed) = Bed::start("a_deploy_sh_that_failed_half_way_is_run_again") else {
+        return;
+    };
+    let fakes = Fakes::new();
+    let blueprint = blueprint(&bed, &fakes);
+    let kubelet = bed.kubelet();
+    let made = blueprint.json(&["--no-deploy", "--no-edit", "gateway"]);
+    let pod = &made["pods"][0];
+    let id = format!("x@{}", pod["digest"].as_str().unwrap());
+    kubelet.fate(pod["image"].as_str().unwrap(), Fate::Running(Some(id)));
+    let containers = [
+        ("wosp", "example.com/wosp:1"),
+        ("web-app", "example.com/old:1"),
+    ];
+    let object = deployment("gateway", &containers).to_string();
+    std::fs::write(blueprint.root().join("object.json"), object).unwrap();
+    let script = blueprint.root().join("deploy.sh");
+    let authority = bed.api().files.join("ca.pem");
+    let text = format!(
+        "set -eu\ncurl --fail --silent --cacert {} -H 'Authorization: Bearer {ADMIN}' -H 'Content-Type: application/json' \
+         --data @object.json {}{} >/dev/null\nexit 7\n",
+        authority.display(),
+        bed.url(),
+        bed.path("apps/v1", "deployments")
+    );
+    std::fs::write(&script, text).unwrap();
+    let mark = || {
+        let object = bed.get("apps/v1", "deployments", "gateway");
+        object["metadata"]["annotations"]["io.overcoat.first-deployment"].clone()
+    };
+    let flags = ["gateway", "--timeout", "60s", "--no-auto-trigger"];
+    let done = blueprint.up(&flags);
+    assert_eq!(done.code, Some(50), "{}", done.stderr);
+    assert!(mark().is_string(), "{}", mark());
+    std::fs::write(&script, "echo said again\n").unwrap();
+    let done = blueprint.up(&flags).ok();
+    assert!(done.stderr.contains("said again"), "{}", done.stderr);
+    assert_eq!(mark(), Value::Null);
+    assert_eq!(
+        self::containers(&bed, "gateway")[1].1,
+        blueprint.image("gateway")
+    );
 }
