@@ -74,6 +74,12 @@ pub(super) fn plan(
     });
     let pods = names.collect::<Result<_, Diagnostic>>()?;
     let is_archive = matches!(choice.target, Target::Archive(_));
+    if is_archive && args.rollback_on_failure {
+        return Err(Diagnostic::new(
+            Code::Usage,
+            "`--to archive` deploys nothing, so `--rollback-on-failure` would have nothing to put back",
+        ));
+    }
     Ok(Plan {
         root,
         pods,

@@ -142,6 +142,17 @@ fn what_cannot_be_put_back_is_told_beside_the_failure() {
         assert!(done.stderr.contains(text), "{text}\n{}", done.stderr);
     }
     assert_eq!(containers(&bed, "gateway")[1].1, first);
+    // A rollback that is waited for tells the same, and what it did stays on record as done.
+    let again = ["--to", "1", "--repeat", "--watch", "--timeout", "60s"];
+    let done = rollback(&blueprint, &again);
+    assert_eq!(done.code, Some(92), "{}", done.stderr);
+    let record = &deployments(&blueprint)[0];
+    assert_eq!(record["state"], "success", "{record:#}");
+    let error = record["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("the rollout of deployment/gateway has failed"),
+        "{error}"
+    );
 }
 
 #[test]

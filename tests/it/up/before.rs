@@ -20,6 +20,11 @@ fn who_may_not_write_anything_gets_the_plan_and_no_store_is_made_for_it() {
     );
     assert_eq!(blueprint.files(), before);
     assert!(!blueprint.overcoat.store().exists());
+    // What could have no effect is not taken.
+    for flags in [["--to", "archive"], ["--no-deploy", "--dry-run"]] {
+        let done = blueprint.up(&[&flags[..], &["--rollback-on-failure"]].concat());
+        assert_eq!(done.code, Some(2), "{}", done.stderr);
+    }
 }
 
 #[test]
