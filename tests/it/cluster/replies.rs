@@ -157,6 +157,11 @@ fn answers_that_are_none_have_one_message_each() {
         let replies = Replies::start();
         let told = format!("{reply:?}");
         replies.reply(&format!("GET {WEB}"), reply);
+        // The namespace is there, whatever the server says of the workload.
+        replies.reply(
+            "GET /api/v1/namespaces/default",
+            Reply::Json(200, json!({})),
+        );
         let done = run(&replies, directory.path(), &[]);
         assert_eq!(done.code, Some(code), "{said}: {}", done.stderr);
         assert!(done.stderr.contains(said), "{told:.100}: {}", done.stderr);

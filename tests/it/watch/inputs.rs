@@ -93,7 +93,7 @@ fn applications_are_watched_with_the_images_that_the_environment_has() {
         (
             &["watch", "web", "--environment", "elsewhere"],
             85,
-            "the namespace `elsewhere`",
+            "has no namespace `elsewhere`",
         ),
         (&["watch", "--image", V1], 2, "2 applications"),
         (
