@@ -41,6 +41,8 @@ fn a_file_and_the_cluster_get_one_image_and_go_back_together() {
     shop.deploy(&[&to[..], &["--image", by_tag(&images[1])]].concat());
     assert_eq!(image_of(&bed), images[1]);
     assert_eq!(shop.read("m/d.yaml"), deployment(&images[1]));
+    let records = shop.deployments();
+    assert_eq!(records[2]["digest"], records[1]["digest"]);
     let dry = shop.rollback(&["--dry-run"]).ok();
     assert!(
         dry.stdout
@@ -148,7 +150,7 @@ fn what_a_workload_names_by_its_tag_is_not_pruned() {
         return;
     };
     let shop = shop(&bed);
-    let images = shop.deployed(&["1\n", "2\n", "3\n"], &TO);
+    let images = shop.deployed(&["1\n", "2\n", "3\n", "4\n"], &TO);
     // By hand, and scaled to nothing: no pod has its digest.
     let containers = json!([
         {"name": "sidecar", "image": "example.com/sidecar:1"},
@@ -167,7 +169,7 @@ fn what_a_workload_names_by_its_tag_is_not_pruned() {
         "{}",
         silent.stderr
     );
-    assert_eq!(shop.sequences(), [1, 2, 3]);
+    assert_eq!(shop.sequences(), [1, 2, 3, 4]);
     let dry = [
         "prune",
         "--retain",
@@ -179,7 +181,7 @@ fn what_a_workload_names_by_its_tag_is_not_pruned() {
     let dry = shop.json(&dry);
     let gone = dry["records"].as_array().unwrap().iter();
     let gone = gone.filter(|record| record["operation"] == "deploy");
-    assert_eq!(gone.count(), 2);
+    assert_eq!(gone.count(), 3);
 
     fs::write(&mine, text).unwrap();
     let done = shop
@@ -191,7 +193,8 @@ fn what_a_workload_names_by_its_tag_is_not_pruned() {
         "{}",
         done.stderr
     );
-    assert_eq!(shop.sequences(), [1, 3]);
+    assert_eq!(shop.sequences(), [1, 4]);
+    // The third was replaced by the one that stays, whose record names it.
     let gone = shop.run(&["digest", &images[1]]);
     assert_eq!(gone.code, Some(4), "{}", gone.stderr);
     shop.run(&["digest", by_tag(&images[0])]).ok();
