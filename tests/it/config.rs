@@ -67,7 +67,10 @@ fn explain_shows_values_and_origins_from_any_directory_of_the_project() {
             "default-registry own.example overcoat.toml:1".to_owned(),
             format!("applications.web.path {} overcoat.toml:3", web.display()),
             "applications.web.image web default".to_owned(),
+            "applications.web.builder builder:python-3.11 default".to_owned(),
+            "applications.web.strategy auto default".to_owned(),
             "applications.web.environment.INDEX https://index.example/ overcoat.toml:4".to_owned(),
+            "applications.web.platforms this machine's default".to_owned(),
             format!("applications.other.path {} skaffold.yaml:2", root.display()),
             "applications.other.image other skaffold.yaml:2".to_owned(),
             "applications.other.foreign it is built by a Dockerfile, `Dockerfile` skaffold.yaml:2"

@@ -353,7 +353,16 @@ fn network_several_platforms_give_an_index_without_emulation() {
     let source = copy_of_app("flask-hello", overcoat.path());
     let source = source.to_str().unwrap();
     let build = |platforms: &str| {
-        let arguments = ["build", source, "-t", "app", "--platform", platforms];
+        let arguments = [
+            "build",
+            source,
+            "-t",
+            "app",
+            "--platform",
+            platforms,
+            "--label",
+            "team=x",
+        ];
         overcoat.run(&arguments).ok().digest("app")
     };
     let digest = build("linux/amd64,linux/arm64");
@@ -370,6 +379,9 @@ fn network_several_platforms_give_an_index_without_emulation() {
     let registry = Registry::start();
     let name = format!("{}/team/app:1", registry.host());
     overcoat.run(&["push", "app", &name]).ok();
+    let index = super::copy::skopeo_raw(&format!("docker://{name}"));
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    assert_eq!(index["annotations"], json!({ "team": "x" }));
     let target = overcoat.path().join("arm64");
     let copied = std::process::Command::new("skopeo")
         .args([
