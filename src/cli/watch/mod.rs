@@ -86,6 +86,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIGEST")]
     accept_digest: Vec<crate::digest::Digest>,
 
+    /// Do not ask the registry what a tag stands for: the tag alone is compared
+    #[arg(long)]
+    no_verify: bool,
+
     /// How long everything together may take
     #[arg(long, value_name = "TIME", value_parser = args::duration, default_value = "30m")]
     timeout: Duration,
@@ -171,14 +175,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     for wish in &mut wishes {
         cluster.namespace().clone_into(&mut wish.namespace);
     }
-    known::complete(
-        &mut wishes,
-        &cluster,
-        args.timeout,
-        shared,
-        &project,
-        observer,
-    )?;
+    known::complete(&mut wishes, &cluster, args, shared, &project, observer)?;
     let asked = Asked {
         cluster: &cluster,
         observer,
