@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Args;
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::project;
@@ -18,7 +19,7 @@ use crate::registry::RegistryClient;
 const SHARE: u32 = 4;
 
 /// Adds to the wanted images the names that the nodes of a local cluster have for them, and the digests that their tags stand for:
-/// the same tag may have been something else when a pod pulled it. Where a registry does not say, the tag alone is compared, with a
+/// the same tag may have been something else when a pod pulled it (unless `--no-verify`). Where a registry does not say, the tag alone is compared, with a
 /// warning.
 ///
 /// # Errors
@@ -26,12 +27,12 @@ const SHARE: u32 = 4;
 pub(super) fn complete(
     wishes: &mut [Wish],
     cluster: &Cluster,
-    timeout: Duration,
+    args: &Args,
     shared: &Shared,
     project: &Project,
     observer: &dyn Observer,
 ) -> Result<(), Diagnostic> {
-    let patience = PATIENCE.min(timeout / SHARE);
+    let patience = PATIENCE.min(args.timeout / SHARE);
     let mut images: Vec<&mut Image> = wishes
         .iter_mut()
         .filter_map(|wish| wish.wanted.image.as_mut())
@@ -46,13 +47,23 @@ pub(super) fn complete(
     for image in &mut images {
         with_names(image, &hosting);
     }
+    if args.no_verify {
+        return Ok(());
+    }
     let mut client = None;
+    let mut known: Vec<(Vec<Reference>, Image)> = Vec::new();
     for image in images.into_iter().filter(|image| is_by_tag(image)) {
+        let names = image.references.clone();
+        if let Some((_, same)) = known.iter().find(|(other, _)| *other == names) {
+            image.clone_from(same);
+            continue;
+        }
         let client = match &mut client {
             Some(client) => client,
             none => none.insert(project::registry_client(shared, project)?.asking_once()),
         };
         resolve(image, &hosting, client, patience, observer)?;
+        known.push((names, image.clone()));
     }
     Ok(())
 }

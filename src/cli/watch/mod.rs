@@ -82,6 +82,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIGEST")]
     accept_digest: Vec<crate::digest::Digest>,
 
+    /// Do not ask the registry what a tag stands for: the tag alone is compared
+    #[arg(long)]
+    no_verify: bool,
+
     /// How long everything together may take
     #[arg(long, value_name = "TIME", value_parser = args::time_limit, default_value = "30m")]
     timeout: Duration,
@@ -168,14 +172,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     for wish in &mut wishes {
         cluster.namespace().clone_into(&mut wish.namespace);
     }
-    known::complete(
-        &mut wishes,
-        &cluster,
-        args.timeout,
-        shared,
-        &project,
-        observer,
-    )?;
+    known::complete(&mut wishes, &cluster, args, shared, &project, observer)?;
     let context = &cluster.target().context;
     let awaited = wishes::awaited(args, &project, &wishes, context.as_deref());
     let records = match project::is_there(shared, Path::new("."))? {

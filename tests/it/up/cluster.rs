@@ -187,7 +187,7 @@ fn a_deploy_sh_that_failed_half_way_is_run_again() {
     };
     let flags = ["gateway", "--timeout", "60s", "--no-auto-trigger"];
     let done = blueprint.up(&flags);
-    assert_eq!(done.code, Some(50), "{}", done.stderr);
+    assert_eq!(done.code, Some(7), "{}", done.stderr);
     assert!(mark().is_string(), "{}", mark());
     std::fs::write(&script, "echo said again\n").unwrap();
     let done = blueprint.up(&flags).ok();

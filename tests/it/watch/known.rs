@@ -96,7 +96,7 @@ fn several_workloads_are_watched_and_a_tag_that_nobody_resolves_is_told() {
     let warning = format!("only the tag of `{image}` is compared");
     assert!(done.stderr.contains(&warning), "{}", done.stderr);
     let other = "127.0.0.1:1/team/app:v2";
-    let more = ["--workload", "worker", "--timeout", "1s"];
+    let more = ["--workload", "worker", "--timeout", "4s"];
     let done = watch(&overcoat, "web", other, &more);
     assert_eq!(done.code, Some(93), "{}", done.stderr);
 
