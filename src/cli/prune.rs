@@ -123,8 +123,9 @@ fn running(
     for record in &plan.records {
         let at = running.place_of(record);
         if let Some(at) = at.filter(|_| record.operation == Operation::Deploy) {
-            observer.observe(Event::Note {
+            observer.observe(Event::Warning {
                 text: format!("the {record} has an image that runs: {at} names it"),
+                hint: None,
             });
         }
     }

@@ -276,7 +276,8 @@ fn a_release_can_be_tried() {
     };
     let hooks =
         hook("before", "dev", "touch") + &hook("after", "dev", "cp") + &hook("after", "prod", "mv");
-    fs::write(shop.root.join("overcoat.toml"), toml + &hooks).unwrap();
+    let more = format!("[environments.prod]\n{hooks}");
+    fs::write(shop.root.join("overcoat.toml"), toml + &more).unwrap();
     let dry = shop
         .run(&["release", "--environment", "dev", "--dry-run"])
         .ok();

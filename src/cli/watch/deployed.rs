@@ -67,12 +67,16 @@ pub(super) fn instead_of(
     if is_same {
         return None;
     }
-    observer.observe(Event::Note {
+    observer.observe(Event::Warning {
         text: format!(
-            "the {deployment} is newer than `{}`: its image is awaited, {deployed}, and not {} (`--build-result` takes the file's)",
+            "the {deployment} is newer than `{}`: its image is awaited, {deployed}, and not {}",
             results.display(),
             found.shown()
         ),
+        hint: Some(format!(
+            "`--build-result {}` takes the image of the file",
+            results.display()
+        )),
     });
     Some(Image::new(deployed))
 }

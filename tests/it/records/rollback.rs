@@ -218,6 +218,8 @@ fn deployment(name: &str, image: &str) -> Value {
         "kind": "Deployment",
         "metadata": { "name": name },
         "spec": {
+            // No pods: how far the controller has come with them is of no matter.
+            "replicas": 0,
             "selector": { "matchLabels": labels },
             "template": {
                 "metadata": { "labels": labels },

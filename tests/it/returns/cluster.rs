@@ -150,13 +150,16 @@ fn what_a_workload_names_by_its_tag_is_not_pruned() {
         return;
     };
     let shop = shop(&bed);
+    // Scaled to nothing: no pod has a digest.
+    let none = json!({"spec": {"replicas": 0}});
+    bed.merge("apps/v1", "deployments", "web", &none);
     let images = shop.deployed(&["1\n", "2\n", "3\n", "4\n"], &TO);
-    // By hand, and scaled to nothing: no pod has its digest.
+    // By hand.
     let containers = json!([
         {"name": "sidecar", "image": "example.com/sidecar:1"},
         {"name": "web-app", "image": by_tag(&images[0])},
     ]);
-    let patch = json!({"spec": {"replicas": 0, "template": {"spec": {"containers": containers}}}});
+    let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
     bed.merge("apps/v1", "deployments", "web", &patch);
 
     // A cluster that does not answer: what was deployed there stays on record, unless nobody asks.
