@@ -162,7 +162,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         None => Vec::new(),
     };
     let mut steps = Some(steps);
-    let mut carry_out = |observer: &dyn Observer| -> Result<Option<PathBuf>, Diagnostic> {
+    let mut carry_out = |observer: &dyn Observer| -> records::Written {
         let steps = steps.take().unwrap_or_default();
         let checked = promote::check(steps, &request, registry, observer)?;
         for image in &checked {

@@ -50,6 +50,9 @@ impl Flags {
     }
 }
 
+/// The file of results that some work has written, absolute, if any; or why the work failed.
+pub(super) type Written = Result<Option<PathBuf>, Diagnostic>;
+
 /// A project and its records.
 pub(super) struct Place {
     /// The project.
@@ -203,8 +206,8 @@ impl Place {
         &self,
         mut begins: Vec<Begin>,
         observer: &dyn Observer,
-        work: &mut dyn FnMut(&dyn Observer) -> Result<Option<PathBuf>, Diagnostic>,
-    ) -> Result<Option<PathBuf>, Diagnostic> {
+        work: &mut dyn FnMut(&dyn Observer) -> Written,
+    ) -> Written {
         if begins.is_empty() {
             return work(observer);
         }
