@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::json_of;
+use super::show::{as_json, as_table};
 use crate::cli::args::Shared;
 use crate::cli::cluster::Flags;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::cli::records::{Place, table};
+use crate::cli::records::Place;
 use crate::cli::watch::expand::expand;
 use crate::cli::{print, print_json};
-use crate::event::{Event, Observer, printable};
+use crate::event::{Event, Observer};
 use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::rollout::{Health, Image, Kind, Report, Wanted};
+use crate::kubernetes::rollout::{Image, Kind, Report, Wanted};
 use crate::kubernetes::watch::{self, Reconcile, Wish};
 use crate::project::{Application, Environment};
 use crate::release::history::{DEFAULT_ENVIRONMENT, Record, Target};
@@ -30,26 +30,26 @@ pub(super) struct Asked<'a> {
 }
 
 /// An application in an environment, and where it should be.
-struct Row<'a> {
-    application: &'a str,
-    environment: &'a str,
-    status: Option<&'a Status>,
-    context: Option<String>,
-    namespace: Option<String>,
-    kind: Option<Kind>,
-    name: String,
-    container: Option<String>,
+pub(super) struct Row<'a> {
+    pub(super) application: &'a str,
+    pub(super) environment: &'a str,
+    pub(super) status: Option<&'a Status>,
+    pub(super) context: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) kind: Option<Kind>,
+    pub(super) name: String,
+    pub(super) container: Option<String>,
 }
 
 /// What a cluster says of it.
-struct Now {
-    cluster: String,
-    namespace: String,
-    workload: String,
+pub(super) struct Now {
+    pub(super) cluster: String,
+    pub(super) namespace: String,
+    pub(super) workload: String,
     /// Nothing when there is no such workload or container.
-    report: Option<Report>,
+    pub(super) report: Option<Report>,
     /// In what it differs from the records.
-    drift: Option<String>,
+    pub(super) drift: Option<String>,
 }
 
 /// Asks, and prints; JSON is that of `overcoat status` with one key more, `cluster`.
@@ -323,95 +323,4 @@ fn recorded(live: &Record) -> Option<Image> {
     let mut image = Image::new(live.image()?.parse().ok()?);
     image.digests.extend(live.facts.digest.clone());
     Some(image)
-}
-
-fn as_json(row: &Row<'_>, now: &Result<Now, Diagnostic>) -> Value {
-    let mut value = match row.status {
-        Some(status) => json_of(status),
-        None => json!({"application": row.application, "environment": row.environment}),
-    };
-    value["cluster"] = match now {
-        Err(diagnostic) => json!({"error": diagnostic.what}),
-        Ok(now) => {
-            let report = now.report.as_ref();
-            json!({
-                "cluster": now.cluster,
-                "namespace": now.namespace,
-                "workload": now.workload,
-                "container": report.map(|report| &report.container),
-                "image": report.map(|report| &report.image),
-                "digests": report.map(|report| &report.digests),
-                "ready": report.map(|report| report.ready),
-                "desired": report.map(|report| report.desired),
-                "health": health(now),
-                "why": report.map(|report| &report.why).filter(|why| !why.is_empty()),
-                "drift": now.drift,
-            })
-        }
-    };
-    value
-}
-
-fn health(now: &Now) -> &'static str {
-    now.report
-        .as_ref()
-        .map_or("absent", |report| Health::name(report.health))
-}
-
-fn as_table(rows: &[Row<'_>], found: &[Result<Now, Diagnostic>]) -> String {
-    let head = [
-        "APPLICATION",
-        "ENVIRONMENT",
-        "CLUSTER",
-        "NAMESPACE",
-        "WORKLOAD",
-        "IMAGE",
-        "READY",
-        "HEALTH",
-        "RECORD",
-    ];
-    let mut lines = vec![head.map(str::to_owned).to_vec()];
-    lines.extend(rows.iter().zip(found).map(|(row, now)| {
-        let mut cells = vec![row.application.to_owned(), row.environment.to_owned()];
-        let dash = || "-".to_owned();
-        match now {
-            Err(_) => {
-                let context = row.context.clone().unwrap_or_else(dash);
-                let namespace = row.namespace.clone().unwrap_or_else(dash);
-                cells.extend([context, namespace, row.name.clone(), dash(), dash()]);
-                cells.extend(["unknown".to_owned(), dash()]);
-            }
-            Ok(now) => {
-                let report = now.report.as_ref();
-                let pods = report.map(|report| format!("{}/{}", report.ready, report.desired));
-                cells.extend([
-                    now.cluster.clone(),
-                    now.namespace.clone(),
-                    now.workload.clone(),
-                    report.map_or_else(dash, |report| shortened(&report.image)),
-                    pods.unwrap_or_else(dash),
-                    health(now).to_owned(),
-                ]);
-                let has_record = row.status.is_some_and(|status| status.live.is_some());
-                cells.push(match (&now.drift, has_record) {
-                    (Some(_), _) => "differs".to_owned(),
-                    (None, true) => "same".to_owned(),
-                    (None, false) => dash(),
-                });
-            }
-        }
-        cells
-    }));
-    table::columns(&lines)
-}
-
-/// An image with the beginning of its digest, as lists of records show it.
-fn shortened(image: &str) -> String {
-    match image.split_once("@sha256:") {
-        Some((name, hex)) => {
-            let hex: String = hex.chars().take(12).collect();
-            printable(&format!("{name} {hex}"))
-        }
-        None => printable(image),
-    }
 }

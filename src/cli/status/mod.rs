@@ -1,6 +1,7 @@
 //! `overcoat status`.
 
 mod cluster;
+mod show;
 
 use std::time::SystemTime;
 

@@ -16,11 +16,11 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
-use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::ask::Ask;
+use super::told::{Lines, MOST_BYTES, Object, Told};
 use super::{Cluster, Resource, Selector};
 use crate::event::Observer;
 
@@ -39,8 +39,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A watch that was cut off sooner is one that does not work.
 const SHORT: Duration = Duration::from_secs(5);
-/// How large what is told of one object may be: etcd holds 1.5 MB.
-const MOST_BYTES: usize = 8 << 20;
 /// How many watches there are at most. A connection each.
 const MOST_WATCHES: usize = 32;
 /// What nobody has asked for in so many looks is no longer watched.
@@ -334,77 +332,5 @@ impl Follower {
             .involved
             .is_none_or(|about| lock(&self.shared.subjects).contains(&about.uid));
         Ok(told.kind != "BOOKMARK" && is_about_us)
-    }
-}
-
-/// A line of a watch; the rest of the object is of no use here.
-#[derive(Deserialize)]
-struct Told {
-    #[serde(rename = "type")]
-    kind: String,
-    object: Object,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Object {
-    metadata: Metadata,
-    /// Of a `Status`.
-    code: u16,
-    /// Of an event.
-    #[serde(rename = "involvedObject")]
-    involved: Option<Involved>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    #[serde(rename = "resourceVersion")]
-    resource_version: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Involved {
-    uid: String,
-}
-
-/// Bytes as they come, and the whole lines in them.
-#[derive(Default)]
-struct Lines(Vec<u8>);
-
-impl Lines {
-    /// Adds bytes; false when a line becomes too long.
-    fn add(&mut self, bytes: &[u8]) -> bool {
-        self.0.extend_from_slice(bytes);
-        self.0.len() <= MOST_BYTES
-    }
-
-    /// The next line that has ended and is not empty.
-    fn next(&mut self) -> Option<Vec<u8>> {
-        loop {
-            let end = self.0.iter().position(|byte| *byte == b'\n')?;
-            let line: Vec<u8> = self.0.drain(..=end).collect();
-            if !line.trim_ascii().is_empty() {
-                return Some(line);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_put_together_from_pieces_and_are_not_endless() {
-        let mut lines = Lines::default();
-        assert!(lines.add(b"{\"a\":"));
-        assert_eq!(lines.next(), None);
-        assert!(lines.add(b"1}\n\r\n{}\n{"));
-        assert_eq!(lines.next().unwrap(), b"{\"a\":1}\n");
-        assert_eq!(lines.next().unwrap(), b"{}\n");
-        assert_eq!(lines.next(), None);
-        assert!(!lines.add(&vec![b' '; MOST_BYTES]));
     }
 }

@@ -25,6 +25,7 @@ mod no_proxy;
 mod patch;
 pub mod resource;
 pub mod set_image;
+mod told;
 mod value;
 pub mod workload;
 mod workloads;
