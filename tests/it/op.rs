@@ -299,7 +299,7 @@ fn an_authority_that_ops_variable_names_is_trusted_beside_the_machines() {
         "--artifact",
         "base",
         "--repo",
-        &registry.host(),
+        registry.host(),
     ];
     let refused = op(&overcoat, &directory, &words, &[]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
@@ -318,7 +318,7 @@ fn an_authority_that_ops_variable_names_is_trusted_beside_the_machines() {
     }
     let missing = [("OP_REGISTRY_CA_PATH", "/nowhere.pem")];
     let done = op(&overcoat, &directory, &words, &missing);
-    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert_eq!(done.code, Some(2), "{}", done.stderr);
     assert!(
         done.stderr
             .contains("OP_REGISTRY_CA_PATH names no file with certificates"),

@@ -214,12 +214,18 @@ fn a_registry_out_of_reach_is_a_warning_and_the_file_is_written() {
 }
 
 #[test]
-fn a_tab_behind_a_colon_is_read_and_kept() {
+fn a_tab_behind_a_colon_is_told_as_what_it_is() {
     let overcoat = Overcoat::new();
     let text = deployment("web", "old/web:1").replace("image: ", "image:\t");
     write(&overcoat, "d.yaml", &text);
     let image = format!("r.example/web:2@{DIGEST}");
     let words = ["--no-verify", "--manifest", "d.yaml", "--image", &image];
-    deploy(&overcoat, &overcoat.path().to_owned(), &words).ok();
-    assert_eq!(read(&overcoat, "d.yaml"), text.replace("old/web:1", &image));
+    let done = deploy(&overcoat, overcoat.path(), &words);
+    assert_eq!(done.code, Some(84), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("there is a tab behind the `:`"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(read(&overcoat, "d.yaml"), text);
 }

@@ -36,6 +36,10 @@ pub(super) fn run(args: &Args, target: &Target, shared: &Shared) -> Result<u8, D
         platforms,
         warnings,
     } = request::request(args, target)?;
+    if args.propagation.is_given() && request.push == Push::No {
+        let what = "`--propagation-timeout` is about what is pushed, and nothing is";
+        return Err(Diagnostic::new(Code::Usage, what).hint("say `--push`, or leave it out"));
+    }
     let flags = &args.s2i;
     let brought = source::bring(
         &target.source,

@@ -89,6 +89,9 @@ pub(super) fn beginning(records: &records::Place, order: &Order) -> Result<Begin
     Ok(records.beginning(Operation::Deploy, &application, environment, facts))
 }
 
+/// What is known of each application's deployment afterwards.
+pub(super) type Known = Result<Vec<history::Facts>, Diagnostic>;
+
 /// Does the work within the records and hooks of all applications, so that what one of them is refused for stops all.
 ///
 /// # Errors
@@ -97,8 +100,8 @@ pub(super) fn recorded(
     records: &records::Place,
     mut begins: VecDeque<Begin>,
     observer: &dyn Observer,
-    work: &mut dyn FnMut(&dyn Observer) -> Result<Vec<history::Facts>, Diagnostic>,
-) -> Result<Vec<history::Facts>, Diagnostic> {
+    work: &mut dyn FnMut(&dyn Observer) -> Known,
+) -> Known {
     let Some(begin) = begins.pop_front() else {
         return work(observer);
     };
