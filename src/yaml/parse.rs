@@ -82,7 +82,7 @@ fn tabs_before(text: &str, index: usize) -> Option<Range<usize>> {
     let start = before.trim_end_matches('\t').len();
     let is_behind_colon = start < end && before[..start].ends_with(':');
     // `a:<TAB>- b` is wrong with a space too.
-    let rest = text[end..].as_bytes();
+    let rest = &text.as_bytes()[end..];
     let is_item = rest.first() == Some(&b'-') && rest.get(1).is_none_or(u8::is_ascii_whitespace);
     (is_behind_colon && !is_item).then_some(start..end)
 }

@@ -89,6 +89,9 @@ pub(super) fn beginning(records: &records::Place, order: &Order) -> Result<Begin
     Ok(records.beginning(Operation::Deploy, &application, environment, facts))
 }
 
+/// Work for all applications; what is known of each afterwards.
+type Work<'w> = dyn FnMut(&dyn Observer) -> Result<Vec<history::Facts>, Diagnostic> + 'w;
+
 /// Does the work within the records and hooks of all applications, so that what one of them is refused for stops all.
 ///
 /// # Errors
@@ -97,7 +100,7 @@ pub(super) fn recorded(
     records: &records::Place,
     mut begins: VecDeque<Begin>,
     observer: &dyn Observer,
-    work: &mut dyn FnMut(&dyn Observer) -> Result<Vec<history::Facts>, Diagnostic>,
+    work: &mut Work<'_>,
 ) -> Result<Vec<history::Facts>, Diagnostic> {
     let Some(begin) = begins.pop_front() else {
         return work(observer);
