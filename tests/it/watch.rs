@@ -201,7 +201,7 @@ fn fault_7_stateful_and_daemon_sets_are_watched_several_at_once() {
             done.ok().stdout,
             format!("{} {workload} {V2}\n", bed.namespace())
         );
-        let done = watch(&overcoat, workload, V1, &["--timeout", "500ms"]);
+        let done = watch(&overcoat, workload, V1, &["--timeout", "2s"]);
         assert_eq!(done.code, Some(93), "{}", done.stderr);
     }
 }

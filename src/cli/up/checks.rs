@@ -1,15 +1,14 @@
 //! What has to hold before a pod is built.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::baseline::Baselines;
+use super::syntax::{self, Who};
 use super::{Args, Plan};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::event::{Event, Observer};
-use crate::kubernetes::local::process::Runner;
 use crate::kubernetes::local::pull_policy_problem;
 use crate::kubernetes::manifest::{self, Edited, Found, Manifest, Wanted, WorkloadName};
 use crate::release::hopr::check::{self, Section2};
@@ -18,8 +17,6 @@ use crate::release::hopr::{CONTAINER, Finding, Level, Pod, hooks, lock};
 use crate::release::secrets;
 use crate::source::{IgnoreFile, Rules, local};
 
-/// How long python3 may take to read one file.
-const SYNTAX_LIMIT: Duration = Duration::from_secs(60);
 /// How many refusals one message has.
 const MOST_SHOWN: usize = 12;
 
@@ -41,6 +38,7 @@ pub(super) fn run(
         true => Section2::MayChange,
         false => Section2::Kept,
     };
+    let asks_machine = syntax::who(args) == Who::Machine;
     let baselines = Baselines::new(args, plan, shared)?;
     let mut found: Vec<Finding> = Vec::new();
     let mut triggers = Vec::new();
@@ -60,8 +58,8 @@ pub(super) fn run(
         let defined = read.map(|read| hooks::defined(&read.module, read.place));
         triggers
             .push(defined.is_some_and(|defined| defined.iter().any(|name| name == "on_trigger")));
-        if args.check_syntax {
-            found.extend(syntax(&path, observer)?);
+        if asks_machine {
+            found.extend(syntax::on_this_machine(&path, observer)?);
         }
         found.extend(secrets_in(args, pod, observer)?);
         found.extend(policy(plan, pod, &planned.name.reference)?);
@@ -130,7 +128,7 @@ fn sentence(plan: &Plan, finding: &Finding) -> String {
     format!("{place}: {}{}", finding.text, diff.unwrap_or_default())
 }
 
-fn refusal(path: PathBuf, line: Option<usize>, text: String, hint: &str) -> Finding {
+pub(super) fn refusal(path: PathBuf, line: Option<usize>, text: String, hint: &str) -> Finding {
     Finding {
         level: Level::Refusal,
         path,
@@ -188,44 +186,6 @@ fn policy(
             hint,
         )
     }))
-}
-
-/// Asks the python3 of this machine whether it can read a module. Nothing of it is executed.
-fn syntax(path: &Path, observer: &dyn Observer) -> Result<Option<Finding>, Diagnostic> {
-    let program = "import ast, sys\ntry:\n    ast.parse(open(sys.argv[1], 'rb').read(), sys.argv[1])\n\
-                   except SyntaxError as error:\n    print(error.lineno or 1, error.msg)\n    sys.exit(3)\n";
-    let place = tempfile::tempdir().map_err(|error| {
-        crate::fs::Error::new("create a directory in", std::env::temp_dir(), error)
-    })?;
-    let runner = Runner {
-        place: place.path(),
-        limit: SYNTAX_LIMIT,
-        observer,
-    };
-    let shown = path.display().to_string();
-    let ended = runner.run("python3", &["-I", "-c", program, &shown])?;
-    if ended.status.success() {
-        observer.observe(Event::Note {
-            text: format!("python3 of this machine can read {shown}"),
-        });
-        return Ok(None);
-    }
-    if ended.status.code() != Some(3) {
-        return Err(ended.failed().into());
-    }
-    let said = ended.stdout.trim();
-    let (line, text) = said.split_once(' ').unwrap_or(("1", said));
-    let text = format!(
-        "python3 of this machine refuses it: {}",
-        crate::event::printable(text)
-    );
-    let hint = "correct it; a newer or older Python in the image may see it otherwise";
-    Ok(Some(refusal(
-        path.to_owned(),
-        line.parse().ok(),
-        text,
-        hint,
-    )))
 }
 
 /// The edits that give each pod its image, in one piece for each file.

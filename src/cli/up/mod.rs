@@ -20,6 +20,7 @@ mod plan;
 mod rollouts;
 mod samples;
 mod standing;
+mod syntax;
 mod tell;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ use crate::reference::Reference;
 use crate::release::history::{Begin, Facts};
 use crate::release::hopr::{self, Pod};
 use crate::release::samples::Samples;
+use syntax::Who;
 
 /// Build the changed pods of a blueprint, and bring them into the cluster
 ///
@@ -122,9 +124,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "REV")]
     baseline: Option<String>,
 
-    /// Let the python3 of this machine check the syntax too, without executing anything
+    /// Let the python3 of this machine say whether `app.py` compiles, without executing anything [default: if there is one; else the image's does]
     #[arg(long)]
     check_syntax: bool,
+
+    /// Ask no Python whether `app.py` compiles
+    #[arg(long, conflicts_with = "check_syntax")]
+    no_check_syntax: bool,
 
     /// Write down what is outside of Section 1 now, as delivered, into `.overcoat-hopr.lock`; nothing is built
     #[arg(long)]
@@ -218,6 +224,9 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         // The build has told what was wrong.
         Err(status) => return Ok(status),
     };
+    if syntax::who(args) == Who::Image {
+        syntax::in_images(&plan, &made, shared, observer)?;
+    }
     if let Some(samples) = &samples {
         samples::call(args, &plan, &made, samples, shared, observer)?;
     }

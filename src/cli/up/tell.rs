@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::deploy::Deployed;
 use super::first::SCRIPT;
+use super::syntax::{self, Who};
 use super::{Args, Done, Plan, Planned, checks};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::{print, print_json};
@@ -141,6 +142,12 @@ fn steps(args: &Args, plan: &Plan) -> Result<Vec<Step>, Diagnostic> {
         let facts = json!({"source": source, "builder": args.build_image, "image": image(planned)});
         (text, facts)
     });
+    if syntax::who(args) == Who::Image {
+        steps.each("check syntax", |_| {
+            let text = "app.py is read by the Python of the image, in the sandbox".to_owned();
+            (text, json!({}))
+        });
+    }
     if let Some(file) = &args.call_hooks {
         let file = file.display().to_string();
         steps.each("call hooks", |_| {

@@ -2,6 +2,7 @@
 //! the Python program itself does is tested beside it.
 
 use super::{Blueprint, no_kubeconfig};
+use crate::support::Done;
 use crate::support::tiny::{ASSEMBLE, Tiny};
 
 const PYTHON: &str = "#!/bin/sh\n[ \"$1\" = -c ] || exit 9\necho \"user $(id -u) in $PWD: $OVERCOAT_SAMPLES\" >&2\n\
@@ -90,4 +91,53 @@ fn functions_are_called_in_the_image_before_it_goes_anywhere() {
         "{}",
         done.stderr
     );
+}
+
+/// The image's Python, asked whether a file compiles: not if it says `retrun`.
+const READER: &str = "#!/bin/sh\n[ \"$1 $2 $4\" = \"-I -c app.py\" ] || exit 9\n\
+    grep -q retrun app.py && { echo \"13 invalid syntax\"; exit 3; }\nexit 0\n";
+
+#[test]
+fn without_a_python_here_the_image_says_whether_the_application_compiles() {
+    let scripts = [
+        ("assemble", ASSEMBLE),
+        ("run", "#!/bin/sh\nexec true\n"),
+        ("python", READER),
+    ];
+    let builder = Tiny {
+        scripts: Some(scripts.map(|(name, text)| (name, text.to_owned())).to_vec()),
+        links: vec![("bin/python", "/usr/libexec/s2i/python".to_owned())],
+        ..Tiny::default()
+    };
+    let blueprint = Blueprint::on(&builder, no_kubeconfig()).locked();
+    let nothing = blueprint.root().join("no-programs");
+    let up = |more: &[&str]| -> Done {
+        let words = [&["--to", "archive", "gateway"], more].concat();
+        let mut command = blueprint.command(&words);
+        command.env("PATH", &nothing).output().unwrap().into()
+    };
+    up(&[]).ok();
+    std::fs::remove_file(blueprint.root().join("gateway.tar")).unwrap();
+    blueprint.replace("gateway/app/app.py", "Starts a journey", "retrun a journey");
+    let done = up(&[]);
+    assert_eq!(done.code, Some(97), "{}", done.stderr);
+    for text in [
+        "the Python of the image cannot read `app.py` of the pod `gateway`",
+        "  | 13 invalid syntax",
+    ] {
+        assert!(done.stderr.contains(text), "{}", done.stderr);
+    }
+    assert!(!blueprint.root().join("gateway.tar").exists());
+    up(&["--no-check-syntax"]).ok();
+    assert!(blueprint.root().join("gateway.tar").exists());
+    let done = up(&["--check-syntax"]);
+    assert!(done.stderr.contains("python3"), "{}", done.stderr);
+    assert_ne!(done.code, Some(0), "{}", done.stderr);
+
+    // An image without Python: that is told, and stops nobody.
+    let blueprint = Blueprint::new(no_kubeconfig()).locked();
+    let mut command = blueprint.command(&["--to", "archive", "gateway"]);
+    let done: Done = command.env("PATH", &nothing).output().unwrap().into();
+    let said = "whether `app.py` of the pod `gateway` compiles is not known";
+    assert!(done.ok().stderr.contains(said));
 }
