@@ -45,64 +45,6 @@ pub fn documents(text: &str) -> Result<Documents<'_>, Error> {
             reason,
         });
     }
-<<<<<<< HEAD
-=======
-    let mut now = Cow::Borrowed(text);
-    let mut read = 0;
-    loop {
-        let Refusal { error, index } = match parse_once(&now) {
-            Ok(documents) => return Ok(documents),
-            Err(refusal) => refusal,
-        };
-        let Some(tabs) = index.and_then(|index| tabs_before(&now, index)) else {
-            return Err(error);
-        };
-        // Each reading brings one such place to light: their number times the length is bounded.
-        read += text.len();
-        if read > MOST_READ {
-            let reason =
-                "there is a tab behind the `:`, and there are too many such places: write a space"
-                    .to_owned();
-            return Err(Error { reason, ..error });
-        }
-        // As long as before, so that every value stands where it stood.
-        let spaces = " ".repeat(tabs.len());
-        now.to_mut().replace_range(tabs, &spaces);
-    }
-}
-
-/// How many bytes are read in all, for texts with tabs where the parser does not take them.
-const MOST_READ: usize = 4 * MOST_BYTES;
-
-/// Why a text is not taken, and before which of the parser's characters, if it is the parser that does not take it.
-struct Refusal {
-    error: Error,
-    index: Option<usize>,
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self { error, index: None }
-    }
-}
-
-/// The tabs between a `:` and this character. YAML 1.2 allows them there (6.2, 7.4: `s-separate-in-line`), and so do Kubernetes' readers;
-/// the parser does only before quotes and brackets.
-fn tabs_before(text: &str, index: usize) -> Option<Range<usize>> {
-    let end = Bytes::of(text).at(index);
-    let before = text.get(..end)?;
-    let start = before.trim_end_matches('\t').len();
-    let is_behind_colon = start < end && before[..start].ends_with(':');
-    // `a:<TAB>- b` is wrong with a space too.
-    let rest = &text.as_bytes()[end..];
-    let is_item = rest.first() == Some(&b'-') && rest.get(1).is_none_or(u8::is_ascii_whitespace);
-    (is_behind_colon && !is_item).then_some(start..end)
-}
-
-fn parse_once(text: &str) -> Result<Vec<Document>, Refusal> {
-    let bytes = Bytes::of(text);
-    let mut building = Building::default();
->>>>>>> qH
     // The mark at the beginning is not counted by the parser's positions.
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(Documents {

@@ -89,13 +89,8 @@ pub(super) fn beginning(records: &records::Place, order: &Order) -> Result<Begin
     Ok(records.beginning(Operation::Deploy, &application, environment, facts))
 }
 
-<<<<<<< HEAD
-/// What is known of each application's deployment afterwards.
-pub(super) type Known = Result<Vec<history::Facts>, Diagnostic>;
-=======
 /// Work for all applications; what is known of each afterwards.
 type Work<'w> = dyn FnMut(&dyn Observer) -> Result<Vec<history::Facts>, Diagnostic> + 'w;
->>>>>>> qH
 
 /// Does the work within the records and hooks of all applications, so that what one of them is refused for stops all.
 ///
@@ -105,13 +100,8 @@ pub(super) fn recorded(
     records: &records::Place,
     mut begins: VecDeque<Begin>,
     observer: &dyn Observer,
-<<<<<<< HEAD
-    work: &mut dyn FnMut(&dyn Observer) -> Known,
-) -> Known {
-=======
     work: &mut Work<'_>,
 ) -> Result<Vec<history::Facts>, Diagnostic> {
->>>>>>> qH
     let Some(begin) = begins.pop_front() else {
         return work(observer);
     };
