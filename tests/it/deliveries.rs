@@ -146,7 +146,7 @@ fn what_a_sandbox_built_is_pushed_once_and_after_the_hooks_before_it() {
         hook("push", "before", "touch asked; exit 4"),
         hook("push", "failure", "touch push-failed")
     );
-    let mut project = Project::new(&registry.host(), &more);
+    let mut project = Project::new(registry.host(), &more);
     // Whoever is not root needs a user namespace for a script: another process builds then.
     project.overcoat = Overcoat::as_ordinary_user();
     let bin = project.path().join("web/.s2i/bin");
@@ -241,7 +241,7 @@ fn hooks_after_a_push_read_its_results_which_stay_when_they_fail() {
         "echo \"${OVERCOAT_RESULT_FILE-none}\" > early",
     );
     let more = format!("{early}{}", hook("push", "after", line));
-    let project = Project::new(&registry.host(), &more);
+    let project = Project::new(registry.host(), &more);
     let done = project.push(&["web", "--digest-file", "digest"]);
     assert_eq!(done.code, Some(95), "{}", done.stderr);
     assert_eq!(done.stdout, "");
@@ -275,7 +275,7 @@ fn hooks_after_a_push_read_its_results_which_stay_when_they_fail() {
 #[test]
 fn quiet_is_one_line_for_an_application() {
     let registry = Registry::start();
-    let project = Project::new(&registry.host(), "");
+    let project = Project::new(registry.host(), "");
     let done = project.push(&["-q", "api"]).ok();
     assert_eq!(done.stderr, "");
     assert_eq!(done.stdout, format!("{}\n", project.tags()[0]));
@@ -290,7 +290,7 @@ fn quiet_is_one_line_for_an_application() {
 fn labels_that_a_person_gives_are_annotations_and_in_the_record() {
     let registry = Registry::start();
     let project = Project::new(
-        &registry.host(),
+        registry.host(),
         "[labels]\nvendor = \"Acme\"\n\"org.opencontainers.image.base.name\" = \"elsewhere\"\n",
     );
     project.push(&["web", "--label", "team=x"]).ok();
@@ -340,7 +340,7 @@ fn what_is_promoted_is_there_for_hooks_after_it() {
         prod.host(),
         hook("promote", "after", "cp $OVERCOAT_RESULT_FILE seen; exit 3")
     );
-    let project = Project::new(&dev.host(), &more);
+    let project = Project::new(dev.host(), &more);
     project.push(&["--all"]).ok();
     let words = [
         "promote",
