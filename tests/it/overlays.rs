@@ -220,6 +220,6 @@ fn a_tab_behind_a_colon_is_read_and_kept() {
     write(&overcoat, "d.yaml", &text);
     let image = format!("r.example/web:2@{DIGEST}");
     let words = ["--no-verify", "--manifest", "d.yaml", "--image", &image];
-    deploy(&overcoat, &overcoat.path().to_owned(), &words).ok();
+    deploy(&overcoat, overcoat.path(), &words).ok();
     assert_eq!(read(&overcoat, "d.yaml"), text.replace("old/web:1", &image));
 }
