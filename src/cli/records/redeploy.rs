@@ -205,7 +205,7 @@ pub(in crate::cli) fn watch(
         workload: workload.clone(),
         container: Some(container.clone()),
     };
-    let ended = recorded(Some(place), &[awaited], observer, |observer| {
+    let ended = recorded(Some(place), &[Some(awaited)], observer, |observer| {
         rollouts::wait(&[wish], timeout, &cluster.api, observer)
     });
     ended.into_result()?;

@@ -33,10 +33,10 @@ pub(in crate::cli) struct Awaited {
     pub(in crate::cli) container: Option<String>,
 }
 
-/// Watches, with a record for each rollout. A record that cannot be kept is a warning: nothing is changed here.
+/// Watches, with a record for each rollout that is to have one. A record that cannot be kept is a warning: nothing is changed here.
 pub(in crate::cli) fn recorded(
     place: Option<&Place>,
-    awaited: &[Awaited],
+    awaited: &[Option<Awaited>],
     observer: &dyn Observer,
     work: impl FnOnce(&dyn Observer) -> Ended,
 ) -> Ended {
@@ -51,7 +51,11 @@ pub(in crate::cli) fn recorded(
         }
     };
     let told = Told {
-        logs: running.iter().map(|one| one.recording(&Silent)).collect(),
+        logs: running
+            .iter()
+            .flatten()
+            .map(|one| one.recording(&Silent))
+            .collect(),
         outer: observer,
     };
     let ended = work(&told);
@@ -59,6 +63,7 @@ pub(in crate::cli) fn recorded(
     let diagnostic = ended.error.clone().map(Diagnostic::from);
     let text = diagnostic.map(Failed).map(|failed| failed.to_string());
     for (one, outcome) in running.into_iter().zip(&ended.outcomes) {
+        let Some(one) = one else { continue };
         let outcome = outcome_of(outcome, ended.error.as_ref(), text.as_deref());
         if let Some(error) = &outcome.error {
             one.note(&format!("error: {error}"));
@@ -77,10 +82,14 @@ fn warn(observer: &dyn Observer, why: &str) {
     });
 }
 
-fn begin(place: &Place, awaited: &[Awaited]) -> Result<Vec<Running>, Diagnostic> {
+fn begin(place: &Place, awaited: &[Option<Awaited>]) -> Result<Vec<Option<Running>>, Diagnostic> {
     let contents = place.history.read()?;
     let mut running = Vec::new();
     for one in awaited {
+        let Some(one) = one else {
+            running.push(None);
+            continue;
+        };
         let deployment = deployment_of(&contents, one);
         let mut facts = Facts {
             image: one
@@ -114,7 +123,7 @@ fn begin(place: &Place, awaited: &[Awaited]) -> Result<Vec<Running>, Diagnostic>
             None => one.environment.as_deref(),
         };
         let begin = place.beginning(Operation::Watch, &application, environment, facts);
-        running.push(place.history.begin(begin, person::now())?);
+        running.push(Some(place.history.begin(begin, person::now())?));
     }
     Ok(running)
 }

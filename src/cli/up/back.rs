@@ -207,6 +207,7 @@ fn put_back(
             planned: one.planned,
             namespace: namespace(one.planned, scene.cluster).to_owned(),
             image,
+            is_told: true,
             // It is not asked whether what ran before is good.
             has_to_trigger: false,
         }

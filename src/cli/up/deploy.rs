@@ -315,6 +315,7 @@ impl Scene<'_> {
                 planned,
                 namespace: namespace(planned, self.cluster).to_owned(),
                 image,
+                is_told: one.record.is_some(),
                 has_to_trigger: planned.has_trigger
                     && !self.args.no_auto_trigger
                     && (one.outcome.is_changed || self.args.watch_log),

@@ -18,6 +18,8 @@ pub(super) struct Subject<'a> {
     pub(super) namespace: String,
     /// What should run in it.
     pub(super) image: Image,
+    /// Whether the cluster was told something of it: what only stays as it is has no record.
+    pub(super) is_told: bool,
     /// Whether its new pods have to say that the auto-trigger has sent everything.
     pub(super) has_to_trigger: bool,
 }
@@ -68,7 +70,7 @@ pub(super) fn watch(
         let trigger = subject.has_to_trigger.then(|| {
             ReadyCheck::count(AUTO_TRIGGER).map_err(|error| Diagnostic::new(Code::Internal, error))
         });
-        awaited.push(Awaited {
+        awaited.push(subject.is_told.then(|| Awaited {
             application: Some(subject.planned.application.clone()),
             environment: args.environment.clone(),
             image: subject.image.references.first().cloned(),
@@ -76,7 +78,7 @@ pub(super) fn watch(
             namespace: subject.namespace.clone(),
             workload: format!("{}/{}", workload.kind, workload.name),
             container: Some(CONTAINER.to_owned()),
-        });
+        }));
         wishes.push(Wish {
             namespace: subject.namespace,
             kind: Some(kind),

@@ -137,7 +137,7 @@ pub(super) fn awaited(
     project: &Project,
     wishes: &[Wish],
     context: Option<&str>,
-) -> Vec<Awaited> {
+) -> Vec<Option<Awaited>> {
     let application = |wish: &Wish| {
         let is_of = |one: &&Application| {
             let workload = one
@@ -170,7 +170,7 @@ pub(super) fn awaited(
         },
         container: wish.wanted.container.clone(),
     };
-    wishes.iter().map(one).collect()
+    wishes.iter().map(one).map(Some).collect()
 }
 
 /// The results, where the image is to come from them, and the file that they are in.
