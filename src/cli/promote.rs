@@ -15,6 +15,7 @@ use crate::event::{Event, Observer};
 use crate::project::Operation;
 use crate::project::{Project, Role};
 use crate::release::history::{self, Begin};
+use crate::release::operation::Done;
 use crate::release::outputs::{Outputs, github};
 use crate::release::promote::{
     self, Attached, Checked, Found, Promoted, Request, Root, Step, Tags,
@@ -162,7 +163,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         None => Vec::new(),
     };
     let mut steps = Some(steps);
-    let mut carry_out = |observer: &dyn Observer| -> records::Written {
+    let mut carry_out = |observer: &dyn Observer| -> Result<Vec<Done<()>>, Diagnostic> {
         let steps = steps.take().unwrap_or_default();
         let checked = promote::check(steps, &request, registry, observer)?;
         for image in &checked {
@@ -172,12 +173,17 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         promoted = promote::carry_out(&checked, &request, registry, &store, observer)?;
         // Hooks after it read what was promoted.
         written = write_outputs(&outputs, &promoted, &entries);
-        Ok(outputs.result_file().filter(|_| written.is_ok()))
+        let result_file = outputs.result_file().filter(|_| written.is_ok());
+        let done = Done {
+            result_file,
+            ..Done::default()
+        };
+        Ok(vec![done; promoted.len()])
     };
     match &records {
-        None => carry_out(observer.as_ref()),
-        Some(records) => records.perform_all(begins, observer.as_ref(), &mut carry_out),
-    }?;
+        None => drop(carry_out(observer.as_ref())?),
+        Some(records) => drop(records.perform_all(begins, observer.as_ref(), &mut carry_out)?),
+    }
     written?;
     match args.format {
         Format::Table => {

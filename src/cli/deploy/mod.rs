@@ -13,7 +13,6 @@ mod overlay;
 
 pub(super) use manifest::base_name;
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -28,7 +27,8 @@ use crate::kubernetes::manifest::{Wanted, WorkloadName};
 use crate::project::Project;
 use crate::release;
 use crate::release::history::{self, Begin};
-use orders::{Order, beginning, facts_of, only_one, recorded};
+use crate::release::operation::Done;
+use orders::{Order, beginning, facts_of, only_one};
 
 /// Put an image into manifests, or give it to a cluster
 ///
@@ -175,15 +175,21 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
     };
     let root = project.as_ref().map(|project| project.root.clone());
     let root = root.as_deref().unwrap_or(Path::new(""));
-    let mut work =
-        |observer: &dyn Observer| carry_out(args, &orders, is_for_files, root, shared, observer);
+    let mut work = |observer: &dyn Observer| {
+        let known = carry_out(args, &orders, is_for_files, root, shared, observer)?;
+        let said = known.into_iter().map(|facts| Done {
+            facts,
+            ..Done::default()
+        });
+        Ok(said.collect())
+    };
     let is_earnest = !args.target.dry_run && !args.manifest.only_checks();
     match (project, is_earnest) {
         (Some(project), true) => {
             let records = records::Place::of(project, shared)?;
             let begins = orders.iter().map(|order| beginning(&records, order));
-            let begins: VecDeque<Begin> = begins.collect::<Result<_, _>>()?;
-            recorded(&records, begins, observer.as_ref(), &mut work)?;
+            let begins: Vec<Begin> = begins.collect::<Result<_, _>>()?;
+            records.perform_all(begins, observer.as_ref(), &mut work)?;
         }
         _ => {
             work(observer.as_ref())?;

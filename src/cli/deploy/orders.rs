@@ -1,17 +1,14 @@
 //! What is to be done for each application that was named, and the records around it.
 
-use std::collections::VecDeque;
 use std::path::Path;
 
 use super::{Args, Target, image, manifest, place};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::records;
-use crate::event::Observer;
 use crate::project::{Operation, Project};
 use crate::reference::Reference;
 use crate::release::history::{self, Begin};
-use crate::release::operation::Done;
 use crate::release::result;
 
 /// What is to be done for one application, or for none.
@@ -87,37 +84,6 @@ pub(super) fn beginning(records: &records::Place, order: &Order) -> Result<Begin
         ..facts_of(&order.image)?
     };
     Ok(records.beginning(Operation::Deploy, &application, environment, facts))
-}
-
-/// Work for all applications; what is known of each afterwards.
-type Work<'w> = dyn FnMut(&dyn Observer) -> Result<Vec<history::Facts>, Diagnostic> + 'w;
-
-/// Does the work within the records and hooks of all applications, so that what one of them is refused for stops all.
-///
-/// # Errors
-/// What the work or a hook failed of.
-pub(super) fn recorded(
-    records: &records::Place,
-    mut begins: VecDeque<Begin>,
-    observer: &dyn Observer,
-    work: &mut Work<'_>,
-) -> Result<Vec<history::Facts>, Diagnostic> {
-    let Some(begin) = begins.pop_front() else {
-        return work(observer);
-    };
-    let mut others = Vec::new();
-    // The record of the last application is the innermost: its facts are the last of those that are left.
-    records.perform(begin, observer, |observer, _| {
-        let mut facts = recorded(records, begins, observer, work)?;
-        let own = facts.pop().unwrap_or_default();
-        others = facts;
-        Ok(Done {
-            value: (),
-            facts: own,
-            ..Done::default()
-        })
-    })?;
-    Ok(others)
 }
 
 /// What the flags leave open and the project says.

@@ -11,7 +11,7 @@ pub(super) mod rollouts;
 pub(super) mod running;
 pub(super) mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -50,8 +50,8 @@ impl Flags {
     }
 }
 
-/// The file of results that some work has written, absolute, if any; or why the work failed.
-pub(super) type Written = Result<Option<PathBuf>, Diagnostic>;
+/// Work that is several operations: what the record of each says afterwards, in their order.
+pub(super) type Work<'w> = dyn FnMut(&dyn Observer) -> Result<Vec<Done<()>>, Diagnostic> + 'w;
 
 /// A project and its records.
 pub(super) struct Place {
@@ -197,30 +197,43 @@ impl Place {
         Ok(links)
     }
 
-    /// Performs several operations at once, each with its record and its hooks: what is done is done within all of them.
-    /// The work gives the file of results that it has written, absolute, which hooks after it are told.
+    /// Performs several operations at once, each with its record and its hooks: what is done is done within all of them, so that what one
+    /// is refused for stops all. Their records, in their order; none of those that could not be kept.
     ///
     /// # Errors
     /// As [`Self::perform`].
     pub(super) fn perform_all(
         &self,
-        mut begins: Vec<Begin>,
+        begins: Vec<Begin>,
         observer: &dyn Observer,
-        work: &mut dyn FnMut(&dyn Observer) -> Written,
-    ) -> Written {
-        if begins.is_empty() {
+        work: &mut Work<'_>,
+    ) -> Result<Vec<Option<Id>>, Diagnostic> {
+        let mut ids = Vec::new();
+        self.nest(begins.into(), &mut ids, observer, work)?;
+        Ok(ids)
+    }
+
+    /// What is left of what the work says, when the records of `begins` have taken theirs from its end.
+    fn nest(
+        &self,
+        mut begins: VecDeque<Begin>,
+        ids: &mut Vec<Option<Id>>,
+        observer: &dyn Observer,
+        work: &mut Work<'_>,
+    ) -> Result<Vec<Done<()>>, Diagnostic> {
+        let Some(begin) = begins.pop_front() else {
             return work(observer);
-        }
-        let begin = begins.remove(0);
-        let done = self.perform(begin, observer, |observer, _| {
-            let result_file = self.perform_all(begins, observer, work)?;
-            Ok(Done {
-                value: result_file.clone(),
-                result_file,
-                ..Done::default()
-            })
+        };
+        let mut others = Vec::new();
+        self.perform(begin, observer, |observer, running| {
+            ids.push(running.map(|running| running.id().clone()));
+            let mut said = self.nest(begins, ids, observer, work)?;
+            // The record of the last operation is the innermost.
+            let own = said.pop().unwrap_or_default();
+            others = said;
+            Ok(own)
         })?;
-        Ok(done.value)
+        Ok(others)
     }
 
     /// Performs an operation with its record and the project's hooks around it.

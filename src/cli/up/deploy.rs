@@ -1,14 +1,12 @@
 //! The cluster is told, and watched until the new images run.
 
-use std::collections::VecDeque;
-
 use super::rollouts::{self, Failed, Subject};
 use super::standing::Standing;
 use super::{Args, Done, Plan, Planned, back, first};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::records::files::Name;
-use crate::cli::records::{Place, reach};
+use crate::cli::records::reach;
 use crate::event::{Event, Observer, stage};
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
@@ -19,7 +17,7 @@ use crate::kubernetes::watch::Watched;
 use crate::project::Operation;
 use crate::release::history::{Begin, Facts, Id, Target};
 use crate::release::hopr::CONTAINER;
-use crate::release::operation::{Done as Performed, Performed as Recorded};
+use crate::release::operation::Done as Performed;
 use crate::release::rollback::LOADED_INTO;
 
 /// What is deployed where.
@@ -134,8 +132,7 @@ impl Scene<'_> {
         let begins = absent
             .iter()
             .map(|place| self.beginning(&self.plan.pods[*place], &self.done[*place]));
-        let begins: VecDeque<Begin> = begins.collect::<Result<_, _>>()?;
-        let mut ids = Vec::new();
+        let begins: Vec<Begin> = begins.collect::<Result<_, _>>()?;
         let mut outcomes = Vec::new();
         let mut work = |observer: &dyn Observer| {
             first::deploy(self, &pods, observer)?;
@@ -151,14 +148,14 @@ impl Scene<'_> {
                     ..outcome
                 });
             }
-            Ok(())
+            Ok(vec![Performed::default(); absent.len()])
         };
-        nested(&self.plan.place, begins, &mut ids, observer, &mut work)?;
+        let ids = self.plan.place.perform_all(begins, observer, &mut work)?;
         for (number, (place, outcome)) in absent.iter().zip(outcomes).enumerate() {
             deployed[*place] = Some(Deployed {
                 outcome,
                 watched: None,
-                record: ids.get(number).cloned(),
+                record: ids.get(number).cloned().flatten(),
                 is_fresh: true,
             });
         }
@@ -330,24 +327,4 @@ impl Scene<'_> {
         }
         Ok(())
     }
-}
-
-/// Does one piece of work as several operations at once, each with its record and its hooks; their records.
-fn nested(
-    place: &Place,
-    mut begins: VecDeque<Begin>,
-    ids: &mut Vec<Id>,
-    observer: &dyn Observer,
-    work: &mut dyn FnMut(&dyn Observer) -> Result<(), Diagnostic>,
-) -> Result<(), Diagnostic> {
-    let Some(begin) = begins.pop_front() else {
-        return work(observer);
-    };
-    let done: Recorded<()> = place.perform(begin, observer, |observer, running| {
-        ids.extend(running.map(|running| running.id().clone()));
-        nested(place, begins, ids, observer, work)?;
-        Ok(Performed::default())
-    })?;
-    let () = done.value;
-    Ok(())
 }
