@@ -9,7 +9,7 @@ use crate::cli::cluster::{Flags, confirm};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::event::{Observer, printable};
-use crate::kubernetes::cluster::{Cluster, Selector, Within, resource};
+use crate::kubernetes::cluster::{Access, Cluster, Selector, Within, resource};
 use crate::release::history::Endpoint;
 use crate::release::named::Named;
 
@@ -76,15 +76,14 @@ pub(in crate::cli) fn endpoint(
     })
 }
 
-/// The cluster of a context that is on record; of the current one where none is, if that is a local one.
+/// How the cluster of then is reached now.
 ///
 /// # Errors
-/// Those of the cluster; [`Code::Refused`] when what is known of it leads to another server now.
-pub(in crate::cli) fn connect(
+/// Those of kubeconfigs; [`Code::Refused`] when what is known of it leads to another server now.
+pub(in crate::cli) fn access(
     at: &At<'_>,
     asked: &Asked<'_>,
-    observer: &dyn Observer,
-) -> Result<Connected, Diagnostic> {
+) -> Result<(Flags, Access), Diagnostic> {
     let recorded = at
         .endpoint
         .and_then(|endpoint| endpoint.kubeconfig.as_ref());
@@ -121,9 +120,24 @@ pub(in crate::cli) fn connect(
             printable(&endpoint.server)
         );
         return Err(Diagnostic::new(Code::Refused, what)
-            .hint("`--context NAME` and `--kubeconfig FILE` say which cluster is meant")
-            .hint("if it is the same cluster by a new address: `--yes`"));
+            .hint("`--context NAME` and `--kubeconfig FILE` say which cluster is meant"));
     }
+    Ok((flags, access))
+}
+
+/// The cluster of a context that is on record; of the current one where none is, if that is a local one.
+///
+/// # Errors
+/// As [`access`], and those of the cluster.
+pub(in crate::cli) fn connect(
+    at: &At<'_>,
+    asked: &Asked<'_>,
+    observer: &dyn Observer,
+) -> Result<Connected, Diagnostic> {
+    let (flags, access) = access(at, asked).map_err(|error| match error.code {
+        Code::Refused => error.hint("if it is the same cluster by a new address: `--yes`"),
+        _ => error,
+    })?;
     let api = Cluster::connect(&access, flags.within(observer))?;
     confirm(&access, &api, asked.is_confirmed)?;
     Ok(Connected { api, flags })

@@ -10,7 +10,7 @@ use crate::cli::args::Shared;
 use crate::cli::cluster::Flags;
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
-use crate::cli::records::Place;
+use crate::cli::records::{Place, reach};
 use crate::cli::watch::expand::expand;
 use crate::cli::{print, print_json};
 use crate::event::{Event, Observer};
@@ -18,7 +18,7 @@ use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::rollout::{Image, Kind, Report, Wanted};
 use crate::kubernetes::watch::{self, Reconcile, Wish};
 use crate::project::{Application, Environment};
-use crate::release::history::{DEFAULT_ENVIRONMENT, Record, Target};
+use crate::release::history::{DEFAULT_ENVIRONMENT, Endpoint, Record, Target};
 use crate::release::status::Status;
 
 /// Who asks.
@@ -200,8 +200,10 @@ fn row<'a>(
         Some(Target::Manifests {
             workload: name,
             container: inner,
+            namespace: within,
             ..
         }) => {
+            namespace = within.clone().or(namespace);
             workload = name.clone().or(workload);
             container = inner.clone().or(container);
         }
@@ -230,11 +232,15 @@ fn row<'a>(
     })
 }
 
-type Clusters = BTreeMap<(Option<String>, Option<String>), Result<Cluster, Diagnostic>>;
+/// By context, namespace and how it was reached at the deployment.
+type Clusters =
+    BTreeMap<(Option<String>, Option<String>, Option<Endpoint>), Result<Cluster, Diagnostic>>;
 
 /// Asks one cluster for one workload. A cluster is connected with once; one that cannot be is not tried again.
 fn ask(asked: &Asked<'_>, row: &Row<'_>, clusters: &mut Clusters) -> Result<Now, Diagnostic> {
-    let key = (row.context.clone(), row.namespace.clone());
+    let live = row.status.and_then(|status| status.live.as_ref());
+    let endpoint = live.and_then(|live| live.facts.endpoint.clone());
+    let key = (row.context.clone(), row.namespace.clone(), endpoint);
     if !clusters.contains_key(&key) {
         clusters.insert(key.clone(), connect(asked, row));
     }
@@ -242,7 +248,6 @@ fn ask(asked: &Asked<'_>, row: &Row<'_>, clusters: &mut Clusters) -> Result<Now,
         Ok(cluster) => cluster,
         Err(diagnostic) => return Err(diagnostic.clone()),
     };
-    let live = row.status.and_then(|status| status.live.as_ref());
     let mut wishes = [Wish {
         namespace: cluster.namespace().to_owned(),
         kind: row.kind,
@@ -300,11 +305,33 @@ fn ask(asked: &Asked<'_>, row: &Row<'_>, clusters: &mut Clusters) -> Result<Now,
 }
 
 fn connect(asked: &Asked<'_>, row: &Row<'_>) -> Result<Cluster, Diagnostic> {
-    let flags = Flags {
-        context: asked.flags.context.clone().or_else(|| row.context.clone()),
-        ..asked.flags.clone()
+    let live = row.status.and_then(|status| status.live.as_ref());
+    let endpoint = live.and_then(|live| live.facts.endpoint.as_ref());
+    let (flags, access) = match (endpoint, &row.namespace) {
+        // The same cluster as then, by the same kubeconfig.
+        (Some(_), Some(namespace)) => {
+            let at = reach::At {
+                context: row.context.as_deref(),
+                namespace,
+                endpoint,
+            };
+            let then = reach::Asked {
+                root: &asked.place.project.root,
+                flags: asked.flags,
+                is_confirmed: false,
+                shared: asked.shared,
+            };
+            reach::access(&at, &then)?
+        }
+        _ => {
+            let flags = Flags {
+                context: asked.flags.context.clone().or_else(|| row.context.clone()),
+                ..asked.flags.clone()
+            };
+            let access = flags.access(asked.shared, None, row.namespace.as_deref())?;
+            (flags, access)
+        }
     };
-    let access = flags.access(asked.shared, None, row.namespace.as_deref())?;
     let cluster = Cluster::connect(&access, flags.within(asked.observer));
     cluster.map_err(|error| {
         Diagnostic::from(error).attempting(format!(
