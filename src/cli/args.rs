@@ -74,6 +74,10 @@ pub struct Shared {
     #[arg(long, hide = true, global = true)]
     pub report_file: Option<PathBuf>,
 
+    /// True when this command is to end when the one that started it is gone
+    #[arg(long, hide = true, global = true)]
+    pub ends_with_parent: bool,
+
     /// The file with which a build that another command started says that there is something to be done; it waits until the file is gone
     #[arg(long, hide = true, global = true)]
     pub begin_file: Option<PathBuf>,

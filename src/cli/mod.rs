@@ -209,6 +209,11 @@ fn command() -> clap::Command {
 
 fn dispatch(cli: Cli) -> Result<u8, Diagnostic> {
     let shared = cli.shared;
+    if shared.ends_with_parent && shared.entered.is_none() {
+        // Who started it is killed, perhaps, and cannot tell: then nobody wants the rest.
+        let parent = rustix::process::Signal::TERM;
+        let _ = rustix::process::set_parent_process_death_signal(Some(parent));
+    }
     let done = |()| Code::Success as u8;
     match cli.command {
         Command::Build(args) => build::run(&args, &shared),

@@ -209,7 +209,9 @@ fn spare(
     }
     let mut named = named_by_tag(running, place, plan, shared, observer)?;
     plan.images.retain(|digest, names| {
-        let named = named.remove(digest);
+        let runs = running.place_of_digest(digest);
+        let runs = runs.map(|at| format!("{at} names it"));
+        let named = runs.or_else(|| named.remove(digest));
         let Some(why) = named.or_else(|| unsure.remove(digest)) else {
             return true;
         };

@@ -39,7 +39,8 @@ pub fn plan(contents: &Contents, scope: &Scope, retain: usize) -> Plan {
 }
 
 /// As [`plan`], beside deployments whose image is known to run, or to stand in a manifest. `runs` says by what: a digest, a
-/// name with a tag. Of the deployments of an application in an environment that are known by the same, the newest stays.
+/// name with a tag. Of the deployments of an application in an environment that are known by the same, the newest stays: the newest that
+/// succeeded, where one did; else the newest, for a deployment that was killed or failed late may have brought it.
 pub fn plan_beside(
     contents: &Contents,
     scope: &Scope,
@@ -56,6 +57,13 @@ pub fn plan_beside(
     let mut live: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut kept: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut stays: BTreeSet<_> = BTreeSet::new();
+    let place_of = |record: &'_ Record| (record.application.clone(), record.environment.clone());
+    let deployed = contents.records.iter();
+    let deployed = deployed.filter(|record| record.operation == Operation::Deploy);
+    let succeeded = deployed.filter(|record| record.state == State::Success);
+    let succeeded: BTreeSet<_> = succeeded
+        .filter_map(|record| Some((place_of(record), runs(record)?)))
+        .collect();
     for record in contents.records.iter().rev() {
         let place = (record.application.as_str(), record.environment.as_str());
         if record.operation != Operation::Deploy
@@ -70,7 +78,9 @@ pub fn plan_beside(
         let is_kept = is_live || is_good(record) && *kept < retain.max(1);
         *kept += usize::from(is_good(record));
         let is_kept = is_kept || released.get(&place) == Some(&&record.id);
-        let known_by = runs(record).filter(|_| record.state == State::Success);
+        let known_by = runs(record).filter(|name| {
+            record.state == State::Success || !succeeded.contains(&(place_of(record), name.clone()))
+        });
         let is_newest = known_by.is_some_and(|name| stays.insert((place, name)));
         if !is_kept && !is_newest {
             forgotten.insert(&record.id);

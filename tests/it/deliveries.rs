@@ -447,3 +447,57 @@ fn a_docker_that_does_not_answer_skaffold_is_explained() {
     );
     assert!(done.stderr.contains(&received), "{}", done.stderr);
 }
+
+#[test]
+fn a_bill_of_materials_is_there_before_the_hooks_and_before_what_pipelines_read() {
+    let registry = Registry::start();
+    let more = hook("push", "after", "test -s bill.json && exit 3");
+    let project = Project::new(registry.host(), &more);
+    let words = ["web", "--digest-file", "digest"];
+    let done = project.push(&[&words[..], &["--sbom", "bill.json"]].concat());
+    // The hook has found the file, and failed as it should.
+    assert_eq!(done.code, Some(95), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("ended with status 3"),
+        "{}",
+        done.stderr
+    );
+    assert!(project.read("digest").is_some());
+    assert!(project.read("bill.json").unwrap().contains("CycloneDX"));
+    // One that cannot be written: no pipeline is told of success.
+    let done = project.push(&[&words[..], &["--sbom", "/dev/full"]].concat());
+    assert_ne!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(project.read("digest"), None);
+}
+
+#[test]
+fn a_command_that_begins_nothing_leaves_earlier_results() {
+    let registry = Registry::start();
+    let project = Project::new(registry.host(), "");
+    project.push(&["--all"]).ok();
+    let before = project.read("build_result.json");
+    assert!(before.is_some());
+    let done = project.run(&["build", "--all", "--attach-sbom"]);
+    assert_eq!(done.code, Some(2), "{}", done.stderr);
+    assert_eq!(project.read("build_result.json"), before);
+}
+
+#[test]
+fn what_op_has_started_ends_with_it() {
+    let registry = Registry::start();
+    let more = hook("build", "before", "echo $PPID > started; exec sleep 1000");
+    let project = Project::new(registry.host(), &more);
+    let mut command = project
+        .overcoat
+        .called("op", &["build", "--push", "--repo", registry.host()]);
+    let mut child = command.current_dir(project.path()).spawn().unwrap();
+    let pid = wait_for("the hook", || {
+        project.read("started").filter(|text| text.ends_with('\n'))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let process = Path::new("/proc").join(pid.trim());
+    wait_for("the end of what it started", || {
+        (!process.exists()).then_some(())
+    });
+}

@@ -229,3 +229,44 @@ fn a_tab_behind_a_colon_is_told_as_what_it_is() {
     );
     assert_eq!(read(&overcoat, "d.yaml"), text);
 }
+
+#[test]
+fn an_entry_that_gives_nobody_an_image_is_not_made() {
+    let overcoat = Overcoat::new();
+    write(&overcoat, "base/d.yaml", &deployment("api", "acme/api:old"));
+    write(
+        &overcoat,
+        "base/kustomization.yaml",
+        "resources: [d.yaml]\n",
+    );
+    let overlay = "resources: [../../base]\n";
+    write(&overcoat, "overlays/pp/kustomization.yaml", overlay);
+    let here = overcoat.path().to_owned();
+    let set = |image: &str, more: &[&str]| {
+        let words = [
+            "--no-verify",
+            "--kustomization",
+            "overlays/pp",
+            "--image",
+            image,
+        ];
+        deploy(&overcoat, &here, &[&words[..], more].concat())
+    };
+    // The same last part: the name that the manifests have.
+    let image = format!("eu.io/pp/api:2@{DIGEST}");
+    set(&image, &[]).ok();
+    let text = read(&overcoat, "overlays/pp/kustomization.yaml");
+    assert!(text.contains("name: acme/api"), "{text}");
+    assert!(text.contains("newName: eu.io/pp/api"), "{text}");
+    write(&overcoat, "overlays/pp/kustomization.yaml", overlay);
+    let image = format!("eu.io/pp/other:2@{DIGEST}");
+    let done = set(&image, &[]);
+    assert_eq!(done.code, Some(85), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("there are `acme/api`"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(read(&overcoat, "overlays/pp/kustomization.yaml"), overlay);
+    set(&image, &["--base-image", "acme/api"]).ok();
+}

@@ -68,10 +68,11 @@ pub(super) fn run(
     }
     let outputs = outputs(args, project);
     let images: Vec<&str> = applications.iter().map(Application::image_name).collect();
+    let names: Vec<&str> = applications.iter().map(|it| it.name.as_str()).collect();
+    // Before anything of an earlier run is removed.
+    args.sbom.prepare(&names, &args.platforms, args.push)?;
     outputs.check(applications.len(), args.platforms.len().max(1))?;
     outputs.forget_stale(&images)?;
-    let names: Vec<&str> = applications.iter().map(|it| it.name.as_str()).collect();
-    args.sbom.prepare(&names, &args.platforms, args.push)?;
     let observer = observer(shared, args.s2i.common.quiet)?;
     if args.all {
         tell_foreign(project, observer.as_ref());
@@ -79,7 +80,14 @@ pub(super) fn run(
     let names: Vec<String> = applications.iter().map(|it| it.name.clone()).collect();
     let host = env::host(shared)?;
     let jobs = args.jobs.map_or(host.threads, usize::from);
-    let outcomes = build(&host.program, &names, jobs, shared, observer.as_ref())?;
+    let outcomes = match build(&host.program, &names, jobs, shared, observer.as_ref()) {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            // Those that were done before have said so to their hooks; half of all is no result.
+            outputs.forget_stale(&images)?;
+            return Err(error);
+        }
+    };
     let is_made = |it: &Outcome| {
         it.report
             .as_ref()
@@ -108,6 +116,15 @@ pub(super) fn run(
         };
         stage(observer.as_ref(), "application", name.clone()).finish(how);
     }
+    let made = outcomes.iter().filter(|it| is_made(it));
+    let built: Vec<sbom::Built<'_>> = made
+        .filter_map(|it| {
+            Some(sbom::Built {
+                name: &it.name,
+                report: it.report.as_ref()?,
+            })
+        })
+        .collect();
     let Some(first) = failed.first() else {
         let reports = outcomes
             .iter()
@@ -116,15 +133,6 @@ pub(super) fn run(
         let facts: Result<Vec<Facts>, _> = reports
             .map(|(report, image)| facts::of(report, Some(image)))
             .collect();
-        let built: Vec<sbom::Built<'_>> = outcomes
-            .iter()
-            .filter_map(|it| {
-                Some(sbom::Built {
-                    name: &it.name,
-                    report: it.report.as_ref()?,
-                })
-            })
-            .collect();
         args.sbom
             .deliver(&built, &args.creds, shared, observer.as_ref())?;
         outputs.write(&facts?)?;
@@ -132,6 +140,14 @@ pub(super) fn run(
     };
     // What single builds have told their hooks is no result of all of them.
     outputs.forget_stale(&images)?;
+    // The others are in their registries, each with its bill; files there are none, for not all of it was done.
+    let bills = args.sbom.without_files();
+    if let Err(error) = bills.deliver(&built, &args.creds, shared, observer.as_ref()) {
+        observer.observe(Event::Warning {
+            text: format!("the others have no bill of materials: {}", error.what),
+            hint: None,
+        });
+    }
     let names: Vec<String> = failed.iter().map(|it| format!("`{}`", it.name)).collect();
     let what = match failed.iter().any(|it| it.report.is_none()) {
         true => "built",

@@ -20,7 +20,7 @@ use crate::cli::s2i::order::Called;
 use crate::cli::s2i::previous::Replaced;
 use crate::cli::s2i::source::{self, Brought};
 use crate::cli::s2i::{afterwards, dockerfile};
-use crate::cli::{check, confine, env, load, observer, print, sbom};
+use crate::cli::{check, confine, env, load, observer, print};
 use crate::event::{Observer, stage};
 use crate::image::Platform;
 use crate::output::load::{Engine, Found};
@@ -175,9 +175,8 @@ impl Order<'_> {
         if shared.entered.is_some() {
             return self.build(&request, None);
         }
-        let told = Told::new(self.args, target, shared);
-        let bills = self.bills(&request)?;
-        told.begin(&request.tags, self.platforms.len().max(1))?;
+        let told = Told::new(self.args, target, &request.tags, shared);
+        told.begin(&request.tags, self.platforms, request.push.is_wanted())?;
         let delivered = match owner {
             Some((project, application)) => {
                 self.recorded(&request, project, &application.name, &told)?
@@ -194,36 +193,10 @@ impl Order<'_> {
             }
         };
         if let Some(report) = &delivered.report {
-            if let Some(name) = &bills {
-                let observer = observer(shared, self.args.s2i.common.quiet)?;
-                let built = [sbom::Built { name, report }];
-                let creds = &self.args.creds;
-                self.args
-                    .sbom
-                    .deliver(&built, creds, shared, observer.as_ref())?;
-            }
             let lines = told::lines(report, self.args.s2i.common.quiet);
             print(&lines.join("\n"))?;
         }
         Ok(delivered)
-    }
-
-    /// What the image's bill of materials is called, if one is wanted; it is known then that it can be written.
-    fn bills(&self, request: &BuildRequest) -> Result<Option<String>, Diagnostic> {
-        // Of a build that another command of ours has started, that one writes it.
-        let is_part = self.shared.only_application.is_some() || self.shared.report_file.is_some();
-        if is_part || !self.args.sbom.are_given() {
-            return Ok(None);
-        }
-        let name = match &self.target.application {
-            Some(application) => application.name.clone(),
-            None => sbom::last_part(&request.tags[0].reference).to_owned(),
-        };
-        let is_pushed = request.push.is_wanted();
-        self.args
-            .sbom
-            .prepare(&[&name], self.platforms, is_pushed)?;
-        Ok(Some(name))
     }
 
     /// Builds, and gives the image to engines and comparisons.

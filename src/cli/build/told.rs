@@ -8,13 +8,19 @@ use super::target::Target;
 use crate::build::{BuildReport, Tag};
 use crate::cli::args::Shared;
 use crate::cli::diagnostic::Diagnostic;
+use crate::cli::{observer, sbom};
+use crate::image::Platform;
 use crate::reference::DEFAULT_TAG;
 use crate::release::outputs::{Others, Outputs, ResultFile};
 use crate::release::result;
 
 /// The files that tell of one build.
 pub(super) struct Told<'a> {
+    args: &'a Args,
+    shared: &'a Shared,
     outputs: Outputs,
+    /// What the image's bill of materials is called, if one is wanted.
+    bill: Option<String>,
     target: &'a Target,
     /// True when another command of ours has started this one, and has looked after what was there before.
     is_one_of_several: bool,
@@ -22,7 +28,12 @@ pub(super) struct Told<'a> {
 
 impl<'a> Told<'a> {
     /// Those that were asked for, and in a project the file of results.
-    pub(super) fn new(args: &Args, target: &'a Target, shared: &Shared) -> Self {
+    pub(super) fn new(
+        args: &'a Args,
+        target: &'a Target,
+        tags: &[Tag],
+        shared: &'a Shared,
+    ) -> Self {
         let mut outputs = args.pipeline.outputs();
         let own = target
             .project
@@ -45,8 +56,17 @@ impl<'a> Told<'a> {
                 ..Outputs::default()
             };
         }
+        // Of a build that another command of ours has started, that one writes it.
+        let is_part = is_one_of_several || shared.report_file.is_some();
+        let bill = (!is_part && args.sbom.are_given()).then(|| match &target.application {
+            Some(application) => application.name.clone(),
+            None => sbom::last_part(&tags[0].reference).to_owned(),
+        });
         Self {
+            args,
+            shared,
             outputs,
+            bill,
             target,
             is_one_of_several,
         }
@@ -56,11 +76,19 @@ impl<'a> Told<'a> {
     ///
     /// # Errors
     /// As [`Outputs::check`] and [`Outputs::forget_stale`].
-    pub(super) fn begin(&self, tags: &[Tag], platforms: usize) -> Result<(), Diagnostic> {
+    pub(super) fn begin(
+        &self,
+        tags: &[Tag],
+        platforms: &[Platform],
+        is_pushed: bool,
+    ) -> Result<(), Diagnostic> {
         if self.is_one_of_several {
             return Ok(());
         }
-        self.outputs.check(1, platforms)?;
+        if let Some(name) = &self.bill {
+            self.args.sbom.prepare(&[name], platforms, is_pushed)?;
+        }
+        self.outputs.check(1, platforms.len().max(1))?;
         let names = tags.iter().map(|tag| tag.reference.name());
         let names: Vec<String> = self
             .name()
@@ -72,11 +100,18 @@ impl<'a> Told<'a> {
         Ok(self.outputs.forget_stale(&names)?)
     }
 
-    /// Writes them.
+    /// Writes them; the bill of materials first, for what a pipeline reads says that all was done.
     ///
     /// # Errors
-    /// As [`Outputs::write`].
+    /// As [`Outputs::write`], and those of the bill.
     pub(super) fn write(&self, report: &BuildReport) -> Result<(), Diagnostic> {
+        if let Some(name) = &self.bill {
+            let observer = observer(self.shared, self.args.s2i.common.quiet)?;
+            let built = [sbom::Built { name, report }];
+            let creds = &self.args.creds;
+            let bills = &self.args.sbom;
+            bills.deliver(&built, creds, self.shared, observer.as_ref())?;
+        }
         Ok(self.outputs.write(&[facts::of(report, self.name())?])?)
     }
 

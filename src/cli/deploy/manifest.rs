@@ -176,6 +176,18 @@ pub(super) struct Order<'a> {
     pub(super) target: &'a Target,
     pub(super) place: &'a Place,
     pub(super) image: &'a str,
+    /// The application, where it is deployed by its name.
+    pub(super) application: Option<&'a str>,
+}
+
+impl Order<'_> {
+    /// The rest of a command line that means the same environment and application.
+    fn words(&self) -> String {
+        let environment = self.target.environment.as_deref();
+        let environment = environment.map(|name| format!(" --environment {}", printable(name)));
+        let application = self.application.map(|name| format!(" {}", printable(name)));
+        environment.into_iter().chain(application).collect()
+    }
 }
 
 /// Files that are to change, by themselves (links followed), with what was there first and what is to be there last: several
@@ -254,9 +266,9 @@ fn edited(
     }
     let name = match &args.base_image {
         Some(name) => name.clone(),
-        None => base_name(&kustomization, order.image)?,
+        None => overlay::known_below(&kustomization, base_name(&kustomization, order.image)?)?,
     };
-    in_kustomization(args, &kustomization, &name, order.image, observer)
+    in_kustomization(args, &kustomization, &name, order, observer)
 }
 
 fn in_manifest(
@@ -287,10 +299,16 @@ fn in_manifest(
         if let Some(edit) = texts.get(&itself(kustomization.path())?) {
             kustomization = kustomization.with_text(&edit.after)?;
         }
-        return in_kustomization(args, &kustomization, &name, image, observer);
+        return in_kustomization(args, &kustomization, &name, order, observer);
     }
     let name = overlay::name_of(&found);
-    overlay::guard(&found.path, name, image, args.despite_overlays, observer)?;
+    let guarded = overlay::Guarded {
+        file: &found.path,
+        name,
+        image,
+        words: &order.words(),
+    };
+    overlay::guard(&guarded, args.despite_overlays, observer)?;
     let edited = manifest::edit(&manifests[found.manifest], &found, image)?;
     warn(&found, image, edited.is_change(), order.target, observer)?;
     Ok(Row {
@@ -308,12 +326,17 @@ fn in_kustomization(
     args: &Args,
     kustomization: &Kustomization,
     name: &str,
-    image: &str,
+    order: &Order<'_>,
     observer: &dyn Observer,
 ) -> Result<Row, Diagnostic> {
-    let path = kustomization.path();
-    let after = kustomization.name_after(name);
-    overlay::guard(path, after, image, args.despite_overlays, observer)?;
+    let (path, image) = (kustomization.path(), order.image);
+    let guarded = overlay::Guarded {
+        file: path,
+        name: kustomization.name_after(name),
+        image,
+        words: &order.words(),
+    };
+    overlay::guard(&guarded, args.despite_overlays, observer)?;
     let set = kustomization.set(name, image)?;
     let place = format!("{}:{}", path.display(), set.line);
     for marker in set.markers.iter().filter(|_| set.edited.is_change()) {

@@ -274,6 +274,7 @@ fn carry_out(
             target,
             place: &order.place,
             image,
+            application: order.application.as_deref(),
         });
         let written = manifest::run(&args.manifest, &each.collect::<Vec<_>>(), observer)?;
         for (facts, written) in facts.iter_mut().zip(written) {

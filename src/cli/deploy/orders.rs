@@ -13,7 +13,7 @@ use crate::release::result;
 
 /// What is to be done for one application, or for none.
 pub(super) struct Order {
-    application: Option<String>,
+    pub(super) application: Option<String>,
     pub(super) target: Target,
     pub(super) place: manifest::Place,
     pub(super) image: String,

@@ -1,5 +1,6 @@
 //! What kustomizations say of the image of a manifest counts more than the manifest.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::cli::diagnostic::Diagnostic;
@@ -7,7 +8,7 @@ use crate::cli::env;
 use crate::cli::exit::Code;
 use crate::event::{Event, Observer, printable};
 use crate::kubernetes::kustomization::{self, Kustomization, Overlays, overlays};
-use crate::kubernetes::manifest::Found;
+use crate::kubernetes::manifest::{Found, Manifest};
 
 /// How many overlays are named.
 const NAMED: usize = 5;
@@ -37,6 +38,116 @@ pub(super) fn name_of(found: &Found) -> &str {
     name.unwrap_or_default()
 }
 
+/// A file that is to change.
+pub(super) struct Guarded<'a> {
+    /// A manifest or a kustomization.
+    pub(super) file: &'a Path,
+    /// The name that its image has then.
+    pub(super) name: &'a str,
+    /// The image that it is to have.
+    pub(super) image: &'a str,
+    /// Which environment and application the command is about, as words of a command line.
+    pub(super) words: &'a str,
+}
+
+/// How many files below a kustomization are read, and how deep.
+const MOST_BELOW: usize = 500;
+const DEPTH_BELOW: usize = 16;
+
+/// A name for an entry that was not there and was not said, as the manifests below a kustomization have it: an entry by another name
+/// would give nobody an image.
+///
+/// # Errors
+/// With [`Code::NoContainer`] when they have other names only, [`Code::Ambiguous`] when several may be meant.
+pub(super) fn known_below(
+    kustomization: &Kustomization,
+    name: String,
+) -> Result<String, Diagnostic> {
+    if kustomization.images().contains(&name.as_str()) {
+        return Ok(name);
+    }
+    let mut names = BTreeSet::new();
+    let mut left = MOST_BELOW;
+    let is_whole = read_below(kustomization, &mut names, &mut left, DEPTH_BELOW);
+    if names.contains(&name) || names.is_empty() {
+        return Ok(name);
+    }
+    let last = |name: &str| name.rsplit('/').next().map(str::to_owned);
+    let alike: Vec<&String> = names.iter().filter(|it| last(it) == last(&name)).collect();
+    let shown = |names: &[&String]| {
+        let names = names.iter().take(NAMED);
+        let names: Vec<String> = names.map(|it| format!("`{}`", printable(it))).collect();
+        names.join(", ")
+    };
+    let file = printable(&kustomization.path().to_string_lossy());
+    match alike.as_slice() {
+        [one] => Ok((*one).clone()),
+        // Something was not read, and may have it.
+        [] if !is_whole => Ok(name),
+        [] => Err(Diagnostic::new(
+            Code::NoContainer,
+            format!(
+                "no manifest below `{file}` has an image called `{}`",
+                printable(&name)
+            ),
+        )
+        .also(format!(
+            "there are {}",
+            shown(&names.iter().collect::<Vec<_>>())
+        ))
+        .hint("say which one is meant: `--base-image NAME`")),
+        several => Err(Diagnostic::new(
+            Code::Ambiguous,
+            format!(
+                "several images below `{file}` may be meant: {}",
+                shown(several)
+            ),
+        )
+        .hint("name the one: `--base-image NAME`")),
+    }
+}
+
+/// The names of images below a kustomization; false when something could not be read.
+fn read_below(
+    kustomization: &Kustomization,
+    names: &mut BTreeSet<String>,
+    left: &mut usize,
+    depth: usize,
+) -> bool {
+    let directory = directory_of(kustomization.path());
+    let resources = kustomization.resources().into_iter();
+    let mut is_whole = true;
+    for resource in resources.chain(kustomization.components()) {
+        let path = directory.join(resource);
+        if *left == 0 || depth == 0 {
+            return false;
+        }
+        *left -= 1;
+        let read = match path.is_dir() {
+            true => Kustomization::read(&path).map(|inner| {
+                names.extend(
+                    inner
+                        .images()
+                        .iter()
+                        .map(|it| inner.name_after(it).to_owned()),
+                );
+                read_below(&inner, names, left, depth - 1)
+            }),
+            false => Manifest::read(&path).map(|manifest| {
+                let containers = manifest
+                    .workloads()
+                    .into_iter()
+                    .flat_map(|it| it.containers);
+                let images = containers.filter_map(|it| it.image);
+                names.extend(images.map(|image| kustomization::name_of(&image).to_owned()));
+                true
+            }),
+        };
+        is_whole &= read.unwrap_or(false);
+    }
+    is_whole
+}
+
 /// Refuses to change `file`, a manifest or a kustomization that gives its image the name `name`, when overlays elsewhere in the
 /// repository say that image themselves: what is written here would not count there, and by another name their entries would no longer
 /// find it. With `is_despite` it is a warning.
@@ -44,12 +155,16 @@ pub(super) fn name_of(found: &Found) -> &str {
 /// # Errors
 /// With [`Code::Manifest`].
 pub(super) fn guard(
-    file: &Path,
-    name: &str,
-    image: &str,
+    guarded: &Guarded<'_>,
     is_despite: bool,
     observer: &dyn Observer,
 ) -> Result<(), Diagnostic> {
+    let Guarded {
+        file,
+        name,
+        image,
+        words,
+    } = *guarded;
     if name.is_empty() {
         return Ok(());
     }
@@ -100,7 +215,7 @@ pub(super) fn guard(
     let commands = pins.iter().take(NAMED).map(|(path, name)| {
         let directory = printable(&directory_of(path).to_string_lossy());
         let name = printable(name);
-        format!("`overcoat deploy --kustomization {directory} --base-image {name} --image {image}` sets it there")
+        format!("`overcoat deploy --kustomization {directory} --base-image {name} --image {image}{words}` sets it there")
     });
     let refused = commands.fold(refused, Diagnostic::hint);
     Err(refused.hint("to change this file all the same: `--despite-overlays`"))

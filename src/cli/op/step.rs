@@ -9,6 +9,9 @@ use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::{run, signals};
 
+/// Has what we start end when we are killed, which cannot be passed on.
+const ENDS_WITH_PARENT: &str = "--ends-with-parent";
+
 /// A command line of overcoat's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
@@ -71,6 +74,7 @@ impl Step {
         let forward = signals::forward()?;
         let child = self
             .command()?
+            .arg(ENDS_WITH_PARENT)
             .stdin(Stdio::null())
             // A signal of the terminal comes through us, once: the second one would end it without tidying up.
             .process_group(0)

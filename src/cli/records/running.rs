@@ -7,6 +7,7 @@ use super::Place;
 use super::files;
 use super::reach::{Asked, At, read_namespace};
 use crate::cli::diagnostic::Diagnostic;
+use crate::digest::Digest;
 use crate::event::Observer;
 use crate::fs;
 use crate::kubernetes::manifest;
@@ -125,6 +126,11 @@ impl Running {
                     .push((context, at.namespace.to_owned(), diagnostic));
             }
         }
+    }
+
+    /// Where an image stands by its digest.
+    pub(in crate::cli) fn place_of_digest(&self, digest: &Digest) -> Option<&str> {
+        self.named.place_of(digest)
     }
 
     /// Where a record's image stands, by its digest or by its name and tag.

@@ -61,6 +61,16 @@ impl Flags {
         self.sbom.is_some() || self.sbom_dir.is_some() || self.attach_sbom
     }
 
+    /// What remains when no file is to be written: attaching.
+    pub(in crate::cli) fn without_files(&self) -> Self {
+        Self {
+            sbom: None,
+            sbom_dir: None,
+            sbom_format: self.sbom_format,
+            attach_sbom: self.attach_sbom,
+        }
+    }
+
     /// Looks, before the work, whether what is wanted can be had, and removes what an earlier run left.
     ///
     /// # Errors

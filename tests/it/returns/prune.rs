@@ -103,3 +103,24 @@ fn a_manifest_that_is_gone_says_nothing_of_what_runs() {
         done.stdout
     );
 }
+
+#[test]
+fn what_a_deployment_that_failed_has_brought_all_the_same_stays() {
+    let shop = Shop::of(
+        Overcoat::new(),
+        "[[hooks]]\noperation = \"deploy\"\nwhen = \"before\"\ncommand = [\"test\", \"!\", \"-e\", \"refuse\"]\n",
+    );
+    let to = ["--manifest", "m/d.yaml"];
+    shop.deployed(&["1\n"], &to);
+    let second = shop.build("2\n");
+    fs::write(shop.root.join("refuse"), "").unwrap();
+    let words = [&["deploy", "web", "--environment", "dev"], &to[..]].concat();
+    assert_eq!(shop.run(&words).code, Some(95));
+    fs::remove_file(shop.root.join("refuse")).unwrap();
+    shop.deployed(&["3\n"], &to);
+    // Somebody else has put it there.
+    fs::write(shop.root.join("m/d.yaml"), deployment(&second)).unwrap();
+    shop.run(&PRUNE).ok();
+    assert!(shop.has(&second));
+    assert_eq!(shop.sequences(), [2, 3]);
+}

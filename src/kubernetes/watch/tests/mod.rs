@@ -230,6 +230,7 @@ fn a_name_is_looked_for_among_all_kinds_those_of_every_cluster_first() {
     ] {
         play.forbid(kind);
     }
+    play.put_object("v1", "namespaces", "", "shop", json!({}));
     let error = play.watch(&[wish("web")]).unwrap_err();
     assert!(matches!(error, Error::NoWorkload { .. }), "{error:?}");
     // What runs all the time is meant.
