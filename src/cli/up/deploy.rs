@@ -4,7 +4,6 @@ use super::rollouts::{self, Failed, Subject};
 use super::standing::Standing;
 use super::{Args, Done, Plan, Planned, back, first};
 use crate::cli::diagnostic::Diagnostic;
-use crate::cli::exit::Code;
 use crate::cli::records::files::Name;
 use crate::cli::records::reach;
 use crate::event::{Event, Observer, stage};
@@ -30,10 +29,12 @@ pub(super) struct Scene<'a> {
     pub(super) cluster: &'a Cluster,
 }
 
-/// What the cluster has of a pod now.
+/// What the cluster has of a pod now, or would have had when the run ended before.
 pub(super) struct Deployed {
-    /// What was changed.
+    /// What was changed; what would be, while it is not told.
     pub(super) outcome: Outcome,
+    /// True once the cluster was asked for it, with whichever answer.
+    pub(super) is_told: bool,
     /// The rollout, where it can be watched.
     pub(super) watched: Option<Watched>,
     /// Its record; none where nothing was done.
@@ -45,7 +46,7 @@ pub(super) struct Deployed {
 /// Deploys what is not there yet, gives the others their new image, and waits for all of them.
 ///
 /// # Errors
-/// What the cluster says; [`Code::Script`] with the status of a script that failed; [`Code::RolloutFailed`], [`Code::RolloutTimeout`], [`Code::NotReady`].
+/// What the cluster says; [`crate::cli::exit::Code::Script`] with the status of a script that failed; [`crate::cli::exit::Code::RolloutFailed`], [`crate::cli::exit::Code::RolloutTimeout`], [`crate::cli::exit::Code::NotReady`].
 /// What was there before was put back then if that was wanted.
 pub(super) fn run(
     scene: &Scene<'_>,
@@ -81,6 +82,18 @@ pub(super) fn workload_name(planned: &Planned) -> WorkloadName {
     }
 }
 
+impl Deployed {
+    fn untold(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            is_told: false,
+            watched: None,
+            record: None,
+            is_fresh: false,
+        }
+    }
+}
+
 impl Scene<'_> {
     fn tell(
         &self,
@@ -88,20 +101,24 @@ impl Scene<'_> {
         deployed: &mut [Option<Deployed>],
         observer: &dyn Observer,
     ) -> Result<(), Diagnostic> {
+        // Their manifests name the new image already: whatever fails from here on, they are known to have another one.
+        for (place, standing) in standing.iter().enumerate() {
+            if let Standing::Other(outcome) = standing {
+                deployed[place] = Some(Deployed::untold(outcome.clone()));
+            }
+        }
         self.first_time(&standing, deployed, observer)?;
         for (place, standing) in standing.into_iter().enumerate() {
             let (planned, done) = (&self.plan.pods[place], &self.done[place]);
-            deployed[place] = Some(match standing {
+            match standing {
                 // Deployed just now.
-                Standing::Absent => continue,
-                Standing::AsWanted(outcome) => Deployed {
-                    outcome,
-                    watched: None,
-                    record: None,
-                    is_fresh: false,
-                },
-                Standing::Other => self.set_image(planned, done, observer)?,
-            });
+                Standing::Absent => {}
+                Standing::AsWanted(outcome) => deployed[place] = Some(Deployed::untold(outcome)),
+                Standing::Other(outcome) => {
+                    let one = deployed[place].insert(Deployed::untold(outcome));
+                    self.set_image(planned, done, one, observer)?;
+                }
+            }
         }
         for text in deployed
             .iter()
@@ -154,6 +171,7 @@ impl Scene<'_> {
         for (number, (place, outcome)) in absent.iter().zip(outcomes).enumerate() {
             deployed[*place] = Some(Deployed {
                 outcome,
+                is_told: true,
                 watched: None,
                 record: ids.get(number).cloned().flatten(),
                 is_fresh: true,
@@ -249,47 +267,43 @@ impl Scene<'_> {
         })
     }
 
-    /// Gives the container its image, with the project's hooks and a record around it.
+    /// Gives the container its image, with the project's hooks and a record around it. What came of it is in `one`, also when a hook fails.
     fn set_image(
         &self,
         planned: &Planned,
         done: &Done,
+        one: &mut Deployed,
         observer: &dyn Observer,
-    ) -> Result<Deployed, Diagnostic> {
+    ) -> Result<(), Diagnostic> {
         let request = self.request(planned, done, false);
         let begin = self.beginning(planned, done)?;
         let deploying = stage(observer, "deploy", planned.pod.name.clone());
-        let performed = self
-            .plan
+        self.plan
             .place
             .perform(begin, observer, |observer, running| {
-                let outcome = self
+                one.record = running.map(|running| running.id().clone());
+                // An answer that was lost says nothing of what was done.
+                one.is_told = true;
+                one.outcome = self
                     .cluster
                     .set_image(self.args.cluster.within(observer), &request)?;
+                let outcome = &one.outcome;
                 let facts = Facts {
                     previous: outcome.is_changed.then(|| outcome.previous_image.clone()),
                     ..Facts::default()
                 };
                 Ok(Performed {
-                    value: Some((outcome, running.map(|running| running.id().clone()))),
+                    value: (),
                     facts,
                     platforms: Vec::new(),
                     result_file: None,
                 })
             })?;
-        let (outcome, record) = performed
-            .value
-            .ok_or_else(|| Diagnostic::new(Code::Internal, "a deployment has no result"))?;
         deploying.finish(format!(
             "{} instead of {}",
-            outcome.image, outcome.previous_image
+            one.outcome.image, one.outcome.previous_image
         ));
-        Ok(Deployed {
-            outcome,
-            watched: None,
-            record,
-            is_fresh: false,
-        })
+        Ok(())
     }
 
     /// Waits for all rollouts.
