@@ -5,7 +5,7 @@
 
 use super::deploy::{Deployed, Scene, namespace, workload_name};
 use super::rollouts::{self, Failed, Subject};
-use super::{Planned, checks, deliver};
+use super::{Planned, checks, deliver, make};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::records::Failed as Shown;
@@ -208,6 +208,12 @@ fn put_back(
         });
     }
     deliver::write(&edits(scene, returns)?, observer)?;
+    // Who deploys from the file of results must not get what has failed.
+    let goes_back = |planned: &Planned| {
+        let names = returns.iter().map(|one| &one.planned.pod.name);
+        names.into_iter().any(|name| *name == planned.pod.name)
+    };
+    make::put_results_back(scene.plan, scene.earlier, goes_back)?;
     let told = || {
         returns
             .iter()

@@ -11,13 +11,15 @@ use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
 use crate::kubernetes::cluster::workload::{WorkloadKind, WorkloadName};
 use crate::kubernetes::manifest::Edited;
-use crate::kubernetes::rollout::Image;
+use crate::kubernetes::rollout::{Image, Kind};
 use crate::kubernetes::watch::Watched;
 use crate::project::Operation;
-use crate::release::history::{Begin, Facts, Id, Target};
+use crate::release::history::{Begin, DEFAULT_ENVIRONMENT, Facts, Id, Target};
 use crate::release::hopr::CONTAINER;
 use crate::release::operation::Done as Performed;
+use crate::release::result::Entry;
 use crate::release::rollback::LOADED_INTO;
+use crate::release::rollouts::settled;
 
 /// What is deployed where.
 pub(super) struct Scene<'a> {
@@ -26,6 +28,8 @@ pub(super) struct Scene<'a> {
     pub(super) done: &'a [Done],
     /// What was changed in manifests.
     pub(super) edits: &'a [Edited],
+    /// What the file of results had of each pod before, where it may be put back.
+    pub(super) earlier: &'a [Vec<Entry>],
     pub(super) cluster: &'a Cluster,
 }
 
@@ -113,7 +117,12 @@ impl Scene<'_> {
             match standing {
                 // Deployed just now.
                 Standing::Absent => {}
-                Standing::AsWanted(outcome) => deployed[place] = Some(Deployed::untold(outcome)),
+                Standing::AsWanted(outcome) => {
+                    let one = deployed[place].insert(Deployed::untold(outcome));
+                    if !self.is_settled(planned, done)? {
+                        self.set_image(planned, done, one, observer)?;
+                    }
+                }
                 Standing::Other(outcome) => {
                     let one = deployed[place].insert(Deployed::untold(outcome));
                     self.set_image(planned, done, one, observer)?;
@@ -267,6 +276,25 @@ impl Scene<'_> {
         })
     }
 
+    /// True when the records say that a pod's image was deployed and came to run: then there is nothing to write down of it.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    fn is_settled(&self, planned: &Planned, done: &Done) -> Result<bool, Diagnostic> {
+        let contents = self.plan.place.history.read()?;
+        let environment = self.args.environment.as_deref();
+        let environment = environment.unwrap_or(DEFAULT_ENVIRONMENT);
+        let digest = done.made.image.digest();
+        let can_be_watched = planned.pod.workload.kind.parse::<Kind>().is_ok();
+        Ok(settled(
+            &contents,
+            &planned.application,
+            environment,
+            digest,
+            can_be_watched,
+        ))
+    }
+
     /// Gives the container its image, with the project's hooks and a record around it. What came of it is in `one`, also when a hook fails.
     fn set_image(
         &self,
@@ -299,10 +327,11 @@ impl Scene<'_> {
                     result_file: None,
                 })
             })?;
-        deploying.finish(format!(
-            "{} instead of {}",
-            one.outcome.image, one.outcome.previous_image
-        ));
+        let outcome = &one.outcome;
+        deploying.finish(match outcome.is_changed {
+            true => format!("{} instead of {}", outcome.image, outcome.previous_image),
+            false => format!("{} is there already", outcome.image),
+        });
         Ok(())
     }
 
@@ -329,7 +358,7 @@ impl Scene<'_> {
                 is_told: one.record.is_some(),
                 has_to_trigger: planned.has_trigger
                     && !self.args.no_auto_trigger
-                    && (one.outcome.is_changed || self.args.watch_log),
+                    && (one.outcome.is_changed || one.record.is_some() || self.args.watch_log),
             });
             places.push(place);
         }

@@ -73,6 +73,7 @@ pub(super) fn look(
         plan,
         done,
         edits: &[],
+        earlier: &[],
         cluster,
     };
     let mut standing = Vec::new();
