@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::history::{Contents, Id, Record, State};
+use crate::digest::Digest;
 use crate::project::Operation;
 
 /// The result in which the record of a watch tells how the rollout ended: the name of a [`Fate`].
@@ -91,4 +92,37 @@ pub fn all(contents: &Contents) -> BTreeMap<&Id, Rollout<'_>> {
 /// The rollout of one deployment, if it was watched to an end.
 pub fn of<'a>(contents: &'a Contents, deployment: &Record) -> Option<Rollout<'a>> {
     all(contents).remove(&deployment.id)
+}
+
+/// True when the newest deployment of an application in an environment is a good one of this image: it was done, and its rollout is
+/// complete, or was watched to a good end that is not told apart. What cannot be watched only has to be done.
+pub fn settled(
+    contents: &Contents,
+    application: &str,
+    environment: &str,
+    digest: &Digest,
+    can_be_watched: bool,
+) -> bool {
+    let is_of_it = |record: &&Record| {
+        record.operation == Operation::Deploy
+            && record.application == application
+            && record.environment == environment
+    };
+    let Some(newest) = contents.records.iter().rev().find(is_of_it) else {
+        return false;
+    };
+    if newest.state != State::Success || newest.facts.digest.as_ref() != Some(digest) {
+        return false;
+    }
+    let was_watched = || {
+        contents.records.iter().any(|record| {
+            record.operation == Operation::Watch
+                && record.state == State::Success
+                && record.link(Operation::Deploy) == Some(&newest.id)
+        })
+    };
+    match of(contents, newest) {
+        Some(rollout) => !rollout.is_bad(),
+        None => !can_be_watched || was_watched(),
+    }
 }

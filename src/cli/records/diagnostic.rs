@@ -6,6 +6,9 @@ use crate::cli::exit::Code;
 use crate::release::operation::Failure;
 use crate::release::{history, hooks, rollback};
 
+/// How the advice begins after a hook that failed when the operation was done; who then takes it back after all leaves it out.
+pub(in crate::cli) const NOTHING_TAKEN_BACK: &str = "nothing was taken back";
+
 impl From<history::Error> for Diagnostic {
     fn from(error: history::Error) -> Self {
         let code = match &error {
@@ -67,7 +70,7 @@ impl<T> From<Failure<T, Failed>> for Diagnostic {
                 };
                 let image = record.image().map(|image| format!(" with {image}"));
                 diagnostic.hint(format!(
-                    "nothing was taken back: it is on record as {}{}",
+                    "{NOTHING_TAKEN_BACK}: it is on record as {}{}",
                     record.title(),
                     image.unwrap_or_default()
                 ))

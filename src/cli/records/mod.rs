@@ -2,7 +2,7 @@
 //! record and its hooks around it, for every command that does something.
 
 mod choose;
-mod diagnostic;
+pub(super) mod diagnostic;
 pub(super) mod files;
 pub(super) mod loaded;
 pub(super) mod reach;

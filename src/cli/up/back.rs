@@ -5,10 +5,11 @@
 
 use super::deploy::{Deployed, Scene, namespace, workload_name};
 use super::rollouts::{self, Failed, Subject};
-use super::{Planned, checks, deliver};
+use super::{Planned, checks, deliver, make};
 use crate::cli::diagnostic::Diagnostic;
 use crate::cli::exit::Code;
 use crate::cli::records::Failed as Shown;
+use crate::cli::records::diagnostic::NOTHING_TAKEN_BACK;
 use crate::event::{Event, Observer, stage};
 use crate::kubernetes::cluster::set_image::{Origin, SetImage};
 use crate::kubernetes::manifest::Edited;
@@ -38,18 +39,14 @@ pub(super) fn after(
     failed: Failed,
     observer: &dyn Observer,
 ) -> Diagnostic {
-    let Failed {
-        diagnostic,
-        workload,
-    } = failed;
+    let Failed { diagnostic, blamed } = failed;
     let reason = Shown(diagnostic.clone()).to_string();
-    let is_to_blame = |one: &Deployed| match &workload {
-        Some(workload) => one.outcome.workload == *workload,
-        None => true,
-    };
-    let told = deployed.iter().flatten();
-    for one in told.clone().filter(|one| is_to_blame(one)) {
-        write_down(scene, one, later(false, &reason, None), observer);
+    let pods = scene.plan.pods.iter().zip(deployed);
+    let known = pods.filter_map(|(planned, one)| Some((planned, one.as_ref()?)));
+    for (planned, one) in known.clone() {
+        if blamed.contains(&planned.pod.name) {
+            write_down(scene, one, later(false, &reason, None), observer);
+        }
     }
     if !scene.args.rollback_on_failure || diagnostic.code == Code::Interrupted {
         return diagnostic;
@@ -58,11 +55,11 @@ pub(super) fn after(
         Ok(returns) => returns,
         Err(error) => return both(diagnostic, error),
     };
-    for one in told.filter(|one| one.is_fresh) {
+    for (planned, one) in known.filter(|(_, one)| one.is_fresh) {
         observer.observe(Event::Warning {
             text: format!(
-                "{} was deployed for the first time: there is nothing to put back",
-                one.outcome.workload
+                "{} of the pod `{}` was deployed for the first time: there is nothing to put back",
+                one.outcome.workload, planned.pod.name
             ),
             hint: None,
         });
@@ -73,15 +70,34 @@ pub(super) fn after(
             .hint("`overcoat rollback APP` goes back to an earlier deployment that is on record");
     }
     match put_back(scene, &returns, &reason, observer) {
-        Ok(()) => {
-            let images: Vec<String> = returns
-                .iter()
-                .map(|one| format!("{} has {}", one.planned.pod.name, one.image))
-                .collect();
-            diagnostic.also(format!(
-                "what was there before was put back, and runs: {}",
-                images.join(", ")
-            ))
+        Ok(told) => {
+            let images = |is_told: bool| -> String {
+                let those = returns
+                    .iter()
+                    .zip(&told)
+                    .filter(|(_, told)| **told == is_told);
+                let those =
+                    those.map(|(one, _)| format!("{} has {}", one.planned.pod.name, one.image));
+                those.collect::<Vec<_>>().join(", ")
+            };
+            let mut diagnostic = diagnostic;
+            // It was true of the operation whose hook failed, and is not of the run.
+            diagnostic
+                .hints
+                .retain(|hint| !hint.starts_with(NOTHING_TAKEN_BACK));
+            let (back, kept) = (images(true), images(false));
+            if !back.is_empty() {
+                diagnostic = diagnostic.also(format!(
+                    "what was there before was put back, and runs: {back}"
+                ));
+            }
+            match (kept.is_empty(), scene.args.no_edit) {
+                (true, _) => diagnostic,
+                (false, true) => diagnostic.also(format!("the cluster was not changed: {kept}")),
+                (false, false) => diagnostic.also(format!(
+                    "the manifests were put back, and the cluster was not changed: {kept}"
+                )),
+            }
         }
         Err(error) => both(diagnostic, error),
     }
@@ -121,7 +137,7 @@ fn write_down(scene: &Scene<'_>, one: &Deployed, later: Afterwards, observer: &d
     }
 }
 
-/// The pods whose image this run has changed, with what they had.
+/// The pods whose image this run has changed, in the cluster or only in the manifest, with what they had.
 fn returns<'a>(
     scene: &Scene<'a>,
     deployed: &'a [Option<Deployed>],
@@ -169,37 +185,62 @@ fn returns<'a>(
     Ok(returns)
 }
 
+/// Of each pod, whether the cluster had to be told.
 fn put_back(
     scene: &Scene<'_>,
     returns: &[Return<'_>],
     reason: &str,
     observer: &dyn Observer,
-) -> Result<(), Diagnostic> {
+) -> Result<Vec<bool>, Diagnostic> {
     observer.observe(Event::Warning {
         text: format!("{reason}; what was there before is put back"),
         hint: None,
     });
+    let mut is_told = Vec::new();
     for one in returns {
-        let request = request(scene, one, true);
-        scene
-            .cluster
-            .set_image(scene.args.cluster.within(observer), &request)?;
+        is_told.push(match one.deployed.is_told {
+            false => false,
+            true => {
+                let request = request(scene, one, true);
+                let within = scene.args.cluster.within(observer);
+                scene.cluster.set_image(within, &request)?.is_changed
+            }
+        });
     }
     deliver::write(&edits(scene, returns)?, observer)?;
+    // Who deploys from the file of results must not get what has failed.
+    let goes_back = |planned: &Planned| {
+        let names = returns.iter().map(|one| &one.planned.pod.name);
+        names.into_iter().any(|name| *name == planned.pod.name)
+    };
+    make::put_results_back(scene.plan, scene.earlier, goes_back)?;
+    let told = || {
+        returns
+            .iter()
+            .zip(&is_told)
+            .filter_map(|(one, is_told)| is_told.then_some(one))
+    };
     let mut done: Vec<&str> = Vec::new();
-    for one in returns {
-        if let Err(error) = tell(scene, one, reason, observer) {
-            let back = match done.as_slice() {
-                [] => "no workload".to_owned(),
-                done => done.join(", "),
-            };
-            return Err(error.also(format!(
-                "the manifests name what was there before; of the cluster, {back} was put back"
-            )));
+    let mut first_error = None;
+    // One that cannot go back does not keep the others.
+    for one in told() {
+        match tell(scene, one, reason, observer) {
+            Ok(()) => done.push(&one.planned.pod.name),
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
         }
-        done.push(&one.planned.pod.name);
     }
-    let subjects = returns.iter().map(|one| {
+    if let Some(error) = first_error {
+        let back = match done.as_slice() {
+            [] => "no workload".to_owned(),
+            done => done.join(", "),
+        };
+        return Err(error.also(format!(
+            "the manifests name what was there before; of the cluster, {back} was put back"
+        )));
+    }
+    let subjects = told().map(|one| {
         let mut image = Image::new(one.image.clone());
         let known = one.record.as_ref().and_then(|it| it.facts.digest.clone());
         image.digests.extend(known);
@@ -224,7 +265,7 @@ fn put_back(
             .diagnostic
             .attempting("it was put back, and does not run either")
     })?;
-    Ok(())
+    Ok(is_told)
 }
 
 /// The manifests as they were before this run. Those of pods that stay as they are keep their new image.
@@ -294,15 +335,25 @@ fn tell(
         .plan
         .beginning(scene.args, one.planned, Operation::Deploy, facts);
     let telling = stage(observer, "put back", one.planned.pod.name.clone());
+    let mut is_back = false;
     let told: Result<Recorded<()>, Diagnostic> =
         scene.plan.place.perform(begin, observer, |observer, _| {
             let request = request(scene, one, false);
             scene
                 .cluster
                 .set_image(scene.args.cluster.within(observer), &request)?;
+            is_back = true;
             Ok(Performed::default())
         });
-    told?;
+    match told {
+        Ok(_) => {}
+        // The same hook may have failed before: what counts is that the image is back.
+        Err(error) if is_back => observer.observe(Event::Warning {
+            text: Shown(error).to_string(),
+            hint: None,
+        }),
+        Err(error) => return Err(error),
+    }
     telling.finish(one.image.to_string());
     write_down(
         scene,

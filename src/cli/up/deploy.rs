@@ -4,7 +4,6 @@ use super::rollouts::{self, Failed, Subject};
 use super::standing::Standing;
 use super::{Args, Done, Plan, Planned, back, first};
 use crate::cli::diagnostic::Diagnostic;
-use crate::cli::exit::Code;
 use crate::cli::records::files::Name;
 use crate::cli::records::reach;
 use crate::event::{Event, Observer, stage};
@@ -12,13 +11,15 @@ use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::cluster::set_image::{Origin, Outcome, SetImage};
 use crate::kubernetes::cluster::workload::{WorkloadKind, WorkloadName};
 use crate::kubernetes::manifest::Edited;
-use crate::kubernetes::rollout::Image;
+use crate::kubernetes::rollout::{Image, Kind};
 use crate::kubernetes::watch::Watched;
 use crate::project::Operation;
-use crate::release::history::{Begin, Facts, Id, Target};
+use crate::release::history::{Begin, DEFAULT_ENVIRONMENT, Facts, Id, Target};
 use crate::release::hopr::CONTAINER;
 use crate::release::operation::Done as Performed;
+use crate::release::result::Entry;
 use crate::release::rollback::LOADED_INTO;
+use crate::release::rollouts::settled;
 
 /// What is deployed where.
 pub(super) struct Scene<'a> {
@@ -27,13 +28,17 @@ pub(super) struct Scene<'a> {
     pub(super) done: &'a [Done],
     /// What was changed in manifests.
     pub(super) edits: &'a [Edited],
+    /// What the file of results had of each pod before, where it may be put back.
+    pub(super) earlier: &'a [Vec<Entry>],
     pub(super) cluster: &'a Cluster,
 }
 
-/// What the cluster has of a pod now.
+/// What the cluster has of a pod now, or would have had when the run ended before.
 pub(super) struct Deployed {
-    /// What was changed.
+    /// What was changed; what would be, while it is not told.
     pub(super) outcome: Outcome,
+    /// True once the cluster was asked for it, with whichever answer.
+    pub(super) is_told: bool,
     /// The rollout, where it can be watched.
     pub(super) watched: Option<Watched>,
     /// Its record; none where nothing was done.
@@ -45,7 +50,7 @@ pub(super) struct Deployed {
 /// Deploys what is not there yet, gives the others their new image, and waits for all of them.
 ///
 /// # Errors
-/// What the cluster says; [`Code::Script`] with the status of a script that failed; [`Code::RolloutFailed`], [`Code::RolloutTimeout`], [`Code::NotReady`].
+/// What the cluster says; [`crate::cli::exit::Code::Script`] with the status of a script that failed; [`crate::cli::exit::Code::RolloutFailed`], [`crate::cli::exit::Code::RolloutTimeout`], [`crate::cli::exit::Code::NotReady`].
 /// What was there before was put back then if that was wanted.
 pub(super) fn run(
     scene: &Scene<'_>,
@@ -81,6 +86,18 @@ pub(super) fn workload_name(planned: &Planned) -> WorkloadName {
     }
 }
 
+impl Deployed {
+    fn untold(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            is_told: false,
+            watched: None,
+            record: None,
+            is_fresh: false,
+        }
+    }
+}
+
 impl Scene<'_> {
     fn tell(
         &self,
@@ -88,20 +105,29 @@ impl Scene<'_> {
         deployed: &mut [Option<Deployed>],
         observer: &dyn Observer,
     ) -> Result<(), Diagnostic> {
+        // Their manifests name the new image already: whatever fails from here on, they are known to have another one.
+        for (place, standing) in standing.iter().enumerate() {
+            if let Standing::Other(outcome) = standing {
+                deployed[place] = Some(Deployed::untold(outcome.clone()));
+            }
+        }
         self.first_time(&standing, deployed, observer)?;
         for (place, standing) in standing.into_iter().enumerate() {
             let (planned, done) = (&self.plan.pods[place], &self.done[place]);
-            deployed[place] = Some(match standing {
+            match standing {
                 // Deployed just now.
-                Standing::Absent => continue,
-                Standing::AsWanted(outcome) => Deployed {
-                    outcome,
-                    watched: None,
-                    record: None,
-                    is_fresh: false,
-                },
-                Standing::Other => self.set_image(planned, done, observer)?,
-            });
+                Standing::Absent => {}
+                Standing::AsWanted(outcome) => {
+                    let one = deployed[place].insert(Deployed::untold(outcome));
+                    if !self.is_settled(planned, done)? {
+                        self.set_image(planned, done, one, observer)?;
+                    }
+                }
+                Standing::Other(outcome) => {
+                    let one = deployed[place].insert(Deployed::untold(outcome));
+                    self.set_image(planned, done, one, observer)?;
+                }
+            }
         }
         for text in deployed
             .iter()
@@ -154,6 +180,7 @@ impl Scene<'_> {
         for (number, (place, outcome)) in absent.iter().zip(outcomes).enumerate() {
             deployed[*place] = Some(Deployed {
                 outcome,
+                is_told: true,
                 watched: None,
                 record: ids.get(number).cloned().flatten(),
                 is_fresh: true,
@@ -249,47 +276,63 @@ impl Scene<'_> {
         })
     }
 
-    /// Gives the container its image, with the project's hooks and a record around it.
+    /// True when the records say that a pod's image was deployed and came to run: then there is nothing to write down of it.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    fn is_settled(&self, planned: &Planned, done: &Done) -> Result<bool, Diagnostic> {
+        let contents = self.plan.place.history.read()?;
+        let environment = self.args.environment.as_deref();
+        let environment = environment.unwrap_or(DEFAULT_ENVIRONMENT);
+        let digest = done.made.image.digest();
+        let can_be_watched = planned.pod.workload.kind.parse::<Kind>().is_ok();
+        Ok(settled(
+            &contents,
+            &planned.application,
+            environment,
+            digest,
+            can_be_watched,
+        ))
+    }
+
+    /// Gives the container its image, with the project's hooks and a record around it. What came of it is in `one`, also when a hook fails.
     fn set_image(
         &self,
         planned: &Planned,
         done: &Done,
+        one: &mut Deployed,
         observer: &dyn Observer,
-    ) -> Result<Deployed, Diagnostic> {
+    ) -> Result<(), Diagnostic> {
         let request = self.request(planned, done, false);
         let begin = self.beginning(planned, done)?;
         let deploying = stage(observer, "deploy", planned.pod.name.clone());
-        let performed = self
-            .plan
+        self.plan
             .place
             .perform(begin, observer, |observer, running| {
-                let outcome = self
+                one.record = running.map(|running| running.id().clone());
+                // An answer that was lost says nothing of what was done.
+                one.is_told = true;
+                one.outcome = self
                     .cluster
                     .set_image(self.args.cluster.within(observer), &request)?;
+                let outcome = &one.outcome;
                 let facts = Facts {
                     previous: outcome.is_changed.then(|| outcome.previous_image.clone()),
                     ..Facts::default()
                 };
                 Ok(Performed {
-                    value: Some((outcome, running.map(|running| running.id().clone()))),
+                    value: (),
                     facts,
                     platforms: Vec::new(),
                     result_file: None,
                 })
             })?;
-        let (outcome, record) = performed
-            .value
-            .ok_or_else(|| Diagnostic::new(Code::Internal, "a deployment has no result"))?;
-        deploying.finish(format!(
-            "{} instead of {}",
-            outcome.image, outcome.previous_image
-        ));
-        Ok(Deployed {
-            outcome,
-            watched: None,
-            record,
-            is_fresh: false,
-        })
+        let outcome = &one.outcome;
+        deploying.finish(match outcome.is_changed {
+            true => format!("{} instead of {}", outcome.image, outcome.previous_image),
+            false => format!("{} is there already", outcome.image),
+        });
+        Ok(())
     }
 
     /// Waits for all rollouts.
@@ -315,7 +358,7 @@ impl Scene<'_> {
                 is_told: one.record.is_some(),
                 has_to_trigger: planned.has_trigger
                     && !self.args.no_auto_trigger
-                    && (one.outcome.is_changed || self.args.watch_log),
+                    && (one.outcome.is_changed || one.record.is_some() || self.args.watch_log),
             });
             places.push(place);
         }

@@ -19,7 +19,7 @@ use crate::reference::Reference;
 use crate::release::history::{Begin, Facts};
 use crate::release::operation::Done as Performed;
 use crate::release::promote::{Root, path_of};
-use crate::release::result::{self, Entry as Built};
+use crate::release::result::{self, BuildResult, Entry as Built};
 use crate::source::git;
 use crate::store::BlobStore;
 
@@ -310,4 +310,51 @@ pub(super) fn results(plan: &Plan, done: &[Done]) -> Result<(), Diagnostic> {
     let entries = entries.map(|(name, done)| Built::new(name, done.delivered.name.to_string()));
     let entries: Vec<Built> = entries.collect();
     Ok(result::update(&plan.root.join(result::FILE), &entries)?)
+}
+
+/// What the file of results had of the plan's pods, in their order.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn earlier_results(plan: &Plan) -> Result<Vec<Vec<Built>>, Diagnostic> {
+    let path = plan.root.join(result::FILE);
+    let all = match BuildResult::read(&path) {
+        Ok(all) => all.builds,
+        Err(result::Error::Missing { .. } | result::Error::Empty { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let of = |name: String| {
+        let those = all.iter().filter(|entry| entry.name() == name);
+        those.cloned().collect()
+    };
+    Ok(image_names(plan).into_iter().map(of).collect())
+}
+
+/// Gives those pods for which `is_back` says so the results again that they had.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn put_results_back(
+    plan: &Plan,
+    earlier: &[Vec<Built>],
+    is_back: impl Fn(&Planned) -> bool,
+) -> Result<(), Diagnostic> {
+    let path = plan.root.join(result::FILE);
+    let names = image_names(plan);
+    let pods = plan.pods.iter().zip(&names).zip(earlier);
+    let back = pods.filter(|((planned, _), _)| is_back(planned));
+    let (mut entries, mut gone) = (Vec::new(), Vec::new());
+    for ((_, name), earlier) in back {
+        match earlier.is_empty() {
+            true => gone.push(name.as_str()),
+            false => entries.extend(earlier.iter().cloned()),
+        }
+    }
+    if !entries.is_empty() {
+        result::update(&path, &entries)?;
+    }
+    match gone.is_empty() {
+        true => Ok(()),
+        false => Ok(result::forget(&path, &gone)?),
+    }
 }

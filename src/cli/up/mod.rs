@@ -219,6 +219,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
         false => None,
     };
     let hosting = deliver::hosting(args, &plan, cluster.as_ref(), observer)?;
+    let earlier = match args.rollback_on_failure {
+        true => make::earlier_results(&plan)?,
+        false => Vec::new(),
+    };
     let made = match make::all(args, &plan, shared, observer)? {
         Ok(made) => made,
         // The build has told what was wrong.
@@ -248,6 +252,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<u8, Diagnostic> {
             plan: &plan,
             done: &done,
             edits: &edits,
+            earlier: &earlier,
             cluster,
         };
         deployed = deploy::run(&scene, standing, observer)?;

@@ -9,7 +9,7 @@ use crate::event::{Event, Observer};
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
 use crate::kubernetes::rollout::{Image, Kind, Wanted};
-use crate::kubernetes::watch::{self, Reconcile, Watched, Wish};
+use crate::kubernetes::watch::{Outcome, Reconcile, Watched, Wish};
 use crate::release::hopr::CONTAINER;
 
 /// A pod that is watched.
@@ -27,15 +27,15 @@ pub(super) struct Subject<'a> {
 /// A watch that ended badly.
 pub(super) struct Failed {
     pub(super) diagnostic: Diagnostic,
-    /// The workload that is to blame, `deployment/web`, where one is.
-    pub(super) workload: Option<String>,
+    /// The names of the pods that are to blame: their records tell of it. None where something else has failed.
+    pub(super) blamed: Vec<String>,
 }
 
 impl<E: Into<Diagnostic>> From<E> for Failed {
     fn from(error: E) -> Self {
         Self {
             diagnostic: error.into(),
-            workload: None,
+            blamed: Vec::new(),
         }
     }
 }
@@ -55,6 +55,8 @@ pub(super) fn watch(
     let mut wishes = Vec::new();
     let mut awaited = Vec::new();
     let mut places = Vec::new();
+    // Workloads of one name may be in several namespaces.
+    let mut names = Vec::new();
     for (place, subject) in subjects.into_iter().enumerate() {
         let workload = &subject.planned.pod.workload;
         let Ok(kind) = workload.kind.parse::<Kind>() else {
@@ -79,6 +81,7 @@ pub(super) fn watch(
             workload: format!("{}/{}", workload.kind, workload.name),
             container: Some(CONTAINER.to_owned()),
         }));
+        names.push((subject.planned.pod.name.clone(), subject.namespace.clone()));
         wishes.push(Wish {
             namespace: subject.namespace,
             kind: Some(kind),
@@ -100,14 +103,23 @@ pub(super) fn watch(
     let ended = recorded(Some(&plan.place), &awaited, observer, |observer| {
         wait(&wishes, args.timeout, cluster, observer)
     });
-    let done = ended.into_result().map_err(|error| Failed {
-        workload: match &error {
-            watch::Error::Failed { workload, .. }
-            | watch::Error::Timeout { workload, .. }
-            | watch::Error::NotReady { workload, .. } => Some(workload.clone()),
-            _ => None,
-        },
-        diagnostic: error.into(),
+    let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed);
+    let failed = names
+        .into_iter()
+        .zip(ended.outcomes.iter().map(has_failed))
+        .filter_map(|(name, has_failed)| has_failed.then_some(name));
+    let failed: Vec<(String, String)> = failed.collect();
+    let done = ended.into_result().map_err(|error| {
+        let mut diagnostic = Diagnostic::from(error);
+        for (pod, namespace) in &failed {
+            diagnostic = diagnostic.also(format!(
+                "it is the pod `{pod}`, in the namespace `{namespace}`"
+            ));
+        }
+        Failed {
+            diagnostic,
+            blamed: failed.into_iter().map(|(pod, _)| pod).collect(),
+        }
     })?;
     for (place, one) in places.into_iter().zip(done) {
         watched[place] = Some(one);

@@ -15,8 +15,8 @@ pub(super) enum Standing {
     Absent,
     /// It has the image.
     AsWanted(Outcome),
-    /// It is there with another image, and may be changed.
-    Other,
+    /// It is there with another image, and may be changed: what would come of it.
+    Other(Outcome),
 }
 
 /// A cluster that answers, and that is meant.
@@ -73,6 +73,7 @@ pub(super) fn look(
         plan,
         done,
         edits: &[],
+        earlier: &[],
         cluster,
     };
     let mut standing = Vec::new();
@@ -84,7 +85,7 @@ pub(super) fn look(
             let request = scene.request(planned, done, true);
             let outcome = cluster.set_image(args.cluster.within(observer), &request)?;
             Ok(match outcome.is_changed {
-                true => Standing::Other,
+                true => Standing::Other(outcome),
                 false => Standing::AsWanted(outcome),
             })
         };

@@ -190,7 +190,20 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
         }
         ended
     });
-    outcome::print(&watched.into_result()?, args.format)
+    let watched = watched.into_result().map_err(|error| {
+        let is_silent = matches!(error, watch::Error::NotReady { .. });
+        let diagnostic = Diagnostic::from(error);
+        match (is_silent, args.auto_trigger) {
+            (false, _) => diagnostic,
+            (true, true) => {
+                diagnostic.hint("how its line looks is said by `--auto-trigger-pattern REGEX`")
+            }
+            (true, false) => {
+                diagnostic.hint("the line that is awaited is that of `--ready-log REGEX`")
+            }
+        }
+    })?;
+    outcome::print(&watched, args.format)
 }
 
 fn look(

@@ -159,7 +159,7 @@ impl Error {
                 Some(reason) => reason.cause.hint().to_owned(),
                 None => "give it longer with `--timeout TIME`, or see whether the image was deployed at all".to_owned(),
             },
-            Self::NotReady { .. } => "`kubectl logs` shows all of it; the pattern is an option".to_owned(),
+            Self::NotReady { .. } => "`kubectl logs` shows all of it".to_owned(),
             Self::Flux { problem, .. } => match problem {
                 FluxProblem::NotInstalled => "leave `--reconcile` out: nothing here needs Flux".to_owned(),
                 FluxProblem::Absent { .. } => "name it with its namespace: `--reconcile helmrelease/NAMESPACE/NAME`".to_owned(),

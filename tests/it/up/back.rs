@@ -253,3 +253,120 @@ fn a_deployment_that_only_loaded_an_image_is_repeated_by_loading() {
         "{calls:?}"
     );
 }
+
+const BOTH: [&str; 5] = ["gateway", "sink", "--timeout", "60s", "--no-auto-trigger"];
+
+/// What `up` would deploy for both pods, running. The file of results stays as it is.
+fn prepare_both(blueprint: &Blueprint, kubelet: &Kubelet) {
+    let results = std::fs::read(blueprint.root().join("build_result.json"));
+    let made = blueprint.json(&["--no-deploy", "--no-edit", "gateway", "sink"]);
+    for pod in made["pods"].as_array().unwrap() {
+        let id = format!("docker.io/library/x@{}", pod["digest"].as_str().unwrap());
+        kubelet.fate(pod["image"].as_str().unwrap(), Fate::Running(Some(id)));
+    }
+    if let Ok(results) = results {
+        std::fs::write(blueprint.root().join("build_result.json"), results).unwrap();
+    }
+}
+
+#[test]
+fn a_hook_that_fails_takes_back_every_pod_of_the_run() {
+    let Some(bed) = Bed::start("a_hook_that_fails_takes_back_every_pod_of_the_run") else {
+        return;
+    };
+    let fakes = Fakes::new();
+    let blueprint = blueprint(&bed, &fakes);
+    let kubelet = bed.kubelet();
+    let project = |when: &str| {
+        format!(
+            "project = \"convoy\"\n[applications.sink]\npath = \"sink/app\"\n[[hooks]]\noperation = \"deploy\"\n\
+             when = \"{when}\"\napplications = [\"sink\"]\ncommand = [\"sh\", \"-c\", \"test ! -e fail\"]\n"
+        )
+    };
+    blueprint.write("overcoat.toml", &project("after"));
+    prepare_both(&blueprint, &kubelet);
+    blueprint.up(&BOTH).ok();
+    let pods = ["gateway", "sink"];
+    let manifests = || pods.map(|pod| blueprint.read(&format!("{pod}/03-deployment.yaml")));
+    let (before, first) = (manifests(), pods.map(|pod| blueprint.image(pod)));
+    let results = blueprint.read("build_result.json");
+    let words = ["\"hello\"", "Is where the journey ends"];
+    for (pod, word) in pods.iter().zip(words) {
+        let changed = word.replace(['h', 'I'], "J");
+        blueprint.replace(&format!("{pod}/app/app.py"), word, &changed);
+    }
+    blueprint.write("fail", "");
+    let goes_back = |when: &str, said: &[String]| {
+        blueprint.write("overcoat.toml", &project(when));
+        prepare_both(&blueprint, &kubelet);
+        let done = blueprint.up(&[&BOTH[..], &["--rollback-on-failure"]].concat());
+        assert_eq!(done.code, Some(95), "{when}: {}", done.stderr);
+        for text in said {
+            assert!(done.stderr.contains(text), "{text}\n{}", done.stderr);
+        }
+        for text in ["nothing was taken back", "nothing was put back"] {
+            assert!(!done.stderr.contains(text), "{text}\n{}", done.stderr);
+        }
+        assert_eq!(manifests(), before, "{when}");
+        for (pod, image) in pods.iter().zip(&first) {
+            assert_eq!(containers(&bed, pod)[1].1, *image, "{when}");
+        }
+        assert_eq!(blueprint.read("build_result.json"), results, "{when}");
+    };
+    let [gateway, sink] = &first;
+    let back = "what was there before was put back, and runs: ";
+    goes_back(
+        "after",
+        &[format!("{back}gateway has {gateway}, sink has {sink}")],
+    );
+    let records = deployments(&blueprint);
+    let failed = records.iter().find(|record| {
+        record["application"] == "sink" && record["results"]["rolled-back-to"].is_string()
+    });
+    assert_eq!(failed.unwrap()["state"], "error", "{records:#?}");
+    // The cluster was not told of the second one, but its manifest was edited.
+    goes_back(
+        "before",
+        &[
+            format!("{back}gateway has {gateway}"),
+            format!(
+                "the manifests were put back, and the cluster was not changed: sink has {sink}"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn of_two_workloads_of_one_name_only_the_one_that_is_late_is_to_blame() {
+    let test = "of_two_workloads_of_one_name_only_the_one_that_is_late_is_to_blame";
+    let Some(bed) = Bed::start(test) else {
+        return;
+    };
+    let fakes = Fakes::new();
+    let other = format!("{}-b", bed.namespace());
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}});
+    bed.api().ok("POST", "/api/v1/namespaces", &namespace);
+    let blueprint = super::cluster::blueprint_with(&bed, &fakes, |blueprint| {
+        std::fs::remove_file(blueprint.root().join("deploy.sh")).unwrap();
+        let file = "sink/03-deployment.yaml";
+        blueprint.replace(file, "name: sink", "name: gateway");
+        blueprint.replace(file, bed.namespace(), &other);
+    });
+    // There is no kubelet in the other namespace.
+    let kubelet = bed.kubelet();
+    prepare_both(&blueprint, &kubelet);
+    let flags = ["gateway", "sink", "--timeout", "20s", "--no-auto-trigger"];
+    let done = blueprint.up(&flags);
+    bed.api().call(
+        "DELETE",
+        &format!("/api/v1/namespaces/{other}"),
+        &Value::Null,
+    );
+    assert_eq!(done.code, Some(93), "{}", done.stderr);
+    let said = format!("it is the pod `sink`, in the namespace `{other}`");
+    assert!(done.stderr.contains(&said), "{}", done.stderr);
+    for record in deployments(&blueprint) {
+        let is_late = record["application"] == "sink";
+        assert_eq!(record["error"].is_string(), is_late, "{record:#}");
+    }
+}

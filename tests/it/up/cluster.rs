@@ -148,9 +148,20 @@ fn an_auto_trigger_that_lost_messages_is_a_failure_of_its_own() {
     assert_eq!(records[0]["results"]["rollout"], "not-ready");
     assert_eq!(records[0]["links"]["deploy"], records[1]["id"]);
     assert_eq!(records[1]["rollout"]["state"], "not-ready");
+    assert!(!done.stderr.contains("option"), "{}", done.stderr);
+    // The cluster has it, and it is as bad as before: that is not said to run.
+    let again = blueprint.up(&["gateway", "--timeout", "60s"]);
+    assert_eq!(again.code, Some(94), "{}", again.stderr);
     blueprint
         .up(&["gateway", "--timeout", "60s", "--no-auto-trigger"])
         .ok();
+    let records = blueprint.records();
+    assert_eq!(records[0]["results"]["rollout"], "complete", "{records:#?}");
+    assert_eq!(records[1]["operation"], "deploy");
+    assert_eq!(records[1]["rollout"]["state"], "complete");
+    // Now it is known to be good.
+    blueprint.up(&["gateway", "--timeout", "60s"]).ok();
+    assert_eq!(blueprint.records(), records);
 }
 
 #[test]
