@@ -9,7 +9,7 @@ use crate::event::{Event, Observer};
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::ready::{AUTO_TRIGGER, ReadyCheck};
 use crate::kubernetes::rollout::{Image, Kind, Wanted};
-use crate::kubernetes::watch::{self, Reconcile, Watched, Wish};
+use crate::kubernetes::watch::{Reconcile, Watched, Wish};
 use crate::release::hopr::CONTAINER;
 
 /// A pod that is watched.
@@ -101,12 +101,7 @@ pub(super) fn watch(
         wait(&wishes, args.timeout, cluster, observer)
     });
     let done = ended.into_result().map_err(|error| Failed {
-        workload: match &error {
-            watch::Error::Failed { workload, .. }
-            | watch::Error::Timeout { workload, .. }
-            | watch::Error::NotReady { workload, .. } => Some(workload.clone()),
-            _ => None,
-        },
+        workload: error.workload().map(str::to_owned),
         diagnostic: error.into(),
     })?;
     for (place, one) in places.into_iter().zip(done) {
