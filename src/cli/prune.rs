@@ -81,7 +81,9 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<(), Diagnostic> {
     if !plan.records.is_empty() {
         let running = running(args, &plan, &place, &contents, shared, observer)?;
         let known_by = |record: &Record| running.known_by(record);
+        let before = std::mem::take(&mut plan.records);
         plan = prune::plan_beside(&contents, &scope, args.retain, &known_by);
+        tell_spared(&before, &plan, &running, observer);
         match args.delete_tags {
             true => spare(&running, &place, &mut plan, shared, observer)?,
             false => plan.images.clear(),
@@ -120,7 +122,13 @@ fn running(
         running.ask_clusters(contents, &asked, observer);
     }
     hear(args, &running, observer)?;
-    for record in &plan.records {
+    Ok(running)
+}
+
+/// Says which deployments stay because their images run; of several of one image, only one does.
+fn tell_spared(before: &[Record], plan: &Plan, running: &Running, observer: &dyn Observer) {
+    let goes: BTreeSet<&Id> = plan.records.iter().map(|record| &record.id).collect();
+    for record in before.iter().filter(|record| !goes.contains(&record.id)) {
         let at = running.place_of(record);
         if let Some(at) = at.filter(|_| record.operation == Operation::Deploy) {
             observer.observe(Event::Warning {
@@ -129,7 +137,6 @@ fn running(
             });
         }
     }
-    Ok(running)
 }
 
 fn tell(

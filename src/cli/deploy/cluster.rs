@@ -88,62 +88,142 @@ pub(super) struct Given {
     pub(super) digest: Option<Digest>,
 }
 
-/// Runs the command; the exit status, which is the script's where one failed, and what records say.
+/// Runs the command for each image; the exit status, which is the script's where one failed, and what records say of each.
 ///
 /// # Errors
 /// With [`Code::Cluster`], [`Code::Forbidden`], [`Code::NoContainer`], [`Code::Usage`], [`Code::Refused`], [`Code::NoEnvironment`],
 /// [`Code::NoSuchImage`] and those of registries.
 pub(super) fn run(
     args: &Args,
-    target: &Target,
-    image: &str,
+    orders: &[(&Target, &str)],
     shared: &Shared,
     observer: &dyn Observer,
-) -> Result<(u8, Option<Given>), Diagnostic> {
-    match deploy(args, target, image, shared, observer)? {
-        Ok(report) => {
-            for warning in report.outcome.iter().flat_map(|outcome| &outcome.warnings) {
-                observer.observe(Event::Warning {
-                    text: warning.clone(),
-                    hint: None,
-                });
-            }
-            match target.format {
-                Format::Table => print(&table(&report))?,
-                Format::Json => print_json(&serde_json::json!(report))?,
-            }
-            let given = report.outcome.as_ref().map(|outcome| {
-                let target = history::Target::Cluster {
-                    context: report.target.context.clone(),
-                    namespace: outcome.namespace.clone(),
-                    workload: outcome.workload.clone(),
-                    container: outcome.container.clone(),
-                };
-                Given {
-                    target,
-                    server: report.target.server.clone(),
-                    previous: Some(outcome.previous_image.clone())
-                        .filter(|image| outcome.is_changed && !image.is_empty()),
-                    digest: report.image.digest().cloned(),
-                }
+) -> Result<(u8, Vec<Option<Given>>), Diagnostic> {
+    let mut tell = |target: &Target, report: &Report| {
+        for warning in report.outcome.iter().flat_map(|outcome| &outcome.warnings) {
+            observer.observe(Event::Warning {
+                text: warning.clone(),
+                hint: None,
             });
-            Ok((Code::Success as u8, given))
         }
-        Err(status) => Ok((status, None)),
+        match target.format {
+            Format::Table => print(&table(report)),
+            Format::Json => print_json(&serde_json::json!(report)),
+        }
+    };
+    match deploy(args, orders, shared, observer, &mut tell)? {
+        Ok(reports) => Ok((
+            Code::Success as u8,
+            reports.iter().map(Report::given).collect(),
+        )),
+        Err(status) => Ok((status, Vec::new())),
     }
 }
 
-/// Does it: a report, or the exit status of a script that failed.
+impl Report {
+    fn given(&self) -> Option<Given> {
+        let outcome = self.outcome.as_ref()?;
+        let target = history::Target::Cluster {
+            context: self.target.context.clone(),
+            namespace: outcome.namespace.clone(),
+            workload: outcome.workload.clone(),
+            container: outcome.container.clone(),
+        };
+        Some(Given {
+            target,
+            server: self.target.server.clone(),
+            previous: Some(outcome.previous_image.clone())
+                .filter(|image| outcome.is_changed && !image.is_empty()),
+            digest: self.image.digest().cloned(),
+        })
+    }
+}
+
+/// What is known of one image before anything is done.
+struct Prepared {
+    access: Access,
+    cluster: Cluster,
+    request: SetImage,
+}
+
+/// Does it: a report for each, in their order, or the exit status of a script that failed. `tell` hears of each as soon as it is done.
+///
+/// Manifests of a first deployment are applied once, all images in them: what one of them brings is not to be changed again for the
+/// next.
 ///
 /// # Errors
 /// As [`run`].
 pub(super) fn deploy(
     args: &Args,
+    orders: &[(&Target, &str)],
+    shared: &Shared,
+    observer: &dyn Observer,
+    tell: &mut dyn FnMut(&Target, &Report) -> Result<(), Diagnostic>,
+) -> Result<Result<Vec<Report>, u8>, Diagnostic> {
+    let mut all = Vec::new();
+    for (target, image) in orders {
+        all.push(prepare(args, target, image, shared, observer)?);
+    }
+    let mut due = vec![false; all.len()];
+    if !args.apply.is_empty() {
+        for (one, is_due) in all.iter().zip(&mut due) {
+            *is_due = first::is_due(&one.cluster, args, &one.request, observer)?;
+        }
+    }
+    let mut reports: Vec<Option<Report>> = all.iter().map(|_| None).collect();
+    // What runs already comes first: what the files bring is then no change to it, and what it had is known.
+    let (first, later): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|place| !due[*place]);
+    let mut is_brought = false;
+    for place in first.into_iter().chain(later) {
+        let one = &all[place];
+        let within = || args.flags.within(observer);
+        let is_script = args.first_deployment.is_some()
+            && first::is_due(&one.cluster, args, &one.request, observer)?;
+        let done = if is_script {
+            match with_script(args, one, observer)? {
+                Ok(first) => first,
+                Err(status) => return Ok(Err(status)),
+            }
+        } else if due[place] {
+            let applied = match is_brought {
+                true => Vec::new(),
+                false => apply(args, one, &all, &due, &reports, observer)?,
+            };
+            is_brought = true;
+            let mut first = First {
+                applied,
+                ..First::default()
+            };
+            complete(args, one, &mut first, observer)?;
+            first
+        } else {
+            First {
+                outcome: Some(one.cluster.set_image(within(), &one.request)?),
+                ..First::default()
+            }
+        };
+        let report = Report {
+            target: one.cluster.target().clone(),
+            outcome: done.outcome,
+            applied: done.applied,
+            script: done.script,
+            is_dry_run: one.request.is_dry_run,
+            image: one.request.image.clone(),
+        };
+        tell(orders[place].0, &report)?;
+        reports[place] = Some(report);
+    }
+    Ok(Ok(reports.into_iter().flatten().collect()))
+}
+
+/// Connects, and asks the registry; nothing is changed.
+fn prepare(
+    args: &Args,
     target: &Target,
     image: &str,
     shared: &Shared,
     observer: &dyn Observer,
-) -> Result<Result<Report, u8>, Diagnostic> {
+) -> Result<Prepared, Diagnostic> {
     let project = target
         .environment
         .as_ref()
@@ -187,26 +267,11 @@ pub(super) fn deploy(
         image,
         is_dry_run: target.dry_run,
     };
-    let is_first = has_first(args) && first::is_due(&cluster, args, &request, observer)?;
-    let done = match is_first {
-        true => first_deployment(args, &request, &access, &cluster, observer)?,
-        false => Ok(First {
-            outcome: Some(cluster.set_image(args.flags.within(observer), &request)?),
-            ..First::default()
-        }),
-    };
-    Ok(done.map(|first| Report {
-        target: cluster.target().clone(),
-        outcome: first.outcome,
-        applied: first.applied,
-        script: first.script,
-        is_dry_run: target.dry_run,
-        image: request.image,
-    }))
-}
-
-fn has_first(args: &Args) -> bool {
-    !args.apply.is_empty() || args.first_deployment.is_some()
+    Ok(Prepared {
+        access,
+        cluster,
+        request,
+    })
 }
 
 /// What there is after a first deployment.
@@ -217,61 +282,101 @@ struct First {
     script: Option<PathBuf>,
 }
 
-/// Nothing is there yet: manifests are applied, or a script is run.
-fn first_deployment(
+/// Something is not there yet: the manifests are applied, with all the images in them.
+fn apply(
     args: &Args,
-    request: &SetImage,
-    access: &Access,
-    cluster: &Cluster,
+    one: &Prepared,
+    all: &[Prepared],
+    due: &[bool],
+    reports: &[Option<Report>],
+    observer: &dyn Observer,
+) -> Result<Vec<Applied>, Diagnostic> {
+    let mut requests = Vec::new();
+    for (other, report) in all.iter().zip(reports) {
+        let mut request = other.request.clone();
+        // What is there is known by its name now: no other of the files is to be taken for it.
+        if let Some(outcome) = report.as_ref().and_then(|report| report.outcome.as_ref()) {
+            let name = outcome.workload.parse();
+            request.workload =
+                Some(name.map_err(|reason: String| Diagnostic::new(Code::Internal, reason))?);
+            request.container = Some(outcome.container.clone());
+        }
+        requests.push(request);
+    }
+    let meant: Vec<first::Meant<'_>> = requests
+        .iter()
+        .zip(due)
+        .map(|(request, is_due)| first::Meant {
+            request,
+            is_due: *is_due,
+        })
+        .collect();
+    let (objects, last) = first::with_images(&args.apply, &meant)?;
+    let within = || args.flags.within(observer);
+    let is_dry_run = one.request.is_dry_run;
+    let applied = one.cluster.apply_all(within, &objects, &last, is_dry_run);
+    applied.map_err(stopped)
+}
+
+/// Nothing is there yet: a script is run. Its exit status where it failed.
+fn with_script(
+    args: &Args,
+    one: &Prepared,
     observer: &dyn Observer,
 ) -> Result<Result<First, u8>, Diagnostic> {
+    let (cluster, request) = (&one.cluster, &one.request);
     let mut first = First {
         script: args.first_deployment.clone(),
         ..First::default()
     };
-    match &args.first_deployment {
-        None => {
-            let (objects, meant) = first::with_image(&args.apply, request)?;
-            let within = || args.flags.within(observer);
-            let applied = cluster.apply_all(within, &objects, Some(&meant), request.is_dry_run);
-            first.applied = applied.map_err(stopped)?;
-        }
-        Some(script) => {
-            first::check_script(script, access, cluster)?;
-            if !request.is_dry_run {
-                let stage = stage(
-                    observer,
-                    "run the script of the first deployment",
-                    script.display().to_string(),
-                );
-                let status = first::run_script(script, access, observer);
-                let ended = match &status {
-                    Ok(0) => None,
-                    Ok(status) => Some(format!("its script ended with {status}")),
-                    Err(_) => Some("its script was interrupted".to_owned()),
-                };
-                if let Some(how) = ended {
-                    first::mark(cluster, args, request, Some(&how), observer);
-                }
-                let status = status?;
-                if status != Code::Success as u8 {
-                    let text = format!("`{}` ended with {status}", script.display());
-                    let hint = "what it has done until then is left as it is; the same command runs it again".to_owned();
-                    observer.observe(Event::Warning {
-                        text,
-                        hint: Some(hint),
-                    });
-                    return Ok(Err(status));
-                }
-                stage.finish("");
+    if let Some(script) = &args.first_deployment {
+        first::check_script(script, &one.access, cluster)?;
+        if !request.is_dry_run {
+            let stage = stage(
+                observer,
+                "run the script of the first deployment",
+                script.display().to_string(),
+            );
+            let status = first::run_script(script, &one.access, observer);
+            let ended = match &status {
+                Ok(0) => None,
+                Ok(status) => Some(format!("its script ended with {status}")),
+                Err(_) => Some("its script was interrupted".to_owned()),
+            };
+            if let Some(how) = ended {
+                first::mark(cluster, args, request, Some(&how), observer);
             }
+            let status = status?;
+            if status != Code::Success as u8 {
+                let text = format!("`{}` ended with {status}", script.display());
+                let hint =
+                    "what it has done until then is left as it is; the same command runs it again"
+                        .to_owned();
+                observer.observe(Event::Warning {
+                    text,
+                    hint: Some(hint),
+                });
+                return Ok(Err(status));
+            }
+            stage.finish("");
         }
     }
-    if !request.is_dry_run {
-        first::mark(cluster, args, request, None, observer);
-        first.outcome = Some(again(cluster, args, request, observer)?);
-    }
+    complete(args, one, &mut first, observer)?;
     Ok(Ok(first))
+}
+
+/// Ends a first deployment: it is marked no more, and has the image.
+fn complete(
+    args: &Args,
+    one: &Prepared,
+    first: &mut First,
+    observer: &dyn Observer,
+) -> Result<(), Diagnostic> {
+    if !one.request.is_dry_run {
+        first::mark(&one.cluster, args, &one.request, None, observer);
+        first.outcome = Some(again(&one.cluster, args, &one.request, observer)?);
+    }
+    Ok(())
 }
 
 /// That the container has the image now; a script may have brought an older one. By its tag alone it cannot be told apart.

@@ -1,5 +1,6 @@
 //! The first deployment of a workload: manifests with the image in them, or a script that came with the application.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -65,14 +66,22 @@ pub(super) fn mark(
     );
 }
 
-/// The objects of these manifests, with the image in the one container that is meant, and the workload that has it.
+/// What is to be in a manifest.
+pub(super) struct Meant<'r> {
+    /// The image, and the container that gets it.
+    pub(super) request: &'r SetImage,
+    /// False for what the manifests may leave out: it runs already.
+    pub(super) is_due: bool,
+}
+
+/// The objects of these manifests, each image in the one container that is meant for it, and the workloads that are due.
 ///
 /// # Errors
 /// With [`Code::Manifest`] for what is no manifest, [`Code::NoContainer`] when not exactly one container is meant.
-pub(super) fn with_image(
+pub(super) fn with_images(
     files: &[PathBuf],
-    request: &SetImage,
-) -> Result<(Vec<Value>, Value), Diagnostic> {
+    meant: &[Meant<'_>],
+) -> Result<(Vec<Value>, Vec<Value>), Diagnostic> {
     let mut all = Vec::new();
     for path in files {
         let unreadable = |reason: String| {
@@ -86,6 +95,19 @@ pub(super) fn with_image(
             String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
         all.extend(objects(&text).map_err(|error| unreadable(error.to_string()))?);
     }
+    let mut due = BTreeSet::new();
+    for one in meant {
+        let places = put(&mut all, one)?;
+        due.extend(places.into_iter().filter(|_| one.is_due));
+    }
+    let due = due.into_iter().map(|place: usize| all[place].clone());
+    let due = due.collect();
+    Ok((all, due))
+}
+
+/// Puts one image in; the places of the objects that have it now.
+fn put(all: &mut [Value], meant: &Meant<'_>) -> Result<Vec<usize>, Diagnostic> {
+    let request = meant.request;
     let is_here = |object: &Value| {
         let namespace = object["metadata"]["namespace"].as_str();
         namespace.is_none_or(|namespace| namespace == request.namespace)
@@ -101,16 +123,19 @@ pub(super) fn with_image(
                 object: object.clone(),
             })
         });
-    let (workload, container) = find(
+    let found = find(
         workloads.collect(),
         request.workload.as_ref(),
         request.container.as_deref(),
         &request.namespace,
-    )
-    .map_err(|error| {
-        Diagnostic::from(error)
-            .attempting("the manifests of `--apply` do not have what is to be deployed")
-    })?;
+    );
+    let (workload, container) = match found {
+        Err(error) if !meant.is_due && error.is_absence() => return Ok(Vec::new()),
+        found => found.map_err(|error| {
+            Diagnostic::from(error)
+                .attempting("the manifests of `--apply` do not have what is to be deployed")
+        })?,
+    };
     judge(&workload, &container, request).or_else(|error| match error {
         // Nothing runs yet, so the tag that the file has is as good as new.
         SetImageError::SameTag { .. } => Ok(Verdict::Unchanged),
@@ -121,8 +146,8 @@ pub(super) fn with_image(
     } else {
         "containers"
     };
-    let mut meant = workload.object.clone();
-    for object in &mut all {
+    let mut places = Vec::new();
+    for (place, object) in all.iter_mut().enumerate() {
         if *object != workload.object {
             continue;
         }
@@ -139,9 +164,9 @@ pub(super) fn with_image(
                 found["imagePullPolicy"] = Value::from("IfNotPresent");
             }
         }
-        meant.clone_from(object);
+        places.push(place);
     }
-    Ok((all, meant))
+    Ok(places)
 }
 
 /// That the script can be run, and speaks with the same cluster: it is run unchanged, so it uses what is current.

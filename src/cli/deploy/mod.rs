@@ -256,16 +256,22 @@ fn carry_out(
     if is_for_cluster && (is_for_files || !args.target.dry_run && orders.len() > 1) {
         // What the cluster would refuse is known before a file is written, or another workload changed; and so is what its nodes
         // call the image.
-        for (target, image) in targets.iter().zip(&mut images) {
-            let trial = Target {
+        let trials: Vec<Target> = targets
+            .iter()
+            .map(|target| Target {
                 dry_run: true,
                 ..target.clone()
-            };
-            match cluster::deploy(&args.cluster, &trial, image, shared, observer)? {
-                Ok(report) if is_for_files => *image = report.image.to_string(),
-                Ok(_) => {}
-                Err(status) => return Err(Diagnostic::told(status)),
+            })
+            .collect();
+        let each = trials.iter().zip(images.iter().map(String::as_str));
+        let each: Vec<(&Target, &str)> = each.collect();
+        match cluster::deploy(&args.cluster, &each, shared, observer, &mut |_, _| Ok(()))? {
+            Ok(reports) if is_for_files => {
+                let named = reports.iter().map(|report| report.image.to_string());
+                images = named.collect();
             }
+            Ok(_) => {}
+            Err(status) => return Err(Diagnostic::told(status)),
         }
     }
     if is_for_files {
@@ -283,11 +289,13 @@ fn carry_out(
         }
     }
     if is_for_cluster {
-        for ((target, image), facts) in targets.iter().zip(&images).zip(&mut facts) {
-            let (status, told) = cluster::run(&args.cluster, target, image, shared, observer)?;
-            if status != 0 {
-                return Err(Diagnostic::told(status));
-            }
+        let each = targets.iter().zip(images.iter().map(String::as_str));
+        let each: Vec<(&Target, &str)> = each.collect();
+        let (status, told) = cluster::run(&args.cluster, &each, shared, observer)?;
+        if status != 0 {
+            return Err(Diagnostic::told(status));
+        }
+        for (told, facts) in told.into_iter().zip(&mut facts) {
             if let Some(given) = told {
                 let written = facts.target.replace(given.target);
                 let is_file =

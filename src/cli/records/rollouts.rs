@@ -64,7 +64,13 @@ pub(in crate::cli) fn recorded(
     let text = diagnostic.map(Failed).map(|failed| failed.to_string());
     for (one, outcome) in running.into_iter().zip(&ended.outcomes) {
         let Some(one) = one else { continue };
-        let outcome = outcome_of(outcome, ended.error.as_ref(), text.as_deref());
+        let outcome = match outcome {
+            watch::Outcome::Failed(own) => {
+                let text = Failed(Diagnostic::from(own.as_ref().clone())).to_string();
+                outcome_of(outcome, ended.error.as_ref(), Some(&text))
+            }
+            _ => outcome_of(outcome, ended.error.as_ref(), text.as_deref()),
+        };
         if let Some(error) = &outcome.error {
             one.note(&format!("error: {error}"));
         }
@@ -207,11 +213,11 @@ fn outcome_of(
             (Ending::Success, None)
         }
         (_, Some(watch::Error::Interrupted)) => (Ending::Interrupted, text.map(str::to_owned)),
-        (watch::Outcome::Failed, error) => {
-            match error {
-                Some(watch::Error::Failed { .. }) => result(Fate::Failed),
-                Some(watch::Error::Timeout { .. }) => result(Fate::Late),
-                Some(watch::Error::NotReady { .. }) => result(Fate::NotReady),
+        (watch::Outcome::Failed(own), _) => {
+            match own.as_ref() {
+                watch::Error::Failed { .. } => result(Fate::Failed),
+                watch::Error::Timeout { .. } => result(Fate::Late),
+                watch::Error::NotReady { .. } => result(Fate::NotReady),
                 // That the cluster cannot be asked says nothing of what runs there.
                 _ => {}
             }

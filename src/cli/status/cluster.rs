@@ -295,9 +295,9 @@ fn ask(asked: &Asked<'_>, row: &Row<'_>, clusters: &mut Clusters) -> Result<Now,
             now.drift.clone_from(&report.drift);
             now.report = Some(report);
         }
-        // That something on record is not there is what was asked.
+        // That something on record is not there is what was asked; with nothing on record there is nothing to differ from.
         Err(error @ (watch::Error::NoWorkload { .. } | watch::Error::NoContainer { .. })) => {
-            now.drift = Some(error.to_string());
+            now.drift = live.map(|_| error.to_string());
         }
         Err(error) => return Err(error.into()),
     }

@@ -60,12 +60,14 @@ pub(super) fn as_table(rows: &[Row<'_>], found: &[Result<Now, Diagnostic>]) -> S
     lines.extend(rows.iter().zip(found).map(|(row, now)| {
         let mut cells = vec![row.application.to_owned(), row.environment.to_owned()];
         let dash = || "-".to_owned();
+        let has_record = row.status.is_some_and(|status| status.live.is_some());
         match now {
             Err(_) => {
                 let context = row.context.clone().unwrap_or_else(dash);
                 let namespace = row.namespace.clone().unwrap_or_else(dash);
                 cells.extend([context, namespace, row.name.clone(), dash(), dash()]);
-                cells.extend(["unknown".to_owned(), dash()]);
+                let unknown = || "unknown".to_owned();
+                cells.extend([unknown(), if has_record { unknown() } else { dash() }]);
             }
             Ok(now) => {
                 let report = now.report.as_ref();
@@ -78,7 +80,6 @@ pub(super) fn as_table(rows: &[Row<'_>], found: &[Result<Now, Diagnostic>]) -> S
                     pods.unwrap_or_else(dash),
                     health(now).to_owned(),
                 ]);
-                let has_record = row.status.is_some_and(|status| status.live.is_some());
                 cells.push(match (&now.drift, has_record) {
                     (Some(_), _) => "differs".to_owned(),
                     (None, true) => "same".to_owned(),

@@ -43,7 +43,7 @@ impl From<Error> for Diagnostic {
             }
             Error::Unsupported(_) => Code::Usage,
             Error::Failed { .. } => Code::RolloutFailed,
-            Error::Timeout { .. } => Code::RolloutTimeout,
+            Error::Timeout { .. } | Error::Late { .. } => Code::RolloutTimeout,
             Error::NotReady { .. } => Code::NotReady,
             Error::Flux { .. } => Code::Cluster,
             Error::Interrupted => Code::Interrupted,

@@ -84,16 +84,17 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Stopped`], with what there is in the cluster already: nothing, where the server refused one of them.
-    pub fn apply_all<'w>(
+    pub fn apply_all<'w, 'l>(
         &self,
         within: impl Fn() -> Within<'w>,
         objects: &[Value],
-        last: Option<&Value>,
+        last: impl IntoIterator<Item = &'l Value>,
         is_dry_run: bool,
     ) -> Result<Vec<Applied>, Stopped> {
+        let last: Vec<&Value> = last.into_iter().collect();
         let mut ordered: Vec<(usize, Value)> = objects
             .iter()
-            .map(|object| (rank(object, last), with_defaults(object)))
+            .map(|object| (rank(object, &last), with_defaults(object)))
             .collect();
         // Those of one rank stay in the order of the files.
         ordered.sort_by_key(|(rank, _)| *rank);
@@ -220,11 +221,11 @@ fn defines(definition: &Value, object: &Value) -> bool {
         && object["kind"] == spec["names"]["kind"]
 }
 
-fn rank(object: &Value, last: Option<&Value>) -> usize {
+fn rank(object: &Value, last: &[&Value]) -> usize {
     let kind = text(&object["kind"]);
     let place = |kinds: &[&str]| kinds.iter().position(|known| *known == kind);
     match (place(&BEFORE), place(&WORKLOADS)) {
-        _ if last == Some(object) => usize::MAX,
+        _ if last.contains(&object) => usize::MAX,
         (Some(place), _) => place,
         (None, Some(place)) => BEFORE.len() + 1 + place,
         (None, None) => BEFORE.len(),
@@ -287,7 +288,7 @@ mod tests {
             of("ConfigMap"),
             of("Namespace"),
         ];
-        objects.sort_by_key(|object| rank(object, Some(&meant)));
+        objects.sort_by_key(|object| rank(object, &[&meant]));
         let kinds: Vec<&str> = objects.iter().map(|object| text(&object["kind"])).collect();
         assert_eq!(
             kinds,

@@ -41,6 +41,8 @@ pub enum Cause {
     JobFailed,
     /// Pods are replaced only when somebody deletes them: `updateStrategy: OnDelete`.
     OnDelete,
+    /// A pod of an older revision is broken, and the controller waits for it (a StatefulSet, pods one after the other).
+    OldPod,
     /// The right tag, but other bytes.
     OtherBytes,
     /// Flux could not apply what it has.
@@ -65,7 +67,7 @@ impl Cause {
     pub fn class(self) -> Class {
         match self {
             Self::Pull | Self::Start | Self::NotCreated | Self::PodFailed => Class::Brief,
-            Self::Probe | Self::Unschedulable | Self::Sandbox => Class::Slow,
+            Self::Probe | Self::Unschedulable | Self::Sandbox | Self::OldPod => Class::Slow,
             Self::Crash(times) => Class::Counted(times),
             Self::NoContainer
             | Self::InvalidImage
@@ -103,6 +105,7 @@ impl Cause {
             Self::Degraded => "degraded",
             Self::JobFailed => "job-failed",
             Self::OnDelete => "on-delete",
+            Self::OldPod => "old-pod",
             Self::OtherBytes => "other-bytes",
             Self::Flux => "flux",
         }
@@ -159,6 +162,10 @@ impl Cause {
                 "a Job is not tried again: mend the image, delete the Job and make it anew"
             }
             Self::OnDelete => "delete the old pods, or change `updateStrategy` to `RollingUpdate`",
+            Self::OldPod => {
+                "the controller of a StatefulSet replaces no pod before all are ready; make room for the new one: \
+                 `kubectl delete pod NAME`"
+            }
             Self::OtherBytes => {
                 "an image of a registry is deployed by digest (`overcoat deploy` does); where the wanted digest is an \
                  index and the pod shows its platform's, say so: `--accept-digest DIGEST`. One that was loaded into \
@@ -168,7 +175,7 @@ impl Cause {
         }
     }
 
-    fn what(self) -> &'static str {
+    pub(super) fn what(self) -> &'static str {
         match self {
             Self::NoContainer => "has no such container",
             Self::InvalidImage => "names an image that cannot be one",
@@ -192,6 +199,9 @@ impl Cause {
             Self::JobFailed => "has failed",
             Self::OnDelete => {
                 "replaces its pods only when somebody deletes them (`updateStrategy: OnDelete`)"
+            }
+            Self::OldPod => {
+                "is of an older revision and holds the rollout up, which waits until it is ready"
             }
             Self::OtherBytes => "runs other bytes under the wanted name",
             Self::Flux => "could not be reconciled",
@@ -229,6 +239,18 @@ impl Reason {
             message: message.into(),
             event: None,
             log: Vec::new(),
+        }
+    }
+
+    /// What a person can do.
+    pub fn hint(&self) -> String {
+        let hint = self.cause.hint();
+        match (self.cause, &self.pod) {
+            (Cause::Crash(_), _) if self.log.is_empty() => {
+                "no line of it is known; `overcoat run` tries the same image here".to_owned()
+            }
+            (Cause::OldPod, Some(pod)) => hint.replace("NAME", pod),
+            _ => hint.to_owned(),
         }
     }
 

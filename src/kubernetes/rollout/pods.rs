@@ -133,9 +133,50 @@ pub(super) fn troubles(state: &State) -> Vec<Reason> {
     for pod in new_pods(state) {
         found.extend(of_pod(state, pod));
     }
+    found.extend(held_up_by(state));
     found.extend(not_created(state));
     found.sort_by_key(|reason| severity(reason.cause));
     found
+}
+
+/// Broken pods of older revisions, which a StatefulSet that starts its pods one after the other waits for, and never replaces.
+///
+/// # Spec
+/// Kubernetes, *StatefulSets*, "Forced rollback"; `podManagementPolicy` is `OrderedReady` when missing.
+fn held_up_by(state: &State) -> Vec<Reason> {
+    let workload = &state.workload;
+    let newest = text(workload, "/status/updateRevision");
+    if state.kind != Kind::StatefulSet
+        || newest.is_empty()
+        || text(workload, "/spec/podManagementPolicy") == "Parallel"
+        || text(workload, "/spec/updateStrategy/type") == "OnDelete"
+    {
+        return Vec::new();
+    }
+    let is_old = |pod: &&Value| {
+        label(pod, REVISION_HASH) != newest
+            && is_controlled_by(pod, workload)
+            && pod.pointer("/metadata/deletionTimestamp").is_none()
+            && condition(pod, "Ready").is_none_or(|ready| text(ready, "/status") != "True")
+    };
+    let is_broken = |reason: &Reason| {
+        use Cause::{Crash, InvalidImage, NeverPulled, OutOfMemory, Pull, Start};
+        matches!(
+            reason.cause,
+            Pull | InvalidImage | NeverPulled | Start | OutOfMemory | Crash(2..)
+        )
+    };
+    let old = state.pods.iter().filter(is_old).map(Pod);
+    let reasons = old.flat_map(|pod| of_pod(state, pod)).filter(is_broken);
+    let held = reasons.map(|reason| Reason {
+        message: match reason.message.is_empty() {
+            true => format!("it {}", reason.cause.what()),
+            false => format!("it {}: {}", reason.cause.what(), reason.message),
+        },
+        cause: Cause::OldPod,
+        ..reason
+    });
+    held.collect()
 }
 
 /// What ends a rollout first is told first.
@@ -144,7 +185,7 @@ fn severity(cause: Cause) -> u8 {
         Cause::InvalidImage | Cause::NeverPulled | Cause::OutOfMemory => 0,
         Cause::Crash(_) => 1,
         Cause::Pull | Cause::Start => 2,
-        Cause::NotCreated | Cause::PodFailed => 3,
+        Cause::NotCreated | Cause::PodFailed | Cause::OldPod => 3,
         _ => 4,
     }
 }

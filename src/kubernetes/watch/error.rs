@@ -66,6 +66,12 @@ pub enum Error {
         /// What was the matter then, if anything was.
         reason: Option<Box<Reason>>,
     },
+    /// The deadline came before several were complete.
+    #[error("{} rollouts were not complete in time: {}", late.len(), names(late))]
+    Late {
+        /// What is to be said of each: [`Self::Timeout`] or [`Self::NotReady`].
+        late: Vec<Error>,
+    },
     /// The new pods run, but did not say that they are ready.
     #[error("{workload} runs, but {why}")]
     NotReady {
@@ -106,7 +112,32 @@ pub enum FluxProblem {
     Suspended,
 }
 
+fn names(late: &[Error]) -> String {
+    let names: Vec<&str> = late.iter().filter_map(Error::workload).collect();
+    names.join(", ")
+}
+
 impl Error {
+    /// One error of those of several workloads; nothing of none.
+    pub(super) fn of_all<'e>(errors: impl Iterator<Item = &'e Self>) -> Option<Self> {
+        let mut late: Vec<Self> = errors.cloned().collect();
+        match late.len() {
+            0 | 1 => late.pop(),
+            _ => Some(Self::Late { late }),
+        }
+    }
+
+    /// The workload that it is about, where it is about one: `deployment/web`.
+    pub fn workload(&self) -> Option<&str> {
+        match self {
+            Self::Failed { workload, .. }
+            | Self::Timeout { workload, .. }
+            | Self::NotReady { workload, .. } => Some(workload),
+            Self::Late { late } => late.first()?.workload(),
+            _ => None,
+        }
+    }
+
     /// The reasons, nearest first.
     pub fn because(&self) -> Vec<String> {
         match self {
@@ -118,6 +149,12 @@ impl Error {
                 let event = reason.iter().filter_map(|reason| reason.event.as_ref());
                 let event = event.map(|event| format!("event {event}"));
                 why.iter().cloned().chain(event).collect()
+            }
+            Self::Late { late } => {
+                let each = late
+                    .iter()
+                    .flat_map(|error| std::iter::once(error.to_string()).chain(error.because()));
+                each.collect()
             }
             _ => Vec::new(),
         }
@@ -132,6 +169,10 @@ impl Error {
                 ..
             } => &reason.log,
             Self::NotReady { lines, .. } => lines,
+            Self::Late { late } => {
+                let mut each = late.iter().map(Self::lines);
+                each.find(|lines| !lines.is_empty()).unwrap_or_default()
+            }
             _ => &[],
         }
     }
@@ -140,6 +181,15 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Cluster(error) => return error.hints(),
+            Self::Late { late } => {
+                let mut hints = Vec::new();
+                for hint in late.iter().flat_map(Self::hints) {
+                    if !hints.contains(&hint) {
+                        hints.push(hint);
+                    }
+                }
+                return hints;
+            }
             Self::NoWorkload { present, namespace, .. } => match present.is_empty() {
                 true => format!(
                     "the namespace `{namespace}` has no workloads; see `--namespace` and `--context`, or wait until it is \
@@ -154,9 +204,9 @@ impl Error {
             Self::Unsupported(_) => {
                 "the tool of that kind knows its rollouts: `kubectl wait job/NAME`, `kubectl argo rollouts status NAME`".to_owned()
             }
-            Self::Failed { reason, .. } | Self::NoContainer { reason } => reason.cause.hint().to_owned(),
+            Self::Failed { reason, .. } | Self::NoContainer { reason } => reason.hint(),
             Self::Timeout { reason, .. } => match reason {
-                Some(reason) => reason.cause.hint().to_owned(),
+                Some(reason) => reason.hint(),
                 None => "give it longer with `--timeout TIME`, or see whether the image was deployed at all".to_owned(),
             },
             Self::NotReady { .. } => "`kubectl logs` shows all of it".to_owned(),

@@ -17,6 +17,7 @@ mod lines;
 mod objects;
 mod track;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::event::{self, Event, Observer};
@@ -136,8 +137,8 @@ pub struct Watched {
 pub enum Outcome {
     /// It has come true.
     Complete(Watched),
-    /// It has ended the watch.
-    Failed,
+    /// It has ended the watch, or was not complete at the deadline.
+    Failed(Box<Error>),
     /// The watch ended before it was decided.
     Open,
 }
@@ -166,7 +167,7 @@ impl Ended {
     fn watched(&self) -> impl Iterator<Item = &Watched> {
         self.outcomes.iter().filter_map(|outcome| match outcome {
             Outcome::Complete(watched) => Some(watched),
-            Outcome::Failed | Outcome::Open => None,
+            Outcome::Failed(_) | Outcome::Open => None,
         })
     }
 }
@@ -184,14 +185,19 @@ pub fn watch(objects: &dyn Objects, wishes: &[Wish], terms: &Terms<'_>) -> Ended
         .map(|wish| Track::new(wish, terms.grace))
         .collect();
     let stopped = follow(objects, &mut tracks, terms).err();
-    let (failed, error) = match stopped {
-        Some((place, error)) => (place, Some(error)),
-        None => (None, None),
+    let (mut failed, error) = match stopped {
+        None => (BTreeMap::new(), None),
+        Some(Stopped::Interrupted) => (BTreeMap::new(), Some(Error::Interrupted)),
+        Some(Stopped::By(failed)) => {
+            let error = Error::of_all(failed.values());
+            (failed, error)
+        }
     };
-    let outcome = |(place, track): (usize, Track<'_>)| match track.finish() {
-        Some(watched) => Outcome::Complete(watched),
-        None if failed == Some(place) => Outcome::Failed,
-        None => Outcome::Open,
+    let outcome = |(place, track): (usize, Track<'_>)| match (track.finish(), failed.remove(&place))
+    {
+        (Some(watched), _) => Outcome::Complete(watched),
+        (None, Some(error)) => Outcome::Failed(Box::new(error)),
+        (None, None) => Outcome::Open,
     };
     let ended = Ended {
         outcomes: tracks.into_iter().enumerate().map(outcome).collect(),
@@ -210,12 +216,20 @@ pub fn watch(objects: &dyn Objects, wishes: &[Wish], terms: &Terms<'_>) -> Ended
     ended
 }
 
-/// Looks until all tracks are over; why not, and which of them is to blame.
+/// Why nobody looks any more although not all tracks are over.
+enum Stopped {
+    /// The person asked to stop.
+    Interrupted,
+    /// Those that are to blame, by their places: the one that failed, or all that are late.
+    By(BTreeMap<usize, Error>),
+}
+
+/// Looks until all tracks are over; why not, and which of them are to blame.
 fn follow(
     objects: &dyn Objects,
     tracks: &mut [Track<'_>],
     terms: &Terms<'_>,
-) -> Result<(), (Option<usize>, Error)> {
+) -> Result<(), Stopped> {
     loop {
         let now = (terms.clock.now)();
         for (place, track) in tracks.iter_mut().enumerate() {
@@ -225,22 +239,23 @@ fn follow(
             track
                 .look(objects, terms, now)
                 .map_err(|error| match error {
-                    Error::Cluster(cluster::Error::Interrupted) => (None, Error::Interrupted),
-                    error => (Some(place), error),
+                    Error::Cluster(cluster::Error::Interrupted) => Stopped::Interrupted,
+                    error => Stopped::By(BTreeMap::from([(place, error)])),
                 })?;
         }
         if tracks.iter().all(Track::is_over) {
             return Ok(());
         }
         if terms.observer.is_cancelled() {
-            return Err((None, Error::Interrupted));
+            return Err(Stopped::Interrupted);
         }
         let now = (terms.clock.now)();
         let left = terms.timeout.saturating_sub(now);
-        if left.is_zero()
-            && let Some(place) = tracks.iter().position(|track| !track.is_over())
-        {
-            return Err((Some(place), tracks[place].timed_out(objects, terms)));
+        if left.is_zero() {
+            let late = tracks.iter_mut().enumerate();
+            let late = late.filter(|(_, track)| !track.is_over());
+            let late = late.map(|(place, track)| (place, track.timed_out(objects, terms)));
+            return Err(Stopped::By(late.collect()));
         }
         let under_way = tracks.iter().filter(|track| !track.is_over());
         let due = under_way.filter_map(Track::due).min();

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::super::support::Overcoat;
 use super::super::support::cluster::objects::deployment;
 use super::super::support::cluster::{ADMIN, Bed};
+use super::super::support::{Done, Overcoat};
 use super::{deploy, digest, image_of};
 
 const MANIFEST: &str = "\
@@ -424,4 +424,77 @@ fn a_script_that_failed_half_way_is_run_again_until_it_is_through() {
     assert_eq!(image_of(&bed, "deployments", "web", "web-app"), image);
     let done = run().ok();
     assert!(!done.stderr.contains("said again"), "{}", done.stderr);
+}
+
+#[test]
+fn several_applications_come_with_their_images_by_one_apply() {
+    let Some(bed) = Bed::start("several_applications_come_with_their_images_by_one_apply") else {
+        return;
+    };
+    let overcoat = bed.overcoat();
+    let root = overcoat.path().join("shop");
+    fs::create_dir_all(&root).unwrap();
+    let mut project = String::from("project = \"shop\"\n");
+    let mut results = Vec::new();
+    let mut files = Vec::new();
+    let images = [("web", digest("a")), ("api", digest("b"))];
+    for (name, digest) in &images {
+        fs::create_dir_all(root.join(name)).unwrap();
+        project += &format!(
+            "[applications.{name}]\npath = \"{name}\"\nimage = \"team/{name}\"\ncontainer = \"{name}\"\n\
+             workload = \"deployment/{name}\"\n"
+        );
+        results.push(serde_json::json!({"imageName": format!("team/{name}"), "tag": format!("example.com/team/{name}:1@{digest}")}));
+        let object = deployment(name, &[(name, &format!("example.com/team/{name}:other"))]);
+        files.push(write(&root, &format!("{name}.yaml"), &object.to_string()));
+    }
+    project += &format!(
+        "[environments.prod]\ncontext = \"k3d-test\"\nnamespace = \"{}\"\n",
+        bed.namespace()
+    );
+    fs::write(root.join("overcoat.toml"), project).unwrap();
+    let results = serde_json::json!({"builds": results});
+    fs::write(root.join("build_result.json"), results.to_string()).unwrap();
+    let run = |more: &[&str]| -> Done {
+        let words = [
+            "deploy",
+            "web",
+            "api",
+            "--environment",
+            "prod",
+            "--cluster",
+            "--no-verify",
+            "--apply",
+            &files[0],
+            &files[1],
+        ];
+        let mut command = overcoat.command(&[&words[..], more].concat());
+        command.env_remove("OVERCOAT_HISTORY");
+        command.env_remove("OVERCOAT_ENVIRONMENT");
+        command.current_dir(&root).output().unwrap().into()
+    };
+    let dry = run(&["--dry-run"]).ok();
+    for (name, _) in &images {
+        let line = format!("deployment/{name} created\n");
+        assert_eq!(dry.stdout.matches(&line).count(), 1, "{}", dry.stdout);
+    }
+    run(&[]).ok();
+    for (name, digest) in &images {
+        let image = format!("example.com/team/{name}:1@{digest}");
+        assert_eq!(image_of(&bed, "deployments", name, name), image);
+        let object = bed.get("apps/v1", "deployments", name);
+        assert_eq!(object["metadata"]["generation"], 1, "one template, not two");
+    }
+
+    // One of them runs already: it has its own image all the time, and the other comes.
+    bed.api().ok(
+        "DELETE",
+        &format!("{}/web", bed.path("apps/v1", "deployments")),
+        &Value::Null,
+    );
+    run(&[]).ok();
+    let object = bed.get("apps/v1", "deployments", "api");
+    assert_eq!(object["metadata"]["generation"], 1, "it was never another");
+    let image = format!("example.com/team/web:1@{}", images[0].1);
+    assert_eq!(image_of(&bed, "deployments", "web", "web"), image);
 }

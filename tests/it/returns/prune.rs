@@ -124,3 +124,19 @@ fn what_a_deployment_that_failed_has_brought_all_the_same_stays() {
     assert!(shop.has(&second));
     assert_eq!(shop.sequences(), [2, 3]);
 }
+
+#[test]
+fn of_several_deployments_of_an_image_that_runs_only_the_one_that_stays_is_told() {
+    let shop = Shop::new();
+    let images = shop.deployed(&["1\n"], &["--manifest", "m/d.yaml"]);
+    shop.deploy(&["--manifest", "m/d.yaml"]);
+    shop.deployed(&["2\n"], &["--manifest", "m/d.yaml"]);
+    fs::write(shop.root.join("m/d.yaml"), deployment(&images[0])).unwrap();
+    let done = shop.run(&["prune", "--retain", "1"]).ok();
+    let told = |number: u64| {
+        let text = format!("the deploy {number} of web has an image that runs");
+        done.stderr.contains(&text)
+    };
+    assert_eq!((told(1), told(2)), (false, true), "{}", done.stderr);
+    assert_eq!(shop.sequences(), [2, 3]);
+}

@@ -292,3 +292,46 @@ fn status_without_a_cluster_says_so() {
     let done = run(&["status", "--context", "k3d-dev"]);
     assert_eq!(done.code, Some(2), "{}", done.stderr);
 }
+
+#[test]
+fn what_was_never_deployed_differs_from_nothing_and_what_cannot_be_asked_is_unknown() {
+    let test = "what_was_never_deployed_differs_from_nothing_and_what_cannot_be_asked_is_unknown";
+    let Some(bed) = Bed::start(test) else { return };
+    let shop = Shop::new(&bed);
+    let row = |done: &Done| -> Vec<String> {
+        let line = done.stdout.lines().find(|line| line.starts_with("web "));
+        let words = line.unwrap_or_default().split_whitespace();
+        words.map(str::to_owned).collect()
+    };
+    let done = shop.run(&["status", "--cluster"]).ok();
+    let cells = row(&done);
+    assert_eq!(cells[cells.len() - 2..], ["absent", "-"], "{}", done.stdout);
+    assert!(!done.stderr.contains("there is no"), "{}", done.stderr);
+
+    let stranger = bed.kubeconfig("k3d-test", "nobody-has-this-token");
+    let asked = [
+        "status",
+        "--cluster",
+        "--kubeconfig",
+        stranger.to_str().unwrap(),
+    ];
+    let done = shop.run(&asked);
+    let cells = row(&done);
+    assert_eq!(
+        cells[cells.len() - 2..],
+        ["unknown", "-"],
+        "{}",
+        done.stdout
+    );
+    web(&bed, V1);
+    shop.deploy(&format!("{V2}@{OTHER}"));
+    let done = shop.run(&asked);
+    assert_ne!(done.code, Some(0), "{}", done.stderr);
+    let cells = row(&done);
+    assert_eq!(
+        cells[cells.len() - 2..],
+        ["unknown", "unknown"],
+        "{}",
+        done.stdout
+    );
+}

@@ -1,5 +1,7 @@
 //! The counters of each kind.
 
+use std::time::Duration;
+
 use super::*;
 
 /// A change of a state, by name.
@@ -350,5 +352,63 @@ fn a_daemon_set_whose_controller_may_not_create_a_pod_is_told_although_it_was_no
     assert_eq!(
         first_trouble(judge(&state, &wanted(NEW))).cause,
         Cause::NotCreated
+    );
+}
+
+#[test]
+fn a_broken_pod_of_an_older_revision_holds_a_stateful_set_up() {
+    let mut state = stateful_set();
+    state.workload["status"]["currentRevision"] = json!("db-old");
+    state.workload["status"]["updatedReplicas"] = json!(0);
+    state.workload["status"]["readyReplicas"] = json!(2);
+    for one in &mut state.pods {
+        one["metadata"]["labels"]["controller-revision-hash"] = json!("db-old");
+    }
+    let broken = &mut state.pods[2];
+    broken["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+    broken["status"]["containerStatuses"] = json!([{
+        "name": "web-app", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+    }]);
+    let reason = first_trouble(judge(&state, &wanted(NEW)));
+    assert_eq!(reason.cause, Cause::OldPod);
+    assert_eq!(reason.pod.as_deref(), Some("db-2"));
+    assert!(
+        reason
+            .message
+            .contains("cannot pull its image: ImagePullBackOff: no such image"),
+        "{reason}"
+    );
+    assert!(
+        reason.hint().contains("`kubectl delete pod db-2`"),
+        "{}",
+        reason.hint()
+    );
+    // It may be pulled after all; but not for ever.
+    let mut patience = Patience::new(Grace::default());
+    let mut at =
+        |seconds| patience.decide(judge(&state, &wanted(NEW)), Duration::from_secs(seconds));
+    first_trouble(at(0));
+    first_trouble(at(119));
+    assert_eq!(failed(at(120)).cause, Cause::OldPod);
+
+    // Whoever starts all pods at once, or has somebody delete them, does not wait for it.
+    let mut parallel = state.clone();
+    parallel.workload["spec"]["podManagementPolicy"] = json!("Parallel");
+    let Verdict::Waiting { troubles, .. } = judge(&parallel, &wanted(NEW)) else {
+        panic!("it is under way");
+    };
+    assert_eq!(troubles, []);
+}
+
+#[test]
+fn the_hint_speaks_of_last_lines_only_where_there_are_some() {
+    let mut reason = Reason::of("deployment/web", Cause::Crash(3), "exit code 1");
+    assert!(!reason.hint().contains("last lines"), "{}", reason.hint());
+    reason.log = vec!["no module".to_owned()];
+    assert!(
+        reason.hint().contains("its last lines say why"),
+        "{}",
+        reason.hint()
     );
 }

@@ -58,7 +58,7 @@ fn what_became_of_each_workload_is_known_when_one_fails() {
         .iter()
         .map(|outcome| match outcome {
             Outcome::Complete(watched) => watched.workload.as_str(),
-            Outcome::Failed => "failed",
+            Outcome::Failed(_) => "failed",
             Outcome::Open => "open",
         })
         .collect();
@@ -67,4 +67,37 @@ fn what_became_of_each_workload_is_known_when_one_fails() {
         matches!(ended.error, Some(Error::Failed { .. })),
         "{ended:?}"
     );
+}
+
+#[test]
+fn at_the_deadline_each_workload_that_is_late_has_its_own_verdict() {
+    let play = Play::of(&complete(NEW));
+    for name in ["relay", "sink"] {
+        let mut state = complete("registry.example.com/team/app:v1");
+        state.workload["metadata"]["name"] = json!(name);
+        play.put(&state);
+    }
+    let ended = play.watch_all(&[wish("sink"), wish("web"), wish("relay")]);
+    let late = |place: usize| match &ended.outcomes[place] {
+        Outcome::Failed(error) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    for (place, name) in [(0, "sink"), (2, "relay")] {
+        let expected = format!("the rollout of deployment/{name} was not complete within 1m");
+        assert_eq!(late(place), expected);
+    }
+    assert!(matches!(ended.outcomes[1], Outcome::Complete(_)));
+    let error = ended.into_result().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "2 rollouts were not complete in time: deployment/sink, deployment/relay"
+    );
+    let because = error.because().join("\n");
+    for name in ["sink", "relay"] {
+        assert!(
+            because.contains(&format!("of deployment/{name} is to run")),
+            "{because}"
+        );
+    }
+    assert_eq!(error.hints().len(), 1, "{:?}", error.hints());
 }
