@@ -103,7 +103,7 @@ pub(super) fn watch(
     let ended = recorded(Some(&plan.place), &awaited, observer, |observer| {
         wait(&wishes, args.timeout, cluster, observer)
     });
-    let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed);
+    let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
     let failed = names
         .into_iter()
         .zip(ended.outcomes.iter().map(has_failed))
